@@ -1,0 +1,40 @@
+# `make demo` shows it at work, `make test` checks all of it; both install what they need into .venv.
+PYTHON ?= python3
+DEMO_OPTIONS = $(if $(FACES),--faces $(FACES)) $(if $(WEIGHTS),--weights $(WEIGHTS))
+UV_INSTALL = env -u UV_FIND_LINKS -u PIP_FIND_LINKS .venv/bin/uv pip install --quiet --python .venv/bin/python
+
+.PHONY: demo test install install-dev lint requirements images-check clean
+
+demo: install
+	.venv/bin/edgeface-finetune demo $(DEMO_OPTIONS)
+
+test: install-dev lint
+	.venv/bin/pytest --slow
+
+install: .venv/installed-worker
+install-dev: .venv/installed-dev
+
+lint: install-dev
+	.venv/bin/ruff format --check
+	.venv/bin/ruff check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+.venv/bin/uv: requirements/uv.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
+	touch $@
+
+.venv/installed-%: requirements/%.txt pyproject.toml .venv/bin/uv
+	$(UV_INSTALL) --require-hashes --requirement $<
+	$(UV_INSTALL) --no-deps --no-build-isolation --editable .
+	touch $@
+
+requirements: .venv/bin/uv
+	scripts/compile-requirements.sh $(OPTIONS)
+
+images-check: install-dev
+	scripts/images-check.sh
+
+clean:
+	rm -rf .venv var .images .mypy_cache .ruff_cache .pytest_cache

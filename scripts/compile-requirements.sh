@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Pins every dependency with its hashes and without addresses. `--upgrade` takes the newest versions.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+uv=.venv/bin/uv
+compile() {
+    env -u UV_FIND_LINKS -u PIP_FIND_LINKS UV_CUSTOM_COMPILE_COMMAND="make requirements" \
+        "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url "$@"
+}
+compile pyproject.toml requirements/torch.in --extra worker --extra dev -o requirements/dev.txt "${@}"
+compile pyproject.toml requirements/torch.in --extra worker -c requirements/dev.txt -o requirements/worker.txt
+compile pyproject.toml -c requirements/dev.txt -o requirements/api.txt
+echo "uv" | compile - -o requirements/uv.txt "${@}"
