@@ -1,0 +1,108 @@
+"""FinetuneConfig: the one contract between a person's JSON, the job's row and the trainer."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+FACE_SIZE = 112
+"""Side of the square face EdgeFace takes, in pixels."""
+
+BICUBIC = "bicubic"
+"""The value of `dsr` that enlarges by interpolation instead of a network."""
+
+_Name = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f]+$")]
+
+
+class FinetuneConfig(BaseModel):
+    """What to fine-tune, on what, and how. Names and defaults are the guide's; unknown fields are refused.
+
+    Directories and weights are names inside the service's configured roots; `edgeface-finetune train`, which
+    runs without the service, takes them as paths.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        allow_inf_nan=False,
+        frozen=True,
+        json_schema_extra={"examples": [{"dataset": "orl16", "stage2_epochs": 20}]},
+    )
+
+    dataset: _Name | None = Field(
+        None,
+        description="A dataset's name: short for train_dir `NAME/train_processed` and val_dir `NAME/val_processed`.",
+    )
+    train_dir: _Name | None = Field(
+        None, description="Folder with vlr_images/ (and hr_images/) to train on. Taken from `dataset` when left out."
+    )
+    val_dir: _Name | None = Field(
+        None, description="Folder with vlr_images/ and hr_images/ to validate on. Taken from `dataset` when left out."
+    )
+    edgeface: _Name = Field(
+        "edgeface_xxs.pt",
+        description="EdgeFace weights to start from. The variant (xxs, xs, xs_gamma_06, s_gamma_05, base) is "
+        "recognised from the tensors.",
+    )
+    dsr: _Name = Field(
+        BICUBIC,
+        description="DSR weights that super-resolve the VLR faces, or `bicubic` for plain antialiased interpolation.",
+    )
+    vlr_size: int | None = Field(
+        None,
+        ge=4,
+        lt=FACE_SIZE,
+        description="Side of the VLR faces in pixels; images of another size are resampled to it. "
+        "null takes every image at the size it has.",
+    )
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d{1,2})?)$",
+        description="`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.",
+    )
+    mixed_precision: Literal["auto", "bf16", "fp16", "off"] = Field(
+        "auto",
+        description="Autocast on a GPU: `auto` is bf16 where the GPU has it, else fp16 with loss scaling. "
+        "A CPU always trains in float32.",
+    )
+    stage1_epochs: int = Field(
+        5, ge=0, le=1000, description="Epochs of stage 1: the backbone is frozen, only the ArcFace head learns."
+    )
+    stage2_epochs: int = Field(20, ge=1, le=1000, description="Epochs of stage 2: backbone and head learn.")
+    batch_size: int = Field(32, ge=2, le=4096, description="Images per optimizer step.")
+    num_workers: int = Field(
+        8, ge=0, le=64, description="Threads that decode images while the dataset is prepared; 0 decodes one by one."
+    )
+    head_lr: float = Field(1e-3, gt=0, le=1, description="Learning rate of the ArcFace head in stage 1.")
+    backbone_lr: float = Field(5e-6, gt=0, le=1, description="Learning rate of the backbone in stage 2.")
+    head_lr_stage2: float = Field(5e-5, gt=0, le=1, description="Learning rate of the ArcFace head in stage 2.")
+    arcface_scale: float = Field(64.0, gt=0, le=1024, description="ArcFace scale s: logits are s * cos(theta).")
+    arcface_margin: float = Field(
+        0.5, ge=0, lt=1.5707963267948966, description="ArcFace angular margin m in radians, added to the target angle."
+    )
+    weight_decay: float = Field(5e-5, ge=0, le=1, description="AdamW's decoupled weight decay.")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="Share of the target spread over all subjects.")
+    early_stop_patience: int = Field(
+        8, ge=0, le=1000, description="Stage 2 ends after this many validations without a better one; 0: never early."
+    )
+    val_interval: int = Field(
+        1, ge=1, le=1000, description="Validate every this many epochs, and always after a stage's last."
+    )
+    seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of everything random. A CPU run repeats exactly.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _directories_of_dataset(cls, values: object) -> object:
+        if isinstance(values, dict) and isinstance(values.get("dataset"), str):
+            name = values["dataset"].rstrip("/")
+            return {
+                **values,
+                "train_dir": values.get("train_dir") or f"{name}/train_processed",
+                "val_dir": values.get("val_dir") or f"{name}/val_processed",
+            }
+        return values
+
+    @model_validator(mode="after")
+    def _a_dataset_is_named(self) -> Self:
+        if self.train_dir is None or self.val_dir is None:
+            missing = " and ".join(name for name in ("train_dir", "val_dir") if getattr(self, name) is None)
+            raise ValueError(f"{missing} missing: name a dataset, or both train_dir and val_dir")
+        return self

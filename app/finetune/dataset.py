@@ -1,0 +1,192 @@
+"""The guide's dataset layout: VLR/HR folders -> subjects, pairs and the problems found in them.
+
+`train_dir/{vlr_images,hr_images}` and `val_dir/{vlr_images,hr_images}`. The subject is the file name up to the first
+`_` (`007_01_01.png` -> `007`); a VLR and an HR image of the same file name are a pair.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image, UnidentifiedImageError
+from pydantic import BaseModel
+
+from app.finetune.errors import (
+    FolderEmpty,
+    FolderMissing,
+    NothingToSelectBy,
+    TooFewSubjects,
+    UnreadableImages,
+    name_some,
+)
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+Selection = Literal["val_accuracy", "verification_auc"]
+
+
+class JobWarning(BaseModel):
+    """Something a person should know that does not stop the job."""
+
+    code: str
+    message: str
+
+
+def subject_of(file_name: str) -> str:
+    """The subject a file shows: its stem up to the first `_`."""
+    return Path(file_name).stem.split("_", 1)[0]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One half of a dataset. Images are sorted by file name, so that every machine sees one order."""
+
+    directory: Path
+    vlr_images: tuple[Path, ...]
+    hr_images: tuple[Path, ...]
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        return tuple(sorted({subject_of(path.name) for path in self.vlr_images}))
+
+
+@dataclass(frozen=True)
+class DatasetScan:
+    """Both halves, the class of each training subject, and what a person should know before training.
+
+    `subject_to_id` is built from train alone and used for val too. `selection` says what the best epoch is chosen by:
+    class accuracy where every val subject is in train, verification AUC (VLR probes, HR gallery) otherwise.
+    """
+
+    train: Split
+    val: Split
+    subject_to_id: dict[str, int]
+    unknown_val_subjects: tuple[str, ...]
+    selection: Selection
+    warnings: tuple[JobWarning, ...]
+
+
+def scan_dataset(train_dir: Path, val_dir: Path) -> DatasetScan:
+    """List both halves and find what is wrong with them, by names alone: no image is opened.
+
+    Raises FolderMissing, FolderEmpty, TooFewSubjects or NothingToSelectBy where training is impossible.
+    """
+    train = _scan_split(train_dir, hr_required=False)
+    val = _scan_split(val_dir, hr_required=True)
+    if len(train.subjects) < 2:
+        raise TooFewSubjects(train_dir, train.subjects)
+    subject_to_id = {subject: index for index, subject in enumerate(train.subjects)}
+    unknown = tuple(subject for subject in val.subjects if subject not in subject_to_id)
+    if unknown and not _comparable(val):
+        raise NothingToSelectBy(val_dir)
+    selection: Selection = "verification_auc" if unknown else "val_accuracy"
+    return DatasetScan(train, val, subject_to_id, unknown, selection, tuple(_warnings(train, val, unknown)))
+
+
+def find_unreadable(paths: Iterable[Path], threads: int = 8) -> dict[Path, str]:
+    """Decode every image whole; the files that cannot be decoded, each with its reason."""
+    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+        checked = pool.map(lambda path: (path, _why_unreadable(path)), paths)
+        return {path: reason for path, reason in checked if reason is not None}
+
+
+def refuse_unreadable(paths: Iterable[Path], threads: int = 8) -> None:
+    """Raises UnreadableImages naming every file that cannot be decoded."""
+    if reasons := find_unreadable(paths, threads):
+        raise UnreadableImages(reasons)
+
+
+def _why_unreadable(path: Path) -> str | None:
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except UnidentifiedImageError:
+        return "not an image"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return str(error) or type(error).__name__
+    return None
+
+
+def _scan_split(directory: Path, *, hr_required: bool) -> Split:
+    if not directory.is_dir():
+        raise FolderMissing(directory)
+    vlr_images = _list_images(directory / "vlr_images", required=True)
+    hr_images = _list_images(directory / "hr_images", required=hr_required)
+    return Split(directory, vlr_images, hr_images)
+
+
+def _list_images(folder: Path, *, required: bool) -> tuple[Path, ...]:
+    if not folder.is_dir():
+        if required:
+            raise FolderMissing(folder)
+        return ()
+    images = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES))
+    if required and not images:
+        raise FolderEmpty(folder)
+    return images
+
+
+def _warnings(train: Split, val: Split, unknown: Sequence[str]) -> Iterable[JobWarning]:
+    if unknown:
+        known = len(val.subjects) - len(unknown)
+        yield JobWarning(
+            code="val_subjects_unknown",
+            message=f"{len(unknown)} of {len(val.subjects)} val subjects are not in train ({name_some(unknown)}): "
+            "the best epoch is chosen by verification AUC between VLR probes and HR gallery, and class accuracy is "
+            + (f"given for the {known} known ones only" if known else "not given"),
+        )
+    for split, name in ((train, "train"), (val, "val")):
+        vlr_names = {path.name for path in split.vlr_images}
+        hr_names = {path.name for path in split.hr_images}
+        if without_hr := sorted(vlr_names - hr_names):
+            yield JobWarning(
+                code="hr_missing",
+                message=f"{len(without_hr)} {name} VLR images have no HR image of the same name "
+                f"({name_some(without_hr)})",
+            )
+        if without_vlr := sorted(hr_names - vlr_names):
+            yield JobWarning(
+                code="vlr_missing",
+                message=f"{len(without_vlr)} {name} HR images have no VLR image of the same name "
+                f"({name_some(without_vlr)})",
+            )
+        if unnamed := [path.name for path in split.vlr_images if "_" not in path.stem]:
+            yield JobWarning(
+                code="subject_unclear",
+                message=f"{len(unnamed)} {name} file names have no `_`, so each whole name counts as a subject "
+                f"({name_some(unnamed)})",
+            )
+        for folder in ("vlr_images", "hr_images"):
+            if ignored := _other_files(split.directory / folder):
+                yield JobWarning(
+                    code="files_ignored",
+                    message=f"{len(ignored)} entries in {name} {folder} are not images and are ignored "
+                    f"({name_some(ignored)})",
+                )
+    counts = Counter(subject_of(path.name) for path in train.vlr_images)
+    if singles := sorted(subject for subject, count in counts.items() if count == 1):
+        yield JobWarning(
+            code="subject_with_one_image",
+            message=f"{len(singles)} train subjects have a single image ({name_some(singles)}): they teach little",
+        )
+
+
+def _comparable(val: Split) -> bool:
+    """Whether verification has a genuine and an impostor pair: VLR against HR images, none with itself."""
+    hr_names: dict[str, set[str]] = {}
+    for path in val.hr_images:
+        hr_names.setdefault(subject_of(path.name), set()).add(path.name)
+    genuine = any(hr_names.get(subject_of(path.name), set()) - {path.name} for path in val.vlr_images)
+    return genuine and len(hr_names.keys() | set(val.subjects)) > 1
+
+
+def _other_files(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.suffix.lower() not in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )

@@ -1,0 +1,202 @@
+"""Errors that a config, a dataset or a weights file can cause; each builds its own message from its object.
+
+EdgefaceError                      code, message, hint, blame
+├── ConfigError                    a value that no machine could run
+├── DataError                      blame: data
+│   ├── FolderMissing              train_dir or val_dir lacks vlr_images/ or hr_images/
+│   ├── FolderEmpty                a folder holds no image
+│   ├── UnreadableImages           truncated, corrupt or not an image
+│   ├── TooFewSubjects             ArcFace needs two subjects
+│   └── NothingToSelectBy          no val subject is in train and no two val images can be compared
+├── WeightsError                   blame: request
+│   ├── WeightsUnreadable          not a file that torch.save wrote
+│   ├── WeightsUnsafe              holds pickled classes, which are never loaded
+│   ├── WeightsQuantized           int8, cannot be fine-tuned
+│   └── WeightsMismatch            keys or shapes do not fit the architecture
+├── TrainingDiverged               blame: request
+│   ├── EnlargementNotFinite       the DSR network gave NaN or infinity
+│   └── LossNotFinite              the loss or a weight became NaN or infinity
+└── DeviceUnavailable              the config asks for a device this machine lacks
+
+The errors of jobs (not found, not cancellable, ...) continue this tree in app/jobs/errors.py.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel
+
+Blame = Literal["request", "data", "service"]
+
+
+class ErrorReport(BaseModel):
+    """What a person is told of an error: on the job, in the problem+json answer and on the terminal."""
+
+    code: str
+    message: str
+    hint: str
+    blame: Blame
+
+
+class EdgefaceError(Exception):
+    """Base of every error this project raises on purpose. `code` is stable; `hint` says what to do next."""
+
+    code: str = "error"
+    blame: Blame = "service"
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def report(self) -> ErrorReport:
+        return ErrorReport(code=self.code, message=self.message, hint=self.hint, blame=self.blame)
+
+
+def name_some(names: Sequence[object], limit: int = 5) -> str:
+    """`a, b, c and 4 more`: enough names to act on, not a page of them."""
+    shown = ", ".join(str(name) for name in names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+class ConfigError(EdgefaceError):
+    code = "config_invalid"
+    blame: Blame = "request"
+
+
+class DataError(EdgefaceError):
+    code = "dataset_invalid"
+    blame: Blame = "data"
+
+
+class FolderMissing(DataError):
+    code = "dataset_folder_missing"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"{folder} does not exist",
+            "a dataset holds train_processed/{vlr_images,hr_images} and val_processed/{vlr_images,hr_images}; "
+            "`edgeface-finetune dataset build` makes one from a folder per subject",
+        )
+
+
+class FolderEmpty(DataError):
+    code = "dataset_folder_empty"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"{folder} holds no image", "put PNG, JPEG, BMP, WebP, TIFF or PGM images there")
+
+
+class UnreadableImages(DataError):
+    code = "image_unreadable"
+
+    def __init__(self, reasons: dict[Path, str]) -> None:
+        self.reasons = reasons
+        listed = name_some([f"{path} ({reason})" for path, reason in reasons.items()])
+        count = "an image" if len(reasons) == 1 else f"{len(reasons)} images"
+        super().__init__(f"cannot read {count}: {listed}", "replace or remove the files named, then submit again")
+
+
+class TooFewSubjects(DataError):
+    code = "too_few_subjects"
+
+    def __init__(self, folder: Path, subjects: Sequence[str]) -> None:
+        super().__init__(
+            f"{folder} has {len(subjects)} subject ({name_some(subjects)}); training needs at least 2",
+            "the subject is the file name up to the first `_`, as in 007_01.png: check the names",
+        )
+
+
+class NothingToSelectBy(DataError):
+    code = "val_not_comparable"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"no epoch can be chosen by {folder}: it has subjects that train lacks, so accuracy does not serve, and no "
+            "VLR image with another HR image of its own subject and one of another, so verification does not either",
+            "give at least two val subjects two images each, in vlr_images/ and hr_images/",
+        )
+
+
+class WeightsError(EdgefaceError):
+    code = "weights_invalid"
+    blame: Blame = "request"
+
+
+class WeightsUnreadable(WeightsError):
+    code = "weights_unreadable"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} is not a readable PyTorch weights file: {reason}",
+            "give a file that torch.save wrote; download it again if it may be cut short",
+        )
+
+
+class WeightsUnsafe(WeightsError):
+    code = "weights_unsafe"
+
+    def __init__(self, path: Path, pickled: str) -> None:
+        super().__init__(
+            f"{path} holds the pickled object {pickled}; loading it could run code, so it is refused",
+            "save the bare state dict where it was made: torch.save(model.state_dict(), path)",
+        )
+
+
+class WeightsQuantized(WeightsError):
+    code = "weights_quantized"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is quantised to int8 (a `_q` file), and int8 weights cannot be fine-tuned",
+            "use the float32 file of the same model, such as edgeface_xxs.pt instead of edgeface_xxs_q.pt",
+        )
+
+
+class WeightsMismatch(WeightsError):
+    code = "weights_mismatch"
+
+    def __init__(self, path: Path | str, architecture: str, difference: str) -> None:
+        super().__init__(
+            f"{path} does not fit {architecture}: {difference}",
+            "weights are loaded strictly, since a partly loaded model trains noise: give the file of this architecture",
+        )
+
+
+class TrainingDiverged(EdgefaceError):
+    code = "training_diverged"
+    blame: Blame = "request"
+
+
+class EnlargementNotFinite(TrainingDiverged):
+    code = "dsr_not_finite"
+
+    def __init__(self, dsr: Path, images: int) -> None:
+        super().__init__(
+            f"the DSR network in {dsr} gave NaN or infinity for {images} images",
+            'give weights trained for faces in [0, 1], or leave "dsr" at "bicubic"',
+        )
+
+
+class LossNotFinite(TrainingDiverged):
+    code = "loss_not_finite"
+
+    def __init__(self, stage: int, epoch: int) -> None:
+        super().__init__(
+            f"the loss or a weight became NaN or infinity in epoch {epoch} of stage {stage}; "
+            "no checkpoint was written from it",
+            "lower head_lr in stage 1, backbone_lr and head_lr_stage2 in stage 2; "
+            'if mixed_precision is fp16, try "bf16" or "off"',
+        )
+
+
+class DeviceUnavailable(EdgefaceError):
+    code = "device_unavailable"
+    blame: Blame = "request"
+
+    def __init__(self, device: str, available: Sequence[str]) -> None:
+        super().__init__(
+            f"device {device!r} is not available on this worker (it has {name_some(available)})",
+            'set "device" to "auto", or start a worker on a machine that has the device',
+        )
