@@ -1,0 +1,69 @@
+"""Who moves a job on when its worker is dead or its bell was lost: the rounds, made by every API and every worker."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from sqlalchemy.exc import OperationalError
+
+from app.database import Database
+from app.jobs import store
+from app.jobs.errors import WorkerLost
+from app.settings import Settings
+
+RING_AGAIN_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+def rescue_jobs(database: Database, max_worker_losses: int) -> list[str]:
+    """Move on the jobs whose lease ran out; the ids of those queued again."""
+    with database.writing() as session:
+        return store.expire_leases(session, WorkerLost(max_worker_losses).report(), max_worker_losses)
+
+
+class Rounds:
+    """A thread that rescues jobs and rings for waiting ones, at its start and every `rounds_seconds`."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        ring: Callable[[], None],
+        report_alive: Callable[[], None] | None = None,
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._ring = ring
+        self._report_alive = report_alive
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._walk, name="rounds", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _walk(self) -> None:
+        while True:
+            try:
+                self._walk_once()
+            except OperationalError as error:
+                _log.warning("the database does not answer, the rounds try again: %s", error)
+            if self._stopped.wait(self._settings.rounds_seconds):
+                return
+
+    def _walk_once(self) -> None:
+        if self._report_alive is not None:
+            self._report_alive()
+        for job_id in rescue_jobs(self._database, self._settings.max_worker_losses):
+            _log.warning("job %s lost its worker and is queued again", job_id)
+        with self._database.writing() as session:
+            seen = store.seconds_since_worker(session)
+            # Without a worker nobody takes the messages away, so ringing would only pile them up.
+            due = seen is not None and seen < self._settings.worker_seen_seconds
+            due = due and store.take_unrung(session, RING_AGAIN_SECONDS)
+        if due:
+            self._ring()

