@@ -1,0 +1,120 @@
+"""What a config names, found inside the configured roots and checked as far as it can be without a GPU."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.finetune.architectures import infer_dsr_layout, recognise_edgeface
+from app.finetune.config import BICUBIC, FinetuneConfig
+from app.finetune.dataset import DatasetScan, JobWarning, refuse_unreadable, scan_dataset
+from app.jobs.errors import DatasetNotFound, OutsideRoots, WeightsNotFound
+from app.settings import Settings
+from app.weights_file import read_shapes
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The folders and files of one job. `dsr` is None for bicubic enlargement."""
+
+    train_dir: Path
+    val_dir: Path
+    edgeface: Path
+    dsr: Path | None
+
+
+def find_inputs(config: FinetuneConfig, settings: Settings) -> Inputs:
+    """Raises OutsideRoots, DatasetNotFound or WeightsNotFound, each naming the config's field."""
+    return Inputs(
+        train_dir=_find_folder("train_dir", config.train_dir or "", settings.datasets_dir),
+        val_dir=_find_folder("val_dir", config.val_dir or "", settings.datasets_dir),
+        edgeface=_find_weights("edgeface", config.edgeface, settings.weights_dir),
+        dsr=None if config.dsr == BICUBIC else _find_weights("dsr", config.dsr, settings.weights_dir),
+    )
+
+
+class DatasetChecks:
+    """Remembers which images were decoded whole, so that only new or changed ones are decoded again."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._good: set[tuple[Path, int, int]] = set()
+
+    def refuse_unreadable(self, scan: DatasetScan) -> list[JobWarning]:
+        """Raises UnreadableImages. A warning where the dataset has more images than are checked at submission."""
+        paths = [*scan.train.vlr_images, *scan.val.vlr_images, *scan.val.hr_images]
+        unseen = {key: key[0] for key in map(_file_key, paths) if key not in self._good}
+        checked = dict(list(unseen.items())[: self._limit])
+        refuse_unreadable(checked.values())
+        self._good.update(checked)
+        if len(checked) == len(unseen):
+            return []
+        return [
+            JobWarning(
+                code="images_not_all_checked",
+                message=f"{len(checked)} of {len(unseen)} images were decoded to check them; the rest is checked when "
+                "the job is prepared",
+            )
+        ]
+
+
+def check_inputs(inputs: Inputs, checks: DatasetChecks) -> list[JobWarning]:
+    """Refuse now what would fail after queueing: names, images and weights. What remains are warnings.
+
+    Raises DataError or WeightsError.
+    """
+    edgeface = read_shapes(inputs.edgeface)
+    if edgeface is not None:
+        recognise_edgeface(edgeface, inputs.edgeface)
+    warnings = []
+    if inputs.dsr is None:
+        warnings.append(
+            JobWarning(
+                code="bicubic_enlargement",
+                message="no DSR weights are given: VLR faces are enlarged by bicubic interpolation",
+            )
+        )
+    elif (dsr := read_shapes(inputs.dsr)) is not None:
+        infer_dsr_layout(dsr, inputs.dsr)
+    scan = scan_dataset(inputs.train_dir, inputs.val_dir)
+    return [*scan.warnings, *warnings, *checks.refuse_unreadable(scan)]
+
+
+def list_datasets(root: Path) -> list[str]:
+    """Names that `dataset` can have: folders with train_processed/ and val_processed/."""
+    return sorted(
+        folder.parent.relative_to(root).as_posix()
+        for folder in root.glob("**/train_processed")
+        if (folder.parent / "val_processed").is_dir() and folder.parent != root
+    )
+
+
+def list_weights(root: Path) -> list[str]:
+    """Names that `edgeface` and `dsr` can have."""
+    return sorted(
+        path.relative_to(root).as_posix() for path in root.glob("**/*") if path.suffix in (".pt", ".pth", ".bin")
+    )
+
+
+def _file_key(path: Path) -> tuple[Path, int, int]:
+    stat = path.stat()
+    return path, stat.st_mtime_ns, stat.st_size
+
+
+def _inside(field: str, name: str, root: Path) -> Path:
+    path = (root / name).resolve()
+    if not path.is_relative_to(root.resolve()) or Path(name).is_absolute():
+        raise OutsideRoots(field, name, root)
+    return path
+
+
+def _find_folder(field: str, name: str, root: Path) -> Path:
+    path = _inside(field, name, root)
+    if not path.is_dir():
+        raise DatasetNotFound(field, name, root, list_datasets(root))
+    return path
+
+
+def _find_weights(field: str, name: str, root: Path) -> Path:
+    path = _inside(field, name, root)
+    if not path.is_file():
+        raise WeightsNotFound(field, name, root, list_weights(root))
+    return path

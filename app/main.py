@@ -1,0 +1,72 @@
+"""The API, put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from app.artifacts import Artifacts
+from app.database import Database
+from app.inputs import DatasetChecks
+from app.jobs.rescue import Rounds
+from app.problems import add_problem_handlers
+from app.queue import Bell, make_celery
+from app.routes import checkpoints, events, health, inputs, jobs, metrics
+from app.routes.dependencies import Service
+from app.settings import Settings
+
+DESCRIPTION = """\
+Fine-tunes the EdgeFace recogniser on very-low-resolution faces.
+
+1. `POST /jobs` with a config: `{"dataset": "orl16"}` is enough. `GET /datasets` and `GET /weights` list what there is.
+2. `GET /jobs/{id}` shows where it is; `GET /jobs/{id}/events` streams it.
+3. `GET /jobs/{id}/checkpoint` downloads `edgeface_finetuned.pth`.
+
+Errors are RFC 9457 problem details with a stable `code`, a `hint` that says what to do next, and `blame`.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    service = Service(
+        settings=settings,
+        database=Database(settings.database_url),
+        bell=Bell(make_celery(settings)),
+        artifacts=Artifacts(settings.artifacts_dir),
+        dataset_checks=DatasetChecks(settings.checked_images),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        settings.make_directories()
+        service.database.migrate()
+        rounds = Rounds(service.database, settings, service.bell.ring)
+        rounds.start()
+        yield
+        rounds.stop()
+        service.database.close()
+
+    app = FastAPI(
+        title="edgeface-finetune",
+        version=version("edgeface-finetune"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.service = service
+    add_problem_handlers(app)
+    for router in (
+        jobs.router,
+        metrics.router,
+        events.router,
+        checkpoints.router,
+        inputs.router,
+        health.router,
+    ):
+        app.include_router(router)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

@@ -1,0 +1,65 @@
+"""The bell: tells a worker that the table has work. Losing, delaying or doubling it harms no job."""
+
+import logging
+from pathlib import Path
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from app.settings import Settings
+
+RUN_NEXT_JOB = "edgeface.run_next_job"
+_QUEUE = "edgeface"
+
+_log = logging.getLogger(__name__)
+
+
+def make_celery(settings: Settings) -> Celery:
+    """The Celery app on the broker of the settings: Redis or another by URL, or files under var/broker."""
+    celery = Celery("edgeface", broker=settings.broker_url or "filesystem://")
+    celery.conf.update(
+        task_default_queue=_QUEUE,
+        task_ignore_result=True,
+        task_create_missing_queues=True,
+        worker_prefetch_multiplier=1,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options=_transport_options(settings),
+        worker_hijack_root_logger=False,
+    )
+    return celery
+
+
+def _transport_options(settings: Settings) -> dict[str, object]:
+    if settings.broker_url:
+        return {"socket_connect_timeout": 2, "socket_timeout": 10, "visibility_timeout": 3600}
+    folder = settings.var_dir / "broker"
+    for name in ("messages", "control"):
+        Path(folder / name).mkdir(parents=True, exist_ok=True)
+    return {
+        "data_folder_in": str(folder / "messages"),
+        "data_folder_out": str(folder / "messages"),
+        "control_folder": str(folder / "control"),
+        "polling_interval": 0.1,
+    }
+
+
+class Bell:
+    """Rings workers awake."""
+
+    def __init__(self, celery: Celery) -> None:
+        self._celery = celery
+
+    def ring(self) -> None:
+        """Never raises for a broker that is away: the job waits in the table and the rounds ring again."""
+        try:
+            self._celery.send_task(RUN_NEXT_JOB, queue=_QUEUE, retry=False, ignore_result=True, expires=300)
+        except (OperationalError, OSError) as error:
+            _log.warning("the broker does not answer, so the bell rings later: %s", error)
+
+    def broker_answers(self) -> bool:
+        try:
+            with self._celery.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
+        except (OperationalError, OSError):
+            return False
+        return True

@@ -1,0 +1,42 @@
+"""What routes ask for: the parts of the service that create_app put together."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from sqlmodel import Session
+
+from app.artifacts import Artifacts
+from app.database import Database
+from app.inputs import DatasetChecks
+from app.queue import Bell
+from app.settings import Settings
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts of a running API. `stopping` is set when the server shuts down, so that open streams end."""
+
+    settings: Settings
+    database: Database
+    bell: Bell
+    artifacts: Artifacts
+    dataset_checks: DatasetChecks
+    stopping: Event = field(default_factory=Event)
+
+
+def get_service(request: Request) -> Service:
+    return cast("Service", request.app.state.service)
+
+
+ServiceDep = Annotated[Service, Depends(get_service)]
+
+
+def get_reading_session(service: ServiceDep) -> Iterator[Session]:
+    with service.database.reading() as session:
+        yield session
+
+
+ReadingSessionDep = Annotated[Session, Depends(get_reading_session)]

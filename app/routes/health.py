@@ -1,0 +1,52 @@
+"""Whether the API is up, and whether a job submitted now would run."""
+
+from fastapi import APIRouter, Response, status
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import OperationalError
+
+from app.jobs import store
+from app.routes.dependencies import ServiceDep
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+class Live(BaseModel):
+    live: bool = True
+
+
+class Ready(BaseModel):
+    ready: bool
+    database: bool
+    broker: bool
+    worker: bool = Field(description="Whether a worker has reported lately.")
+    worker_seen_seconds_ago: float | None
+
+
+@router.get("/live")
+def get_live() -> Live:
+    """The process answers."""
+    return Live()
+
+
+@router.get("/ready", responses={503: {"model": Ready, "description": "Something a job needs is missing"}})
+def get_ready(service: ServiceDep, response: Response) -> Ready:
+    """The database and the broker answer and a worker has reported: a job submitted now would run."""
+    seen: float | None = None
+    try:
+        with service.database.reading() as session:
+            seen = store.seconds_since_worker(session)
+        database = True
+    except OperationalError:
+        database = False
+    broker = service.bell.broker_answers()
+    worker = seen is not None and seen <= service.settings.worker_seen_seconds
+    ready = Ready(
+        ready=database and broker and worker,
+        database=database,
+        broker=broker,
+        worker=worker,
+        worker_seen_seconds_ago=None if seen is None else round(seen, 1),
+    )
+    if not ready.ready:
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return ready

@@ -1,0 +1,28 @@
+"""What a job can name: the datasets and weights in the service's folders."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from app.inputs import list_datasets, list_weights
+from app.routes.dependencies import ServiceDep
+
+router = APIRouter(tags=["inputs"])
+
+
+class Names(BaseModel):
+    root: str = Field(description="The folder, on the service's machine, that the names are in.")
+    names: list[str]
+
+
+@router.get("/datasets")
+def get_datasets(service: ServiceDep) -> Names:
+    """Names that the config's `dataset` can have."""
+    root = service.settings.datasets_dir
+    return Names(root=str(root), names=list_datasets(root))
+
+
+@router.get("/weights")
+def get_weights(service: ServiceDep) -> Names:
+    """Names that the config's `edgeface` and `dsr` can have."""
+    root = service.settings.weights_dir
+    return Names(root=str(root), names=list_weights(root))

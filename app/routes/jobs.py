@@ -1,0 +1,79 @@
+"""Jobs: submit, look at, list, cancel."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response, status
+from pydantic import BaseModel, Field
+
+from app.finetune.config import FinetuneConfig
+from app.finetune.dataset import JobWarning
+from app.inputs import check_inputs, find_inputs
+from app.jobs import store
+from app.jobs.errors import CursorInvalid
+from app.jobs.states import JobStatus
+from app.jobs.views import JobPage, JobView, view_job
+from app.problems import PROBLEM_RESPONSES
+from app.routes.dependencies import ReadingSessionDep, ServiceDep
+
+router = APIRouter(prefix="/jobs", tags=["jobs"], responses=PROBLEM_RESPONSES)
+
+
+class DryRun(BaseModel):
+    """What a submission would do, without doing it."""
+
+    config: FinetuneConfig = Field(description="As resolved: every field with its value.")
+    warnings: list[JobWarning]
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, responses={200: {"model": DryRun, "description": "A dry run"}})
+def submit_job(
+    config: FinetuneConfig,
+    service: ServiceDep,
+    response: Response,
+    dry_run: Annotated[bool, Query(description="Check and resolve the config, queue nothing, answer 200.")] = False,
+) -> JobView | DryRun:
+    """Queue a fine-tuning. What can be checked is checked first: names, ranges, every image, the weights' tensors."""
+    warnings = check_inputs(find_inputs(config, service.settings), service.dataset_checks)
+    if dry_run:
+        response.status_code = status.HTTP_200_OK
+        return DryRun(config=config, warnings=warnings)
+    with service.database.writing() as session:
+        job = store.submit(session, config, warnings)
+    service.bell.ring()
+    response.headers["Location"] = f"/jobs/{job.id}"
+    with service.database.reading() as session:
+        return view_job(session, store.get(session, job.id), service.settings.worker_seen_seconds)
+
+
+@router.get("")
+def list_jobs(
+    session: ReadingSessionDep,
+    service: ServiceDep,
+    status: Annotated[list[JobStatus] | None, Query(description="Only these; may be repeated.")] = None,
+    cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> JobPage:
+    """Jobs, newest first."""
+    if cursor is not None and not (len(cursor) == 24 and cursor.isalnum()):
+        raise CursorInvalid(cursor)
+    jobs = store.page(session, statuses=status or [], before=cursor, limit=limit + 1)
+    shown = jobs[:limit]
+    return JobPage(
+        jobs=[view_job(session, job, service.settings.worker_seen_seconds) for job in shown],
+        next_cursor=shown[-1].id if len(jobs) > limit else None,
+    )
+
+
+@router.get("/{job_id}")
+def get_job(job_id: str, session: ReadingSessionDep, service: ServiceDep) -> JobView:
+    """Where the job is: status, stage, epoch, progress, metrics, warnings, error, checkpoint."""
+    return view_job(session, store.get(session, job_id), service.settings.worker_seen_seconds)
+
+
+@router.post("/{job_id}/cancel")
+def cancel_job(job_id: str, service: ServiceDep) -> JobView:
+    """Stop the job; safe to repeat. The best checkpoint so far stays. A running job is `cancelling` until its trainer
+    is gone, which takes at most 2 seconds."""
+    with service.database.writing() as session:
+        job = store.request_cancel(session, job_id)
+        return view_job(session, job, service.settings.worker_seen_seconds)

@@ -1,0 +1,44 @@
+"""Every epoch of a job, as JSON or CSV."""
+
+import csv
+import io
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Response
+from pydantic import BaseModel
+
+from app.jobs import store
+from app.jobs.views import EpochView, view_epoch
+from app.problems import PROBLEM_RESPONSES
+from app.routes.dependencies import ReadingSessionDep
+
+router = APIRouter(prefix="/jobs/{job_id}/metrics", tags=["metrics"], responses=PROBLEM_RESPONSES)
+
+
+class Metrics(BaseModel):
+    job_id: str
+    epochs: list[EpochView]
+
+
+@router.get(
+    "",
+    response_model=Metrics,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "Both stages, in order"}},
+)
+def get_metrics(
+    job_id: str, session: ReadingSessionDep, accept: Annotated[str, Header()] = "application/json"
+) -> Metrics | Response:
+    """Every epoch of both stages. `Accept: text/csv` gives a table."""
+    job = store.get(session, job_id)
+    epochs = [view_epoch(metric) for metric in store.metrics(session, job)]
+    if "text/csv" in accept:
+        return Response(_csv(epochs), media_type="text/csv")
+    return Metrics(job_id=job_id, epochs=epochs)
+
+
+def _csv(epochs: list[EpochView]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(EpochView.model_fields))
+    writer.writeheader()
+    writer.writerows(epoch.model_dump() for epoch in epochs)
+    return text.getvalue()

@@ -1,0 +1,116 @@
+"""Reads names and shapes of the tensors in a file that torch.save wrote, without torch and without running its pickle.
+
+A file that does not fit is so refused when the job is submitted. The worker still loads it strictly.
+"""
+
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from app.finetune.architectures import wrapper_key
+from app.finetune.errors import WeightsQuantized, WeightsUnreadable, WeightsUnsafe
+
+_HARMLESS_TORCH = ("Size", "device", "float", "half", "int", "bfloat16", "double", "long")
+
+
+class _Tensor:
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+
+class _Quantized(Exception):
+    pass
+
+
+class _Unsafe(Exception):
+    pass
+
+
+def _rebuild_tensor(_storage: object, _offset: int, size: tuple[int, ...], *_: object) -> _Tensor:
+    return _Tensor(tuple(size))
+
+
+def _rebuild_parameter(data: _Tensor, *_: object) -> _Tensor:
+    return data
+
+
+def _refuse_quantized(*_: object) -> None:
+    raise _Quantized
+
+
+class _ShapeUnpickler(pickle.Unpickler):
+    """Builds nothing but plain containers and shapes: no name it meets is imported."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if module == "torch._utils" and name in ("_rebuild_tensor", "_rebuild_tensor_v2"):
+            return _rebuild_tensor
+        if module == "torch._utils" and name in ("_rebuild_parameter", "_rebuild_parameter_with_state"):
+            return _rebuild_parameter
+        if "quantized" in module or "qtensor" in name or name.startswith(("qint", "quint", "per_", "QInt", "QUInt")):
+            return _refuse_quantized if _is_called(name) else name
+        if module in ("torch", "torch.storage") and (name.endswith("Storage") or name.startswith(_HARMLESS_TORCH)):
+            return name
+        raise _Unsafe(f"{module}.{name}")
+
+    def persistent_load(self, _: object) -> object:
+        return None
+
+
+def _is_called(name: str) -> bool:
+    """Quantised dtypes and schemes are mere names in a pickle; the functions and classes are called."""
+    return not name.startswith(("qint", "quint", "per_"))
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
+    """Name -> shape of the file's state dict, unwrapped; None for PyTorch's old (before 1.6) format, which only torch
+    can read.
+
+    Raises WeightsUnreadable, WeightsUnsafe or WeightsQuantized.
+    """
+    try:
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                _refuse_unless_legacy(path, file)
+                return None
+            content = _unpickle(file)
+    except _Quantized:
+        raise WeightsQuantized(path) from None
+    except _Unsafe as unsafe:
+        raise WeightsUnsafe(path, str(unsafe)) from None
+    except (OSError, zipfile.BadZipFile, pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError) as error:
+        raise WeightsUnreadable(path, str(error) or type(error).__name__) from None
+    return _shapes(path, content)
+
+
+def _unpickle(file: BinaryIO) -> object:
+    with zipfile.ZipFile(file) as archive:
+        names = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
+        if not names:
+            raise ValueError("the archive has no data.pkl")
+        if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+            raise _Unsafe("TorchScript module")
+        with archive.open(names[0]) as pickled:
+            return _ShapeUnpickler(pickled).load()
+
+
+def _refuse_unless_legacy(path: Path, file: BinaryIO) -> None:
+    file.seek(0)
+    if file.read(2) not in (b"\x80\x02", b"\x80\x03", b"\x80\x04"):
+        raise WeightsUnreadable(path, "it is neither a zip archive nor a pickle")
+
+
+def _shapes(path: Path, content: object) -> dict[str, tuple[int, ...]]:
+    if not isinstance(content, dict):
+        raise WeightsUnreadable(path, f"it holds a {type(content).__name__}, not a state dict")
+    wrapper = wrapper_key(content)
+    tensors = content[wrapper] if wrapper is not None else content
+    if any("_packed_params" in str(name) for name in tensors):
+        raise WeightsQuantized(path)
+    shapes = {str(name): value.shape for name, value in tensors.items() if isinstance(value, _Tensor)}
+    if not shapes:
+        raise WeightsUnreadable(path, "it holds no tensors")
+    return shapes
