@@ -1,0 +1,69 @@
+"""What an installed worker adds to the command line: `worker` and `weights`."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import click
+
+from app.cli.serve import end_with_parent
+from app.finetune.architectures import EDGEFACE_VARIANTS
+from app.settings import Settings
+
+OFFICIAL_REPOSITORY = "Idiap/EdgeFace-XXS"
+OFFICIAL_REVISION = "e710f4647ac4dde011c13f82224539d24800ab92"
+OFFICIAL_FILE = "edgeface_xxs.pt"
+OFFICIAL_SHA256 = "5b6bac48ea660aca185be8a8ac934db2093b51259461721da53c468230bc24c9"
+
+
+@click.command()
+def worker() -> None:
+    """Run a worker: it takes jobs from the queue and trains them. SIGTERM or Ctrl-C hands a running job back."""
+    from worker.tasks import run_worker
+
+    end_with_parent()
+    run_worker(Settings())
+
+
+@click.group()
+def weights() -> None:
+    """Get EdgeFace weights."""
+
+
+@weights.command()
+@click.option("--output", type=click.Path(path_type=Path), help="Default: edgeface_xxs.pt in the weights root.")
+def fetch(output: Path | None) -> None:
+    """Fetch the official EdgeFace-XXS (CC BY-NC-SA 4.0) from the Hugging Face hub; cached, its sha256 checked."""
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        cached = huggingface_hub.hf_hub_download(OFFICIAL_REPOSITORY, OFFICIAL_FILE, revision=OFFICIAL_REVISION)
+    except (OSError, HfHubHTTPError, ValueError) as error:
+        raise click.ClickException(f"cannot fetch {OFFICIAL_REPOSITORY}/{OFFICIAL_FILE}: {error}") from None
+    digest = hashlib.sha256(Path(cached).read_bytes()).hexdigest()
+    if digest != OFFICIAL_SHA256:
+        raise click.ClickException(f"{cached} has sha256 {digest}, not {OFFICIAL_SHA256}: delete it and fetch again")
+    _put(Path(cached), output or Settings().weights_dir / OFFICIAL_FILE)
+
+
+@weights.command()
+@click.option("--output", type=click.Path(path_type=Path), required=True)
+@click.option("--variant", type=click.Choice(sorted(EDGEFACE_VARIANTS)), default="edgeface_xxs", show_default=True)
+@click.option("--seed", default=42, show_default=True)
+def untrained(output: Path, variant: str, seed: int) -> None:
+    """Write an untrained backbone, for trying the service without the official weights. It recognises nobody."""
+    import torch
+
+    from worker.training.models.edgeface import new_edgeface
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(new_edgeface(variant, seed).state_dict(), output)
+    click.echo(output)
+
+
+def _put(source: Path, output: Path) -> None:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    aside = output.with_name(output.name + ".part")
+    shutil.copyfile(source, aside)
+    click.echo(aside.replace(output))

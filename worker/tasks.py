@@ -1,0 +1,47 @@
+"""The Celery worker and its one task: run whatever job is next."""
+
+import multiprocessing
+from multiprocessing import forkserver
+
+from celery.apps.worker import Worker
+from celery.signals import worker_shutting_down
+
+from app.database import Database
+from app.jobs.rescue import Rounds
+from app.queue import RUN_NEXT_JOB, Bell, make_celery
+from app.settings import Settings
+from worker.supervisor import Supervisor, TrainerMain
+from worker.trainer_process import train
+
+_WARM_MODULES = ["worker.trainer_process", "worker.training.recipe"]
+
+
+def run_worker(settings: Settings, trainer_main: TrainerMain = train) -> None:
+    """Take jobs until SIGTERM or Ctrl-C; a job that is running then is handed back."""
+    settings.make_directories()
+    database = Database(settings.database_url)
+    database.migrate()
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(_WARM_MODULES)
+    forkserver.ensure_running()
+    supervisor = Supervisor(database, settings, processes, trainer_main)
+    celery = make_celery(settings)
+
+    @celery.task(name=RUN_NEXT_JOB, ignore_result=True)  # type: ignore[untyped-decorator]
+    def run_next_job() -> None:
+        supervisor.run_waiting_jobs()
+
+    def stop(**_: object) -> None:
+        supervisor.stop()
+
+    worker_shutting_down.connect(stop, weak=False)
+    rounds = Rounds(database, settings, Bell(celery).ring, supervisor.report_alive)
+    rounds.start()
+    try:
+        # Threads, never prefork: the trainer is a process of its own, and the main thread stays free to stop.
+        Worker(app=celery, pool="threads", concurrency=1, quiet=True, without_mingle=True, without_gossip=True).start()
+    finally:
+        supervisor.stop()
+        rounds.stop()
+        supervisor.retire()
+        database.close()
