@@ -105,7 +105,7 @@ async def _answer_edgeface_error(request: Request, error: EdgefaceError) -> Prob
 
 
 async def _answer_validation_error(request: Request, error: RequestValidationError) -> ProblemResponse:
-    fields = [FieldProblem(field=_field_path(item["loc"]), message=_message(item)) for item in error.errors()]
+    fields = [FieldProblem(field=_field_path(item), message=_message(item)) for item in error.errors()]
     return _answer(
         request,
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -151,7 +151,10 @@ async def _answer_unforeseen(request: Request, error: Exception) -> ProblemRespo
     )
 
 
-def _field_path(location: tuple[int | str, ...]) -> str:
+def _field_path(item: dict[str, Any]) -> str:
+    if item["type"] == "json_invalid":
+        return "body"
+    location: tuple[int | str, ...] = item["loc"]
     parts = location[1:] if location and location[0] == "body" else location
     return ".".join(str(part) for part in parts) or "body"
 

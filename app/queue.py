@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 def make_celery(settings: Settings) -> Celery:
     """The Celery app on the broker of the settings: Redis or another by URL, or files under var/broker."""
-    celery = Celery("edgeface", broker=settings.broker_url or "filesystem://")
+    celery = Celery("edgeface", broker=settings.broker_url or "filesystem://localhost//")
     celery.conf.update(
         task_default_queue=_QUEUE,
         task_ignore_result=True,

@@ -143,7 +143,7 @@ class Supervisor:
         trainer.join()
         lost = TrainerDied(trainer.exitcode).report()
         _log.warning("job %s: %s", claim.job_id, lost.message)
-        self._write(lambda session: store.lose_worker(session, claim, lost, self._settings.max_worker_losses))
+        self._write(lambda session: store.lose_trainer(session, claim, lost, self._settings.max_worker_losses))
 
     def _take_messages(self, claim: Claim, connection: Connection) -> bool:
         """Write every message that has come; True once the last one has."""

@@ -1,9 +1,11 @@
 """The Celery worker and its one task: run whatever job is next."""
 
 import multiprocessing
-from multiprocessing import forkserver
+import os
+import warnings
 
 from celery.apps.worker import Worker
+from celery.exceptions import SecurityWarning
 from celery.signals import worker_shutting_down
 
 from app.database import Database
@@ -23,7 +25,6 @@ def run_worker(settings: Settings, trainer_main: TrainerMain = train) -> None:
     database.migrate()
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(_WARM_MODULES)
-    forkserver.ensure_running()
     supervisor = Supervisor(database, settings, processes, trainer_main)
     celery = make_celery(settings)
 
@@ -35,11 +36,25 @@ def run_worker(settings: Settings, trainer_main: TrainerMain = train) -> None:
         supervisor.stop()
 
     worker_shutting_down.connect(stop, weak=False)
+    # A fork server that is still importing torch would hold up the first job's lease.
+    warm_up = processes.Process(target=os.getpid)
+    warm_up.start()
+    warm_up.join()
     rounds = Rounds(database, settings, Bell(celery).ring, supervisor.report_alive)
+    # It warns root of pickled messages; ours are JSON.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     rounds.start()
     try:
         # Threads, never prefork: the trainer is a process of its own, and the main thread stays free to stop.
-        Worker(app=celery, pool="threads", concurrency=1, quiet=True, without_mingle=True, without_gossip=True).start()
+        Worker(
+            app=celery,
+            pool="threads",
+            concurrency=1,
+            loglevel="INFO",
+            quiet=True,
+            without_mingle=True,
+            without_gossip=True,
+        ).start()
     finally:
         supervisor.stop()
         rounds.stop()

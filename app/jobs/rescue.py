@@ -8,7 +8,6 @@ from sqlalchemy.exc import OperationalError
 
 from app.database import Database
 from app.jobs import store
-from app.jobs.errors import WorkerLost
 from app.settings import Settings
 
 RING_AGAIN_SECONDS = 10.0
@@ -19,7 +18,7 @@ _log = logging.getLogger(__name__)
 def rescue_jobs(database: Database, max_worker_losses: int) -> list[str]:
     """Move on the jobs whose lease ran out; the ids of those queued again."""
     with database.writing() as session:
-        return store.expire_leases(session, WorkerLost(max_worker_losses).report(), max_worker_losses)
+        return store.expire_leases(session, max_worker_losses)
 
 
 class Rounds:

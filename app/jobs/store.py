@@ -17,7 +17,7 @@ from app.database import database_now
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import ErrorReport
-from app.jobs.errors import JobNotFound, LeaseLost
+from app.jobs.errors import JobNotFound, LeaseLost, WorkerLost
 from app.jobs.states import CLAIMED, TERMINAL, JobStatus
 from app.jobs.tables import Attempt, EpochMetric, Job, JobEvent, WorkerSeen
 
@@ -194,26 +194,32 @@ def hand_back(session: Session, claim: Claim, reason: str) -> JobStatus:
     return _release(session, claim.job_id, claim.attempt, current, reason)
 
 
-def lose_worker(session: Session, claim: Claim, lost: ErrorReport, max_losses: int) -> JobStatus:
-    """The trainer or worker of a claimed job died: it is queued again, or failed after `max_losses` of them."""
+def lose_trainer(session: Session, claim: Claim, died: ErrorReport, max_losses: int) -> JobStatus:
+    """The trainer of a claimed job died: the job is queued again, or failed at its loss number `max_losses`."""
     current = _write_claimed(session, claim, worker_losses=Job.worker_losses + 1)
-    return _settle_loss(session, claim.job_id, claim.attempt, current, lost, max_losses)
+    losses = _fresh(session, claim.job_id).worker_losses
+    return _settle_loss(session, claim, current, died.message, died if losses >= max_losses else None)
 
 
-def expire_leases(session: Session, lost: ErrorReport, max_losses: int) -> list[str]:
-    """Move on every claimed job whose lease ran out. The ids of those that are queued again."""
+def expire_leases(session: Session, max_losses: int) -> list[str]:
+    """Move on every claimed job whose lease ran out: it is queued again, or failed at its loss number `max_losses`.
+
+    The ids of those that are queued again."""
     expired = session.execute(
         update(Job)
         .where(col(Job.status).in_(CLAIMED), col(Job.lease_expires_at) < database_now())
         .values(worker_losses=Job.worker_losses + 1, lease_expires_at=None)
-        .returning(col(Job.id), col(Job.attempt), col(Job.status))
+        .returning(col(Job.id), col(Job.attempt), col(Job.worker_id), col(Job.status), col(Job.worker_losses))
         .execution_options(synchronize_session=False)
     ).all()
-    outcomes = {
-        job_id: _settle_loss(session, job_id, attempt, JobStatus(status), lost, max_losses)
-        for job_id, attempt, status in expired
-    }
-    return [job_id for job_id, status in outcomes.items() if status is JobStatus.QUEUED]
+    requeued = []
+    for job_id, attempt, worker_id, status, losses in expired:
+        error = WorkerLost(losses).report() if losses >= max_losses else None
+        claim = Claim(job_id, attempt, worker_id)
+        reason = f"worker {worker_id} was silent for the length of its lease"
+        if _settle_loss(session, claim, JobStatus(status), reason, error) is JobStatus.QUEUED:
+            requeued.append(job_id)
+    return requeued
 
 
 def request_cancel(session: Session, job_id: str) -> Job:
@@ -338,13 +344,13 @@ def _settle(session: Session, job_id: str, attempt: int, status: JobStatus, erro
 
 
 def _settle_loss(
-    session: Session, job_id: str, attempt: int, current: JobStatus, lost: ErrorReport, max_losses: int
+    session: Session, claim: Claim, current: JobStatus, reason: str, error: ErrorReport | None
 ) -> JobStatus:
-    losses = _fresh(session, job_id).worker_losses
-    if current is not JobStatus.CANCELLING and losses >= max_losses:
-        _settle(session, job_id, attempt, JobStatus.FAILED, lost)
+    """Queue the job again, or fail it where there is an error; the caller holds the row."""
+    if error is not None and current is not JobStatus.CANCELLING:
+        _settle(session, claim.job_id, claim.attempt, JobStatus.FAILED, error)
         return JobStatus.FAILED
-    return _release(session, job_id, attempt, current, lost.message)
+    return _release(session, claim.job_id, claim.attempt, current, reason)
 
 
 def _release(session: Session, job_id: str, attempt: int, current: JobStatus, reason: str) -> JobStatus:

@@ -7,7 +7,7 @@ from sqlmodel import Session
 from app.database import Database
 from app.finetune.errors import ErrorReport
 from app.jobs import store
-from app.jobs.errors import JobNotFound, LeaseLost
+from app.jobs.errors import JobNotFound, LeaseLost, WorkerLost
 from app.jobs.states import TERMINAL, JobStatus
 from app.jobs.store import Claim
 from tests.integration.conftest import LEASE_SECONDS, claim, event_kinds, run_out_lease, running, status, submit
@@ -17,7 +17,7 @@ LOST = ErrorReport(code="worker_lost", message="lost", hint="look", blame="servi
 
 def expire(database: Database, max_losses: int = 3) -> list[str]:
     with database.writing() as session:
-        return store.expire_leases(session, LOST, max_losses)
+        return store.expire_leases(session, max_losses)
 
 
 def test_of_many_workers_that_claim_at_once_one_wins_each_job(database: Database) -> None:
@@ -53,7 +53,7 @@ def test_an_attempt_that_lost_its_lease_writes_nothing(database: Database) -> No
         lambda session: store.record_event(session, old, "checkpoint", {}, checkpoint={}),
         lambda session: store.finish(session, old, JobStatus.SUCCEEDED),
         lambda session: store.hand_back(session, old, "stopped"),
-        lambda session: store.lose_worker(session, old, LOST, 3),
+        lambda session: store.lose_trainer(session, old, LOST, 3),
     ]
     for write in writes:
         with pytest.raises(LeaseLost), database.writing() as session:
@@ -98,7 +98,7 @@ def test_a_job_that_loses_too_many_workers_fails(database: Database) -> None:
     with database.reading() as session:
         job = store.get(session, job_id)
     assert (job.status, job.worker_losses) == (JobStatus.FAILED, 2)
-    assert job.error == LOST.model_dump()
+    assert job.error == WorkerLost(2).report().model_dump()
 
 
 def test_handing_back_spends_no_try(database: Database) -> None:

@@ -1,0 +1,31 @@
+"""Tiny datasets and weights that are well formed, for tests that do not care what the faces show."""
+
+from pathlib import Path
+
+import timm
+import torch
+from PIL import Image
+
+
+def write_dataset(
+    folder: Path, *, train_subjects: int = 3, val_subjects: int = 3, images: int = 2, vlr_size: int = 16
+) -> Path:
+    """`folder/{train,val}_processed`, each subject a shade of its own; val's subjects are the first of train's."""
+    for half, subjects in (("train_processed", train_subjects), ("val_processed", val_subjects)):
+        for kind, size in (("vlr_images", vlr_size), ("hr_images", 112)):
+            images_folder = folder / half / kind
+            images_folder.mkdir(parents=True)
+            for subject in range(subjects):
+                for image in range(images):
+                    shade = (40 * subject % 256, 200 - 20 * subject, 30 * image)
+                    Image.new("RGB", (size, size), shade).save(images_folder / f"{subject:03}_{image:02}.png")
+    return folder
+
+
+def write_edgeface(path: Path, timm_name: str = "edgenext_xx_small") -> Path:
+    """Untrained EdgeFace weights under the official key names."""
+    torch.manual_seed(0)
+    backbone = timm.create_model(timm_name, num_classes=512)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({f"model.{name}": tensor for name, tensor in backbone.state_dict().items()}, path)
+    return path
