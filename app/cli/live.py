@@ -1,0 +1,105 @@
+"""Shows a job on the terminal as it runs: a line an event, a progress bar below."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from app.client import Client
+from app.jobs.states import JobStatus
+from app.jobs.views import EventView, JobView
+
+
+def watch_job(client: Client, job_id: str, console: Console) -> JobView:
+    """Print the job's events until it has ended; the job as it ended."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    first = client.get(job_id)
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(first.waiting_for or first.status, total=1.0, left="")
+        for event in client.events(job_id):
+            if isinstance(event, EventView):
+                if line := event_line(event):
+                    bar.print(line, highlight=False, soft_wrap=True)
+                if event.kind == "status":
+                    bar.update(task, description=event.data["status"])
+            else:
+                bar.update(task, completed=event["progress"], description=_where(event), left=_left(event))
+    return client.get(job_id)
+
+
+def event_line(event: EventView) -> str | None:
+    """One line for a person, or None for what the bar shows anyway."""
+    data = event.data
+    match event.kind:
+        case "status":
+            return _status_line(data)
+        case "warning":
+            return f"warning: {data['message']}"
+        case "prepared":
+            return (
+                f"prepared {data['train_images']} train and {data['val_images']} val images of {data['subjects']} "
+                f"subjects in {data['seconds']:.1f} s: {data['variant']} on {data['device']}, {data['enlargement']}"
+            )
+        case "recognition":
+            return f"{data['when']} fine-tuning: {recognition_line(data['recognition'])}"
+        case "stage":
+            what = "the ArcFace head, backbone frozen" if data["stage"] == 1 else "backbone and ArcFace head"
+            return f"stage {data['stage']}: {what}, {data['epochs']} epochs"
+        case "epoch":
+            return epoch_line(data)
+        case "checkpoint":
+            return f"  best so far: epoch {data['epoch']}, score {data['score']:.4f}, checkpoint written"
+        case "stopped_early":
+            return f"stopped early after epoch {data['epoch']}: epoch {data['best_epoch']} stays the best"
+    return None
+
+
+def epoch_line(data: dict[str, Any]) -> str:
+    parts = [
+        f"  epoch {data['epoch']:>{len(str(data['epochs']))}}/{data['epochs']}",
+        f"train loss {data['train_loss']:.4f} accuracy {data['train_accuracy']:.4f}",
+    ]
+    if data["val_accuracy"] is not None:
+        parts.append(f"val loss {data['val_loss']:.4f} accuracy {data['val_accuracy']:.4f}")
+    if data["val_auc"] is not None:
+        parts.append(f"val AUC {data['val_auc']:.4f}")
+    parts.append(f"{data['seconds']:.1f} s, {data['images_per_second']:.0f} images/s")
+    return "  ".join(parts)
+
+
+def recognition_line(recognition: dict[str, Any]) -> str:
+    names = {
+        "rank1": "rank-1",
+        "tar_at_far_1_percent": "TAR@FAR=1%",
+        "tar_at_far_01_percent": "TAR@FAR=0.1%",
+        "auc": "AUC",
+    }
+    return ", ".join(
+        f"{name} {'-' if recognition[key] is None else format(recognition[key], '.4f')}" for key, name in names.items()
+    )
+
+
+def _status_line(data: dict[str, Any]) -> str:
+    error = data.get("error")
+    if error:
+        return f"{data['status']}: {error['message']} ({error['code']})\n  hint: {error['hint']}"
+    if data["status"] == JobStatus.QUEUED and data.get("reason"):
+        return f"queued again: {data['reason']}"
+    return f"{data['status']}"
+
+
+def _where(progress: dict[str, Any]) -> str:
+    if progress["stage"] is None:
+        return "preparing"
+    return f"stage {progress['stage']}" + ("" if progress["epoch"] is None else f" epoch {progress['epoch']}")
+
+
+def _left(progress: dict[str, Any]) -> str:
+    eta = progress["eta_seconds"]
+    return "" if eta is None else f"{eta:.0f} s left"

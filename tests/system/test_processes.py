@@ -1,0 +1,133 @@
+"""Signals, cancel and the command line, with real processes."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from app.drawn_faces import write_drawn_faces
+from app.jobs.states import JobStatus
+from app.jobs.views import EventView
+from tests.support.datasets import write_edgeface
+from tests.system.conftest import START_SECONDS, STOP_SECONDS, Machine, descendants, gone, wait_until
+
+LONG = {"dataset": "drawn", "stage1_epochs": 0, "stage2_epochs": 1000, "early_stop_patience": 0}
+
+
+@pytest.fixture
+def machine(embedded: Machine) -> Machine:
+    """Drawn faces, untrained weights, `serve` running."""
+    write_edgeface(embedded.var_dir / "weights" / "edgeface_xxs.pt")
+    write_drawn_faces(embedded.var_dir / "faces", subjects=6, images_per_subject=4, seed=0)
+    embedded.run(
+        "dataset", "build", str(embedded.var_dir / "faces"), "--output", str(embedded.var_dir / "datasets" / "drawn")
+    )
+    embedded.environment["EDGEFACE_LEASE_SECONDS"] = "5"
+    embedded.start("serve")
+    embedded.wait_until_ready()
+    return embedded
+
+
+def start_long_job(machine: Machine) -> str:
+    """A job that has written its first checkpoint and trains on."""
+    with machine.client() as client:
+        job_id = client.submit(LONG).id
+        for event in client.events(job_id):
+            if isinstance(event, EventView) and event.kind == "checkpoint":
+                return job_id
+            assert not isinstance(event, EventView) or event.data.get("status") != "failed", event
+    raise AssertionError("the job ended")
+
+
+def trainers(machine: Machine) -> list[int]:
+    """Process ids of trainers: children of the worker's fork server."""
+    return [
+        process.pid
+        for process in descendants(machine.processes[0].pid)
+        if process.parent() is not None and "forkserver" in " ".join(process.parent().cmdline())
+    ]
+
+
+def test_cancel_ends_the_trainer_within_two_seconds_and_keeps_the_checkpoint(machine: Machine) -> None:
+    job_id = start_long_job(machine)
+    assert len(trainers(machine)) == 1
+    with machine.client() as client:
+        asked = time.monotonic()
+        client.cancel(job_id)
+        wait_until(lambda: client.get(job_id).terminal, STOP_SECONDS)
+        assert time.monotonic() - asked < 2.0
+        assert trainers(machine) == []
+        assert client.cancel(job_id).status is JobStatus.CANCELLED
+        assert client.download(job_id, machine.var_dir / "best.pth").stat().st_size > 1_000_000
+
+
+def test_ctrl_c_ends_every_process_and_the_job_goes_on_at_the_next_start(machine: Machine) -> None:
+    job_id = start_long_job(machine)
+    serve = machine.processes.pop()
+    everyone = descendants(serve.pid)
+    assert len(everyone) >= 4
+    os.kill(serve.pid, signal.SIGINT)
+    assert serve.wait(STOP_SECONDS) == 0
+    wait_until(lambda: gone(everyone), STOP_SECONDS)
+    assert "Traceback" not in machine.log()
+    machine.start("serve")
+    machine.wait_until_ready()
+    with machine.client() as client:
+        wait_until(lambda: client.get(job_id).status is JobStatus.RUNNING, STOP_SECONDS)
+        job = client.get(job_id)
+        assert job.attempt == 2
+        client.cancel(job_id)
+        wait_until(lambda: client.get(job_id).terminal, STOP_SECONDS)
+
+
+def test_when_serve_is_killed_its_processes_end_too(machine: Machine) -> None:
+    start_long_job(machine)
+    serve = machine.processes.pop()
+    everyone = descendants(serve.pid)
+    serve.kill()
+    serve.wait()
+    wait_until(lambda: gone(everyone), STOP_SECONDS)
+
+
+def test_a_killed_worker_loses_no_job(machine: Machine) -> None:
+    """`serve` starts another worker; the lease runs out and that one takes the job."""
+    job_id = start_long_job(machine)
+    worker = next(process for process in descendants(machine.processes[0].pid) if process.cmdline()[-1] == "worker")
+    orphans = worker.children(recursive=True)
+    worker.kill()
+    wait_until(lambda: gone(orphans), STOP_SECONDS)
+    with machine.client() as client:
+        wait_until(lambda: client.get(job_id).attempt == 2, START_SECONDS)
+        client.cancel(job_id)
+        wait_until(lambda: client.get(job_id).terminal, STOP_SECONDS)
+
+
+def test_the_commands_do_what_a_person_does(machine: Machine, tmp_path: Path) -> None:
+    checked = machine.run("dataset", "check", str(machine.var_dir / "datasets" / "drawn")).stdout
+    assert "the best epoch will be chosen by verification_auc" in checked
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"dataset": "drawn", "stage1_epochs": 1, "stage2_epochs": 1}))
+    assert json.loads(machine.run("submit", "--dry-run", str(config)).stdout)["config"]["seed"] == 42
+    job_id = machine.run("submit", str(config)).stdout.strip()
+    shown = machine.run("watch", job_id).stdout
+    assert "stage 2: backbone and ArcFace head, 1 epochs" in shown
+    assert shown.rstrip().endswith("succeeded")
+    output = tmp_path / "downloaded.pth"
+    assert machine.run("download", job_id, "--output", str(output)).stdout.strip() == str(output)
+    assert output.is_file()
+    assert job_id in machine.run("jobs").stdout
+    config.write_text(json.dumps({"dataset": "drawn", "epochs": 3}))
+    refused = machine.run("submit", str(config), check=False)
+    assert refused.returncode == 2
+    assert "epochs: there is no such field" in refused.stderr
+    absent = machine.run("watch", "nobody", check=False)
+    assert "there is no job nobody" in absent.stderr
+
+
+def test_without_a_service_the_commands_say_how_to_start_one(embedded: Machine) -> None:
+    done = embedded.run("jobs", check=False)
+    assert done.returncode == 1
+    assert "start one with edgeface-finetune serve" in done.stderr
