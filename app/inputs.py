@@ -5,7 +5,7 @@ from pathlib import Path
 
 from app.finetune.architectures import infer_dsr_layout, recognise_edgeface
 from app.finetune.config import BICUBIC, FinetuneConfig
-from app.finetune.dataset import DatasetScan, JobWarning, refuse_unreadable, scan_dataset
+from app.finetune.dataset import BICUBIC_ENLARGEMENT, DatasetScan, JobWarning, refuse_unreadable, scan_dataset
 from app.jobs.errors import DatasetNotFound, OutsideRoots, WeightsNotFound
 from app.settings import Settings
 from app.weights_file import read_shapes
@@ -66,12 +66,7 @@ def check_inputs(inputs: Inputs, checks: DatasetChecks) -> list[JobWarning]:
         recognise_edgeface(edgeface, inputs.edgeface)
     warnings = []
     if inputs.dsr is None:
-        warnings.append(
-            JobWarning(
-                code="bicubic_enlargement",
-                message="no DSR weights are given: VLR faces are enlarged by bicubic interpolation",
-            )
-        )
+        warnings.append(BICUBIC_ENLARGEMENT)
     elif (dsr := read_shapes(inputs.dsr)) is not None:
         infer_dsr_layout(dsr, inputs.dsr)
     scan = scan_dataset(inputs.train_dir, inputs.val_dir)

@@ -2,7 +2,10 @@
 
 import hashlib
 import shutil
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import click
 
@@ -34,11 +37,14 @@ def weights() -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="Default: edgeface_xxs.pt in the weights root.")
 def fetch(output: Path | None) -> None:
     """Fetch the official EdgeFace-XXS (CC BY-NC-SA 4.0) from the Hugging Face hub; cached, its sha256 checked."""
-    import huggingface_hub
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError
 
+    cached = try_to_load_from_cache(OFFICIAL_REPOSITORY, OFFICIAL_FILE, revision=OFFICIAL_REVISION)
     try:
-        cached = huggingface_hub.hf_hub_download(OFFICIAL_REPOSITORY, OFFICIAL_FILE, revision=OFFICIAL_REVISION)
+        if not isinstance(cached, str):
+            _refuse_without_network(constants.ENDPOINT)
+            cached = hf_hub_download(OFFICIAL_REPOSITORY, OFFICIAL_FILE, revision=OFFICIAL_REVISION)
     except (OSError, HfHubHTTPError, ValueError) as error:
         raise click.ClickException(f"cannot fetch {OFFICIAL_REPOSITORY}/{OFFICIAL_FILE}: {error}") from None
     digest = hashlib.sha256(Path(cached).read_bytes()).hexdigest()
@@ -60,6 +66,15 @@ def untrained(output: Path, variant: str, seed: int) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     torch.save(new_edgeface(variant, seed).state_dict(), output)
     click.echo(output)
+
+
+def _refuse_without_network(endpoint: str) -> None:
+    """The hub's client tries a name that does not resolve for 25 s; a proxy resolves names itself."""
+    if not getproxies():
+        try:
+            socket.getaddrinfo(urlsplit(endpoint).hostname, 443)
+        except socket.gaierror as error:
+            raise OSError(f"{endpoint} cannot be reached: {error.strerror}") from None
 
 
 def _put(source: Path, output: Path) -> None:

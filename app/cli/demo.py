@@ -100,14 +100,15 @@ def _find_source(console: Console, faces: Path | None, weights: Path | None, var
         console.print("Fetching the official EdgeFace-XXS weights ...")
         fetched = _run_cli("weights", "fetch", "--output", str(found))
         if fetched.returncode != 0:
-            console.print(f"They cannot be had here ({fetched.stderr.strip().splitlines()[-1]}).")
+            reason = fetched.stderr.strip().splitlines()[-1].removeprefix("Error: ")
+            console.print(f"They cannot be had here ({reason}).")
             console.print("The demo goes on with an untrained backbone: --weights FILE takes real ones.")
             found = weights_dir / "untrained_xxs.pt"
             _run_cli("weights", "untrained", "--output", str(found)).check_returncode()
             label = "UNTRAINED BACKBONE"
     if faces is None:
         faces = var_dir / "drawn_faces"
-        write_drawn_faces(faces, subjects=16, images_per_subject=10, seed=42)
+        write_drawn_faces(faces, subjects=24, images_per_subject=8, seed=42)
         label = DRAWN_LABEL if label else "DRAWN FACES"
     return _Source(faces, found, label)
 

@@ -34,6 +34,12 @@ class JobWarning(BaseModel):
     message: str
 
 
+BICUBIC_ENLARGEMENT = JobWarning(
+    code="bicubic_enlargement",
+    message="no DSR weights are given: VLR faces are enlarged by bicubic interpolation",
+)
+
+
 def subject_of(file_name: str) -> str:
     """The subject a file shows: its stem up to the first `_`."""
     return Path(file_name).stem.split("_", 1)[0]

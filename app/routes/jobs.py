@@ -38,11 +38,10 @@ def submit_job(
         response.status_code = status.HTTP_200_OK
         return DryRun(config=config, warnings=warnings)
     with service.database.writing() as session:
-        job = store.submit(session, config, warnings)
+        job = view_job(session, store.submit(session, config, warnings), service.settings.worker_seen_seconds)
     service.bell.ring()
     response.headers["Location"] = f"/jobs/{job.id}"
-    with service.database.reading() as session:
-        return view_job(session, store.get(session, job.id), service.settings.worker_seen_seconds)
+    return job
 
 
 @router.get("")

@@ -1,0 +1,67 @@
+"""What the documents promise is complete: every field, setting, state, command and error."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import app.dataset_build
+import app.jobs.errors
+from app.cli import _edgeface_finetune
+from app.finetune.config import FinetuneConfig
+from app.finetune.errors import EdgefaceError
+from app.jobs.states import JobStatus
+from app.main import create_app
+from app.problems import status_of
+from app.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+assert app.dataset_build
+assert app.jobs.errors
+
+
+def subclasses(kind: type[EdgefaceError]) -> set[type[EdgefaceError]]:
+    return {kind}.union(*(subclasses(below) for below in kind.__subclasses__()))
+
+
+@pytest.mark.parametrize("name", FinetuneConfig.model_fields)
+def test_the_readme_has_every_field_of_the_config_with_its_default(name: str) -> None:
+    default = FinetuneConfig.model_fields[name].default
+    shown = "null" if default is None else str(default)
+    assert f"| `{name}` | {shown} |" in README
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_the_readme_has_every_setting(name: str) -> None:
+    assert f"| `EDGEFACE_{name.upper()}` |" in README
+
+
+@pytest.mark.parametrize("status", JobStatus)
+def test_the_states_page_has_every_state_and_whether_it_is_terminal(status: JobStatus) -> None:
+    page = (ROOT / "docs" / "job-states.md").read_text()
+    assert f"| `{status}` | {'yes' if status.terminal else 'no'} |" in page
+
+
+def test_the_readme_has_every_path(tmp_path: Path) -> None:
+    paths = {path.replace("{job_id}", "{id}") for path in create_app(Settings(var_dir=tmp_path)).openapi()["paths"]}
+    assert "/jobs/{id}/checkpoint" in paths
+    assert {path for path in paths if path not in README} == set()
+
+
+def test_the_readme_has_every_command() -> None:
+    listed = CliRunner().invoke(_edgeface_finetune, ["--help"]).output.split("Commands:")[1]
+    commands = {line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line[2] != " "}
+    assert {"serve", "api", "worker", "train", "submit", "watch", "download", "dataset", "demo"} <= commands
+    assert {command for command in commands if f"`{command}" not in README} == set()
+
+
+def test_every_error_has_a_code_of_its_own_and_an_answer() -> None:
+    tree = {kind for kind in subclasses(EdgefaceError) if "code" in vars(kind)}
+    codes = [kind.code for kind in tree]
+    assert sorted(codes) == sorted(set(codes))
+    for kind in tree:
+        error = kind.__new__(kind)
+        assert status_of(error) >= 400
+        assert (status_of(error) >= 500) <= (kind.blame == "service"), kind
