@@ -1,0 +1,1 @@
+"""The two networks: EdgeFace recognises a face, DSR enlarges it."""
