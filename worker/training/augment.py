@@ -1,0 +1,56 @@
+"""Flips and colour jitter of whole batches, on the device, one draw per image."""
+
+import torch
+from torch import Tensor
+
+# Shape suffixes: B faces, C = 3 channels (RGB), H and W pixels; B111 is one number per face.
+
+FLIP_PROBABILITY = 0.5
+BRIGHTNESS = 0.05
+CONTRAST = 0.05
+SATURATION = 0.03
+
+_LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, the weights torchvision takes
+
+
+def augment(x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+    """Faces in [0, 1] -> faces in [0, 1], each flipped or not and jittered by factors of its own.
+
+    Horizontal flip with p 0.5; then brightness 1 +- 0.05, contrast 1 +- 0.05 and saturation 1 +- 0.03, in this order,
+    by torchvision's definitions. The numbers are drawn on the generator's device, so that every device sees the same.
+    """
+    drawn_4B = torch.rand(4, len(x_BCHW), generator=generator, device=generator.device)
+    flip_B, brightness_B, contrast_B, saturation_B = drawn_4B.to(x_BCHW.device, non_blocking=True)
+    x_BCHW = torch.where(_per_face(flip_B) < FLIP_PROBABILITY, x_BCHW.flip(3), x_BCHW)
+    x_BCHW = adjust_brightness(x_BCHW, _factor(brightness_B, BRIGHTNESS))
+    x_BCHW = adjust_contrast(x_BCHW, _factor(contrast_B, CONTRAST))
+    return adjust_saturation(x_BCHW, _factor(saturation_B, SATURATION))
+
+
+def adjust_brightness(x_BCHW: Tensor, factor_B111: Tensor) -> Tensor:
+    """Towards black below 1, away from it above; clamped to [0, 1]."""
+    return (x_BCHW * factor_B111).clamp(0, 1)
+
+
+def adjust_contrast(x_BCHW: Tensor, factor_B111: Tensor) -> Tensor:
+    """Towards the face's mean grey below 1, away from it above; clamped to [0, 1]."""
+    mean_B111 = _grey(x_BCHW).mean((1, 2, 3), keepdim=True)
+    return torch.lerp(mean_B111, x_BCHW, factor_B111).clamp(0, 1)
+
+
+def adjust_saturation(x_BCHW: Tensor, factor_B111: Tensor) -> Tensor:
+    """Towards each pixel's grey below 1, away from it above; clamped to [0, 1]."""
+    return torch.lerp(_grey(x_BCHW), x_BCHW, factor_B111).clamp(0, 1)
+
+
+def _factor(drawn_B: Tensor, spread: float) -> Tensor:
+    return _per_face(1 + spread * (2 * drawn_B - 1))
+
+
+def _per_face(value_B: Tensor) -> Tensor:
+    return value_B[:, None, None, None]
+
+
+def _grey(x_BCHW: Tensor) -> Tensor:
+    red, green, blue = (weight * x_BCHW[:, i : i + 1] for i, weight in enumerate(_LUMA))
+    return red + green + blue
