@@ -1,0 +1,74 @@
+"""A training's events as the lines that a person at a terminal reads."""
+
+from worker.training.events import (
+    CheckpointWritten,
+    EpochFinished,
+    Finished,
+    Prepared,
+    Progressed,
+    Recognition,
+    RecognitionMeasured,
+    StageStarted,
+    StoppedEarly,
+    TrainingEvent,
+    Warned,
+)
+
+_STAGES = {1: "training the ArcFace head (backbone frozen)", 2: "fine-tuning backbone and ArcFace head"}
+
+
+def render(event: TrainingEvent) -> str | None:
+    """The line or lines for an event; None for progress, which says nothing that the epochs do not."""
+    match event:
+        case Prepared():
+            return _prepared(event)
+        case Warned(warning):
+            return f"Warning ({warning.code}): {warning.message}"
+        case RecognitionMeasured(when, recognition):
+            return f"Recognition {when} fine-tuning: {_recognition(recognition)}"
+        case StageStarted(stage, epochs):
+            return f"\nStage {stage}: {_STAGES[stage]}, {epochs} epochs"
+        case EpochFinished():
+            return _epoch(event)
+        case CheckpointWritten(full, _, epoch, score):
+            return f"  new best: epoch {epoch}, score {score:.4f}, saved {full.path}"
+        case StoppedEarly(epoch, best_epoch):
+            return f"Stopped early after epoch {epoch}: none since epoch {best_epoch} was better"
+        case Finished():
+            return f"\n{event.verdict}\nBest epoch {event.best_epoch}; {event.seconds:.1f} s in all"
+        case Progressed():
+            return None
+
+
+def _prepared(event: Prepared) -> str:
+    chosen = "val accuracy" if event.selection == "val_accuracy" else "verification AUC"
+    return (
+        f"Prepared {event.train_images} train images of {event.subjects} subjects and {event.val_images} val images "
+        f"in {event.seconds:.1f} s\n"
+        f"  backbone {event.variant} on {event.device} in {event.precision}; the best epoch is chosen by {chosen}\n"
+        f"  enlargement {event.enlargement}; resampler {event.resampler}"
+    )
+
+
+def _epoch(event: EpochFinished) -> str:
+    epoch = f"Epoch {event.epoch:>{len(str(event.epochs))}}/{event.epochs}"
+    train = f"train loss {event.train_loss:.4f} acc {event.train_accuracy:.4f}"
+    val = [
+        f"{name} {value:.4f}"
+        for name, value in (("loss", event.val_loss), ("acc", event.val_accuracy), ("auc", event.val_auc))
+        if value is not None
+    ]
+    rates = [f"{rate:.1e}" for rate in (event.backbone_lr, event.head_lr) if rate is not None]
+    speed = f"{event.seconds:.1f} s  {event.images_per_second:.0f} images/s"
+    parts = [epoch, train, *([" ".join(["val", *val])] if val else []), f"lr {'/'.join(rates)}", speed]
+    return "  ".join(parts)
+
+
+def _recognition(recognition: Recognition) -> str:
+    values = {
+        "rank-1": recognition.rank1,
+        "TAR@FAR=1%": recognition.tar_at_far_1_percent,
+        "TAR@FAR=0.1%": recognition.tar_at_far_01_percent,
+        "AUC": recognition.auc,
+    }
+    return "  ".join(f"{name} {'n/a' if value is None else f'{value:.4f}'}" for name, value in values.items())

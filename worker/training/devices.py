@@ -1,0 +1,53 @@
+"""Which device trains, and in which precision."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from app.finetune.errors import DeviceUnavailable
+
+
+@dataclass(frozen=True)
+class Precision:
+    """`autocast` is None where everything is float32; `scaled` where gradients need loss scaling."""
+
+    name: Literal["float32", "bf16", "fp16"]
+    autocast: torch.dtype | None
+    scaled: bool
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto`, `cpu`, `cuda` or `cuda:N` -> a device that is there. Raises DeviceUnavailable."""
+    gpus = torch.cuda.device_count()
+    if name == "auto":
+        return torch.device("cuda:0" if gpus else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        raise DeviceUnavailable(name, ["cpu", *(f"cuda:{index}" for index in range(gpus))])
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
+
+
+def describe_device(device: torch.device) -> str:
+    """`cpu`, or `cuda:0 (the name of the GPU)`."""
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+
+
+def choose_precision(wanted: str, device: torch.device) -> Precision:
+    """`auto`, `bf16`, `fp16` or `off` on this device; a CPU always trains in float32."""
+    if device.type != "cuda" or wanted == "off":
+        return Precision("float32", None, scaled=False)
+    if wanted == "auto":
+        with torch.cuda.device(device):
+            wanted = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if wanted == "bf16":
+        return Precision("bf16", torch.bfloat16, scaled=False)
+    return Precision("fp16", torch.float16, scaled=True)
+
+
+def place(data: Tensor, device: torch.device) -> Tensor:
+    """`data` on the device where a quarter of its free memory holds it, else where it is."""
+    if device.type != "cuda" or data.nbytes > torch.cuda.mem_get_info(device)[0] / 4:
+        return data
+    return data.to(device)

@@ -1,0 +1,103 @@
+"""The whole method on one page: prepare -> measure -> stage 1 -> stage 2 -> measure.
+
+The head is ArcFace (Deng et al., CVPR 2019), the backbone EdgeFace (George et al., arXiv:2307.01838); the two stages,
+their defaults and the preprocessing are the guide's. Everything random comes from `config.seed`.
+"""
+
+import time
+
+import torch
+
+from app.finetune.architectures import EMBEDDING_SIZE
+from app.finetune.config import FinetuneConfig
+from app.finetune.dataset import scan_dataset, subject_of
+from worker.training.checkpoint import Checkpoints, Provenance
+from worker.training.devices import choose_device, choose_precision, describe_device, place
+from worker.training.evaluate import verdict
+from worker.training.events import Finished, Prepared, RecognitionMeasured, Report, Warned
+from worker.training.files import TrainingFiles
+from worker.training.losses import ArcFace
+from worker.training.models.dsr import load_dsr
+from worker.training.models.edgeface import load_edgeface
+from worker.training.pixels import RESAMPLER
+from worker.training.preparation import prepare
+from worker.training.progress import Progress, total_work
+from worker.training.stages import Learner, train_all, train_head
+from worker.training.validation import embed_val
+
+
+def finetune(config: FinetuneConfig, files: TrainingFiles, report: Report) -> Finished:
+    """Fine-tune as `config` says, on `files`, and tell `report` all that happens; the last event is what this returns.
+
+    `files` has as paths what `config` has as names. A CPU run repeats exactly, bit for bit, on the same machine.
+    Raises EdgefaceError and its kin: device, weights and file names are checked before any image is opened, and all
+    images before any is enlarged.
+    """
+    started = time.monotonic()
+
+    # Check
+    device = choose_device(config.device)
+    precision = choose_precision(config.mixed_precision, device)
+    backbone, variant = load_edgeface(files.edgeface, device)
+    dsr = load_dsr(files.dsr) if files.dsr else None
+    scan = scan_dataset(files.train_dir, files.val_dir)
+    for warning in scan.warnings:
+        report(Warned(warning))
+
+    # Prepare
+    progress = Progress(total_work(config, scan, with_dsr=dsr is not None), report)
+    train, val = prepare(config, scan, (dsr, files.dsr) if dsr and files.dsr else None, device, report, progress)
+    enlargement = dsr.describe() if dsr else "bicubic"
+    report(
+        Prepared(
+            train_images=len(scan.train.vlr_images),
+            val_images=len(scan.val.vlr_images),
+            subjects=len(scan.subject_to_id),
+            selection=scan.selection,
+            variant=variant.name,
+            enlargement=enlargement,
+            resampler=RESAMPLER,
+            device=describe_device(device),
+            precision=precision.name,
+            seconds=time.monotonic() - started,
+        )
+    )
+
+    # Measure what the weights can do as they were given
+    embeddings = embed_val(backbone, val, device, progress)
+    before = embeddings.measure()
+    report(RecognitionMeasured("before", before.recognition))
+
+    # Train
+    generator = torch.Generator().manual_seed(config.seed)
+    head = ArcFace(EMBEDDING_SIZE, len(scan.subject_to_id), config.arcface_scale, config.arcface_margin, generator)
+    labels = torch.tensor([scan.subject_to_id[subject_of(path.name)] for path in scan.train.vlr_images])
+    learner = Learner(
+        config=config,
+        backbone=backbone,
+        head=head.to(device),
+        device=device,
+        precision=precision,
+        faces_u8_NCHW=place(train.pixels_u8, device),
+        labels_N=place(labels, device),
+        val=val,
+        selection=scan.selection,
+        generator=generator,
+        report=report,
+        progress=progress,
+    )
+    provenance = Provenance(config, scan.subject_to_id, variant.name, enlargement, RESAMPLER)
+    if config.stage1_epochs:
+        train_head(learner, embeddings)
+    best = train_all(learner, Checkpoints(files.output_dir, provenance))
+
+    # Measure what the best checkpoint can do, from its file: that is what is handed out
+    tuned, _ = load_edgeface(best.full.path, device)
+    after = embed_val(tuned, val, device, progress).measure()
+    report(RecognitionMeasured("after", after.recognition))
+    progress.finish()
+    finished = Finished(
+        before.recognition, after.recognition, verdict(before, after), best.epoch, time.monotonic() - started
+    )
+    report(finished)
+    return finished
