@@ -12,6 +12,7 @@ from app.database import Database
 from app.jobs.rescue import Rounds
 from app.queue import RUN_NEXT_JOB, Bell, make_celery
 from app.settings import Settings
+from worker.openmp import let_waiting_threads_sleep
 from worker.supervisor import Supervisor, TrainerMain
 from worker.trainer_process import train
 
@@ -23,6 +24,7 @@ def run_worker(settings: Settings, trainer_main: TrainerMain = train) -> None:
     settings.make_directories()
     database = Database(settings.database_url)
     database.migrate()
+    let_waiting_threads_sleep()
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(_WARM_MODULES)
     supervisor = Supervisor(database, settings, processes, trainer_main)

@@ -58,7 +58,7 @@ def test_a_larger_photo_is_cut_to_its_centre_square(tmp_path: Path) -> None:
     built = build_dataset(tmp_path / "faces", tmp_path / "out")
     with Image.open(next(built.output.rglob("hr_images/*.png"))) as hr:
         red = hr.getchannel("R")
-        assert min(red.get_flattened_data()) > 200, "the black sides are still there"
+        assert sum(red.histogram()[:200]) == 0, "the black sides are still there"
 
 
 def test_nothing_is_written_when_an_image_is_broken(faces: Path, tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+"""Small trainings on drawn faces, for tests of what a training does rather than of how well."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from app.drawn_faces import draw_face
+from app.finetune.config import FinetuneConfig
+from worker.training.events import Finished, TrainingEvent
+from worker.training.files import TrainingFiles
+from worker.training.models.edgeface import new_edgeface
+from worker.training.recipe import finetune
+
+
+def write_drawn_split(folder: Path, subjects: Iterable[int], images: Iterable[int], vlr_size: int = 16) -> None:
+    """`folder/{vlr_images,hr_images}` with names such as `003_01.png`."""
+    for kind in ("vlr_images", "hr_images"):
+        (folder / kind).mkdir(parents=True)
+    images = list(images)
+    for subject in subjects:
+        for image in images:
+            name = f"{subject:03}_{image:02}.png"
+            face = draw_face(subject, image)
+            face.save(folder / "hr_images" / name)
+            small = face.resize((vlr_size, vlr_size), Image.Resampling.BICUBIC)
+            small.save(folder / "vlr_images" / name)
+
+
+def write_untrained(path: Path, variant: str = "edgeface_xxs") -> Path:
+    """An untrained backbone; the same for everybody."""
+    torch.save(new_edgeface(variant, seed=0).state_dict(), path)
+    return path
+
+
+def write_training(folder: Path, *, val_subjects: Iterable[int] = range(4)) -> TrainingFiles:
+    """Four subjects with four images each to train on, two more of each of `val_subjects` to validate on."""
+    write_drawn_split(folder / "train", range(4), range(4))
+    write_drawn_split(folder / "val", val_subjects, range(4, 6))
+    weights = write_untrained(folder / "untrained.pt")
+    return TrainingFiles(folder / "train", folder / "val", weights, None, folder / "output")
+
+
+def tiny_config(**changes: object) -> FinetuneConfig:
+    values = {"train_dir": "train", "val_dir": "val", "device": "cpu", "batch_size": 6, "num_workers": 0}
+    return FinetuneConfig.model_validate({**values, "stage1_epochs": 1, "stage2_epochs": 2, **changes})
+
+
+def run(files: TrainingFiles, **changes: object) -> tuple[Finished, list[TrainingEvent]]:
+    """A whole training and every event of it."""
+    events: list[TrainingEvent] = []
+    finished = finetune(tiny_config(**changes), files, events.append)
+    return finished, events

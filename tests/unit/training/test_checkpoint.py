@@ -1,0 +1,87 @@
+"""What is handed out: whole files that anybody's PyTorch loads."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from worker.training.checkpoint import Checkpoints, Provenance
+from worker.training.losses import ArcFace
+from worker.training.models.edgeface import EdgeFace, load_edgeface, new_edgeface
+
+from .support import tiny_config
+
+
+@pytest.fixture
+def backbone() -> EdgeFace:
+    edgeface = new_edgeface("edgeface_xxs", seed=0)
+    return edgeface.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.fixture
+def head() -> ArcFace:
+    return ArcFace(512, 3, 64.0, 0.5, torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Checkpoints:
+    provenance = Provenance(tiny_config(), {"a": 0, "b": 1, "c": 2}, "edgeface_xxs", "bicubic", "a resampler")
+    return Checkpoints(tmp_path / "output", provenance)
+
+
+def test_plain_pytorch_loads_it_strictly(checkpoints: Checkpoints, backbone: EdgeFace, head: ArcFace) -> None:
+    full, bare = checkpoints.save_best(backbone, head, epoch=7, val_acc=0.5, val_auc=0.75)
+    content = torch.load(full.path, weights_only=True)
+    assert list(content) == [
+        "backbone_state_dict",
+        "arcface_state_dict",
+        "subject_to_id",
+        "epoch",
+        "val_acc",
+        "val_auc",
+        "config",
+        "format_version",
+        "variant",
+        "preprocessing",
+    ]
+    assert content["subject_to_id"] == {"a": 0, "b": 1, "c": 2}
+    assert (content["epoch"], content["val_acc"], content["format_version"]) == (7, 0.5, 1)
+    assert content["config"] == tiny_config().model_dump(mode="json")
+    assert torch.equal(content["arcface_state_dict"]["weight"], head.weight)
+    fresh = timm.create_model("edgenext_xx_small", num_classes=512)
+    for tensors in (content["backbone_state_dict"], torch.load(bare.path, weights_only=True)):
+        assert all(tensor.is_contiguous() for tensor in tensors.values())
+        fresh.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items()}, strict=True)
+        assert torch.equal(fresh.state_dict()["head.fc.weight"], backbone.state_dict()["model.head.fc.weight"])
+    assert load_edgeface(full.path)[1] == load_edgeface(bare.path)[1]
+
+
+def test_what_is_written_is_what_is_reported(checkpoints: Checkpoints, backbone: EdgeFace, head: ArcFace) -> None:
+    for written in checkpoints.save_best(backbone, head, epoch=1, val_acc=None, val_auc=0.5):
+        content = written.path.read_bytes()
+        assert (written.size, written.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_the_newest_two_are_kept_and_files_of_others_left_alone(
+    checkpoints: Checkpoints, backbone: EdgeFace, head: ArcFace, tmp_path: Path
+) -> None:
+    of_an_earlier_training = tmp_path / "output" / "best-epoch-090"
+    of_an_earlier_training.mkdir(parents=True)
+    for epoch in (1, 4, 12):
+        checkpoints.save_best(backbone, head, epoch=epoch, val_acc=0.5, val_auc=0.5)
+    folders = sorted(path.name for path in (tmp_path / "output").iterdir())
+    assert folders == ["best-epoch-004", "best-epoch-012", "best-epoch-090"]
+
+
+def test_a_write_that_fails_leaves_no_file_of_that_name(
+    checkpoints: Checkpoints, backbone: EdgeFace, head: ArcFace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(_: int) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.fsync", no_space)
+    with pytest.raises(OSError, match="no space"):
+        checkpoints.save_best(backbone, head, epoch=1, val_acc=0.5, val_auc=0.5)
+    assert not list(tmp_path.rglob("*.pth"))

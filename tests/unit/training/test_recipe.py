@@ -1,0 +1,211 @@
+"""A whole training on drawn faces: what it tells, that it repeats, and how it ends when things are wrong."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.finetune.architectures import DsrLayout
+from app.finetune.errors import (
+    DeviceUnavailable,
+    EdgefaceError,
+    FolderEmpty,
+    LossNotFinite,
+    NothingToSelectBy,
+    UnreadableImages,
+    WeightsMismatch,
+)
+from worker.training.console import render
+from worker.training.events import (
+    CheckpointWritten,
+    EpochFinished,
+    Prepared,
+    Progressed,
+    StoppedEarly,
+    TrainingEvent,
+    Warned,
+)
+from worker.training.files import TrainingFiles
+from worker.training.models.dsr import DSR
+
+from .support import run, write_drawn_split, write_training
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> TrainingFiles:
+    return write_training(tmp_path)
+
+
+def epochs(events: list[TrainingEvent]) -> list[EpochFinished]:
+    return [event for event in events if isinstance(event, EpochFinished)]
+
+
+def codes(events: list[TrainingEvent]) -> list[str]:
+    return [event.warning.code for event in events if isinstance(event, Warned)]
+
+
+def test_the_events_of_a_training(files: TrainingFiles) -> None:
+    finished, events = run(files, stage1_epochs=2, val_interval=2, stage2_epochs=3)
+    names = [type(event).__name__ for event in events if not isinstance(event, Progressed | CheckpointWritten)]
+    assert names == [
+        "Warned",
+        "Prepared",
+        "RecognitionMeasured",
+        "StageStarted",
+        *["EpochFinished"] * 2,
+        "StageStarted",
+        *["EpochFinished"] * 3,
+        "RecognitionMeasured",
+        "Finished",
+    ]
+    assert events[-1] == finished
+    assert codes(events) == ["bicubic_enlargement"]
+    prepared = next(event for event in events if isinstance(event, Prepared))
+    assert (prepared.train_images, prepared.val_images, prepared.subjects) == (16, 8, 4)
+    assert (prepared.selection, prepared.enlargement, prepared.device) == ("val_accuracy", "bicubic", "cpu")
+    assert [(e.stage, e.epoch, e.val_accuracy is None) for e in epochs(events)] == [
+        (1, 1, True),
+        (1, 2, False),
+        (2, 1, True),
+        (2, 2, False),
+        (2, 3, False),
+    ]
+    assert [e.backbone_lr for e in epochs(events)][:3] == [None, None, 5e-6]
+    assert [e.head_lr for e in epochs(events)][:3] == [1e-3, 1e-3, 5e-5]
+    progress = [event.progress for event in events if isinstance(event, Progressed)]
+    assert progress == sorted(progress)
+    assert progress[-1] == 1.0
+    assert finished.best_epoch == [event.epoch for event in events if isinstance(event, CheckpointWritten)][-1]
+    assert [e.best for e in epochs(events)].count(True) == sum(isinstance(e, CheckpointWritten) for e in events)
+    lines = [render(event) for event in events]
+    assert any(
+        line and line.startswith("\nStage 1: training the ArcFace head (backbone frozen), 2 epochs") for line in lines
+    )
+    assert any(line and line.startswith("Epoch 3/3  train loss ") for line in lines)
+    assert any(line and line.startswith("  new best: epoch ") for line in lines)
+
+
+def test_a_run_repeats_exactly_and_another_seed_does_not(files: TrainingFiles) -> None:
+    losses, digests = [], []
+    for seed in (42, 42, 43):
+        _, events = run(files, seed=seed)
+        losses.append([(e.train_loss, e.val_loss, e.val_auc) for e in epochs(events)])
+        digests.append([event.backbone.sha256 for event in events if isinstance(event, CheckpointWritten)])
+    assert losses[0] == losses[1]
+    assert digests[0] == digests[1]
+    assert losses[0] != losses[2]
+
+
+def test_stage_1_leaves_the_backbone_alone_and_stage_2_does_not(files: TrainingFiles) -> None:
+    given = torch.load(files.edgeface, weights_only=True)
+
+    def after_training(**changes: object) -> float:
+        _, events = run(files, **changes)
+        written = next(event for event in events if isinstance(event, CheckpointWritten))
+        tuned = torch.load(written.backbone.path, weights_only=True)
+        return max(float((tuned[name] - tensor).abs().max()) for name, tensor in given.items())
+
+    assert after_training(stage2_epochs=1) > 1e-6
+    assert after_training(stage1_epochs=5, head_lr=1.0, stage2_epochs=1, backbone_lr=1e-30, weight_decay=0) < 1e-20
+
+
+def test_early_stopping_counts_validations(files: TrainingFiles) -> None:
+    # With rates this small nothing moves, so nothing gets better than the first validation's AUC.
+    still = {"backbone_lr": 1e-30, "head_lr_stage2": 1e-30, "weight_decay": 0, "val_interval": 2}
+    _, events = run(files, stage1_epochs=0, stage2_epochs=20, early_stop_patience=2, **still)
+    assert StoppedEarly(epoch=6, best_epoch=2) in events
+    assert len(epochs(events)) == 6
+    _, events = run(files, stage1_epochs=0, stage2_epochs=7, early_stop_patience=0, **still)
+    assert len(epochs(events)) == 7
+
+
+def test_unknown_val_subjects_choose_by_verification(tmp_path: Path) -> None:
+    _, events = run(write_training(tmp_path, val_subjects=range(8, 12)))
+    assert "val_subjects_unknown" in codes(events)
+    assert {(e.val_loss, e.val_accuracy) for e in epochs(events)} == {(None, None)}
+    best = [event for event in events if isinstance(event, CheckpointWritten)][-1]
+    assert best.score == max(e.val_auc or 0.0 for e in epochs(events) if e.stage == 2)
+
+
+def test_some_unknown_val_subjects_leave_the_accuracy_of_the_known(tmp_path: Path) -> None:
+    _, events = run(write_training(tmp_path, val_subjects=[0, 1, 20]), stage1_epochs=0, stage2_epochs=1)
+    assert epochs(events)[0].val_accuracy in {0, 0.25, 0.5, 0.75, 1}
+    prepared = next(event for event in events if isinstance(event, Prepared))
+    assert prepared.selection == "verification_auc"
+
+
+def test_dsr_enlarges(files: TrainingFiles, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    dsr = DSR(DsrLayout(channels=4, blocks=1, factors=(7,), prelu_parameters=1))
+    torch.save({"model_state_dict": dsr.state_dict()}, tmp_path / "dsr.pth")
+    with_dsr = TrainingFiles(files.train_dir, files.val_dir, files.edgeface, tmp_path / "dsr.pth", files.output_dir)
+    _, events = run(with_dsr, stage2_epochs=1)
+    assert codes(events) == []
+    prepared = next(event for event in events if isinstance(event, Prepared))
+    assert prepared.enlargement == "DSR: 4 channels, 1 residual blocks, factors 7"
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_without_a_checkpoint(
+    files: TrainingFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "worker.training.losses.ArcFace.forward", lambda head, e_BD, _: e_BD @ head.weight.T * torch.inf
+    )
+    with pytest.raises(LossNotFinite, match="epoch 1 of stage 2"):
+        run(files, stage1_epochs=0)
+    assert not files.output_dir.exists()
+
+
+def spoil_image(files: TrainingFiles) -> None:
+    image = sorted((files.val_dir / "hr_images").iterdir())[0]
+    image.write_bytes(image.read_bytes()[:200])
+
+
+def spoil_weights(files: TrainingFiles) -> None:
+    torch.save({"stem.0.weight": torch.zeros(24, 3, 4, 4)}, files.edgeface)
+
+
+def empty_train(files: TrainingFiles) -> None:
+    for image in (files.train_dir / "vlr_images").iterdir():
+        image.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [(spoil_image, UnreadableImages), (spoil_weights, WeightsMismatch), (empty_train, FolderEmpty)],
+)
+def test_what_is_wrong_is_said_before_training(
+    spoil: Callable[[TrainingFiles], None], error: type[EdgefaceError], files: TrainingFiles
+) -> None:
+    spoil(files)
+    with pytest.raises(error):
+        run(files)
+
+
+def test_a_val_that_nothing_can_be_chosen_by_is_refused(tmp_path: Path) -> None:
+    files = write_training(tmp_path / "one", val_subjects=[])
+    write_drawn_split(tmp_path / "single", range(8, 12), [0])
+    with pytest.raises(NothingToSelectBy):
+        run(TrainingFiles(files.train_dir, tmp_path / "single", files.edgeface, None, files.output_dir))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_said_first(files: TrainingFiles) -> None:
+    files.edgeface.unlink()
+    with pytest.raises(DeviceUnavailable, match="it has cpu"):
+        run(files, device="cuda:1")
+
+
+def test_importing_the_training_brings_no_service() -> None:
+    script = (
+        "import sys, worker.training.recipe\n"
+        "print([name for name in ('celery', 'kombu', 'fastapi', 'sqlmodel', 'app.settings', 'app.jobs')"
+        " if name in sys.modules])\n"
+        "import torch\n"
+        "assert not torch.cuda.is_initialized()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
