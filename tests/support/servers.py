@@ -1,9 +1,14 @@
-"""Real Redis and PostgreSQL for tests: those that run on this machine, or else ones brought from PyPI."""
+"""Real Redis and PostgreSQL for tests: those that run on this machine, or else ones brought from PyPI.
+
+EDGEFACE_TEST_OWN_SERVERS=1 brings them in any case.
+"""
 
 import contextlib
+import os
 import secrets
 import socket
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +23,8 @@ def free_port() -> int:
 
 
 def _answers(port: int) -> bool:
+    if os.environ.get("EDGEFACE_TEST_OWN_SERVERS") == "1":
+        return False
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
@@ -51,7 +58,9 @@ def postgresql_server() -> Iterator[str]:
                 psycopg.connect(f"postgresql://{user}@127.0.0.1:5432/postgres").close()
                 yield f"postgresql://{user}@127.0.0.1:5432/"
                 return
-    from pgserver.postgres_server import get_server
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR, which it then does without
+        from pgserver.postgres_server import get_server
 
     with tempfile.TemporaryDirectory() as folder:
         server = get_server(Path(folder) / "postgresql")

@@ -65,7 +65,7 @@ def test_a_red_image_stays_red_in_channel_0(enlarge: Enlarge, tmp_path: Path) ->
 
 def test_dsr_is_followed_by_a_clamp_and_an_antialiased_bilinear_reduction() -> None:
     vlr_u8 = torch.randint(256, (3, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    repeated = (3 * vlr_u8 / 255 - 1).clamp(0, 1).repeat_interleave(10, 2).repeat_interleave(10, 3)
+    repeated = (3 * (vlr_u8 / 255) - 1).clamp(0, 1).repeat_interleave(10, 2).repeat_interleave(10, 3)
     expected = F.interpolate(repeated, (112, 112), mode="bilinear", antialias=True) * 255
     assert (pass_through_dsr(gain=3, offset=-1)(vlr_u8) - expected).abs().max() <= 0.51
 

@@ -112,6 +112,14 @@ def test_stage_1_leaves_the_backbone_alone_and_stage_2_does_not(files: TrainingF
     assert after_training(stage1_epochs=5, head_lr=1.0, stage2_epochs=1, backbone_lr=1e-30, weight_decay=0) < 1e-20
 
 
+def test_train_accuracy_is_without_the_margin(files: TrainingFiles) -> None:
+    def accuracy(margin: float) -> float:
+        _, events = run(files, stage1_epochs=1, head_lr=1e-30, stage2_epochs=1, arcface_margin=margin)
+        return epochs(events)[0].train_accuracy
+
+    assert accuracy(1.5) == accuracy(0.0) > 0
+
+
 def test_early_stopping_counts_validations(files: TrainingFiles) -> None:
     # With rates this small nothing moves, so nothing gets better than the first validation's AUC.
     still = {"backbone_lr": 1e-30, "head_lr_stage2": 1e-30, "weight_decay": 0, "val_interval": 2}
