@@ -1,8 +1,17 @@
 """Where the files of jobs live: one folder a job and attempt, keys relative to the root in the rows."""
 
+import shutil
 from pathlib import Path
 
 from app.jobs.errors import CheckpointFileMissing
+
+
+def copy_whole(source: Path, target: Path) -> Path:
+    """Copy a file; `target` appears, or is replaced, only once it is whole."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(target.name + ".part")
+    shutil.copyfile(source, aside)
+    return aside.replace(target)
 
 
 class Artifacts:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 
 from app.artifacts import Artifacts
 from app.database import Database
@@ -47,7 +48,8 @@ def create_app(settings: Settings) -> FastAPI:
         rounds.stop()
         service.database.close()
 
-    app = FastAPI(
+    # /docs without a CDN: the service often runs where there is no internet.
+    app = FastAPIOffline(
         title="edgeface-finetune",
         version=version("edgeface-finetune"),
         description=DESCRIPTION,

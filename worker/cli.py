@@ -1,7 +1,5 @@
 """`edgeface-finetune train`: a training at the terminal, without any service."""
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -10,6 +8,7 @@ import click
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from app.artifacts import copy_whole
 from app.finetune.config import BICUBIC, FinetuneConfig
 from app.finetune.errors import ConfigError
 from worker.openmp import let_waiting_threads_sleep
@@ -85,7 +84,7 @@ def train(output_dir: Path, **given: Any) -> None:
     )
     finetune(config, files, show)
     for written in (best[-1].full, best[-1].backbone):
-        click.echo(f"Saved {_copy_whole(written.path, output_dir / written.path.name)}")
+        click.echo(f"Saved {copy_whole(written.path, output_dir / written.path.name)}")
 
 
 def _config(values: dict[str, Any]) -> FinetuneConfig:
@@ -94,9 +93,3 @@ def _config(values: dict[str, Any]) -> FinetuneConfig:
     except ValidationError as invalid:
         wrong = [f"{'.'.join(map(str, error['loc'])) or 'config'}: {error['msg']}" for error in invalid.errors()]
         raise ConfigError("; ".join(wrong), "see edgeface-finetune train --help for every option") from None
-
-
-def _copy_whole(source: Path, target: Path) -> Path:
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.copyfile(source, beside)
-    return beside.replace(target)

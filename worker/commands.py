@@ -1,7 +1,6 @@
 """What an installed worker adds to the command line: `worker` and `weights`."""
 
 import hashlib
-import shutil
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,6 +8,7 @@ from urllib.request import getproxies
 
 import click
 
+from app.artifacts import copy_whole
 from app.cli.serve import end_with_parent
 from app.finetune.architectures import EDGEFACE_VARIANTS
 from app.settings import Settings
@@ -50,7 +50,7 @@ def fetch(output: Path | None) -> None:
     digest = hashlib.sha256(Path(cached).read_bytes()).hexdigest()
     if digest != OFFICIAL_SHA256:
         raise click.ClickException(f"{cached} has sha256 {digest}, not {OFFICIAL_SHA256}: delete it and fetch again")
-    _put(Path(cached), output or Settings().weights_dir / OFFICIAL_FILE)
+    click.echo(copy_whole(Path(cached), output or Settings().weights_dir / OFFICIAL_FILE))
 
 
 @weights.command()
@@ -75,10 +75,3 @@ def _refuse_without_network(endpoint: str) -> None:
             socket.getaddrinfo(urlsplit(endpoint).hostname, 443)
         except socket.gaierror as error:
             raise OSError(f"{endpoint} cannot be reached: {error.strerror}") from None
-
-
-def _put(source: Path, output: Path) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    aside = output.with_name(output.name + ".part")
-    shutil.copyfile(source, aside)
-    click.echo(aside.replace(output))

@@ -8,6 +8,7 @@ import click
 from app.dataset_build import SplitBy, build_dataset
 from app.finetune.config import FACE_SIZE
 from app.finetune.dataset import find_unreadable, scan_dataset
+from app.settings import Settings
 
 
 @click.group()
@@ -17,7 +18,9 @@ def dataset() -> None:
 
 @dataset.command()
 @click.argument("faces", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder to make, in the datasets root.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Folder to make. Default: FACES's name in the datasets root."
+)
 @click.option("--vlr-size", default=16, show_default=True, type=click.IntRange(4, FACE_SIZE - 1))
 @click.option(
     "--split",
@@ -28,11 +31,12 @@ def dataset() -> None:
 )
 @click.option("--val-fraction", default=0.25, show_default=True, type=click.FloatRange(0.01, 0.9))
 @click.option("--seed", default=42, show_default=True)
-def build(faces: Path, output: Path, vlr_size: int, split: SplitBy, val_fraction: float, seed: int) -> None:
+def build(faces: Path, output: Path | None, vlr_size: int, split: SplitBy, val_fraction: float, seed: int) -> None:
     """Make a dataset from FACES, a folder per subject, in the layout that jobs train on.
 
     Faces should be aligned to the EdgeFace template already; larger ones are cut to their centre square.
     """
+    output = output or Settings().datasets_dir / faces.resolve().name
     built = build_dataset(faces, output, vlr_size=vlr_size, split=split, val_fraction=val_fraction, seed=seed)
     click.echo(
         f"{built.output}: train {built.train_images} images of {built.train_subjects} subjects, "
