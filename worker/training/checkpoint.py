@@ -92,11 +92,8 @@ def write_whole(path: Path, content: Mapping[str, object]) -> WrittenFile:
 
 
 def _plain(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """On the CPU and in the usual memory order: channels_last is how we train, not what others load."""
-    return {
-        name: tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
-        for name, tensor in state_dict.items()
-    }
+    """A dict of tensors on the CPU: a state dict is a class of its own and lies where it was trained."""
+    return {name: tensor.detach().cpu() for name, tensor in state_dict.items()}
 
 
 def _sync_folder(folder: Path) -> None:

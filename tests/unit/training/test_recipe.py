@@ -88,6 +88,13 @@ def test_the_events_of_a_training(files: TrainingFiles) -> None:
     assert any(line and line.startswith("  new best: epoch ") for line in lines)
 
 
+def test_after_is_what_the_best_checkpoint_can_do(files: TrainingFiles) -> None:
+    finished, events = run(files, backbone_lr=1e-2, stage2_epochs=3)
+    best = next(e for e in epochs(events) if e.stage == 2 and e.epoch == finished.best_epoch)
+    assert finished.after.auc == pytest.approx(best.val_auc)
+    assert finished.after.auc != pytest.approx(finished.before.auc)
+
+
 def test_a_run_repeats_exactly_and_another_seed_does_not(files: TrainingFiles) -> None:
     losses, digests = [], []
     for seed in (42, 42, 43):
