@@ -31,7 +31,8 @@ def make_celery(settings: Settings) -> Celery:
 
 def _transport_options(settings: Settings) -> dict[str, object]:
     if settings.broker_url:
-        return {"socket_connect_timeout": 2, "socket_timeout": 10, "visibility_timeout": 3600}
+        # One try: a POST must not wait for a broker that is away.
+        return {"socket_connect_timeout": 2, "socket_timeout": 10, "max_retries": 1, "interval_start": 0}
     folder = settings.var_dir / "broker"
     for name in ("messages", "control"):
         Path(folder / name).mkdir(parents=True, exist_ok=True)

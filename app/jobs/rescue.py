@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.database import Database
 from app.jobs import store
@@ -49,7 +49,7 @@ class Rounds:
         while True:
             try:
                 self._walk_once()
-            except OperationalError as error:
+            except SQLAlchemyError as error:
                 _log.warning("the database does not answer, the rounds try again: %s", error)
             if self._stopped.wait(self._settings.rounds_seconds):
                 return
