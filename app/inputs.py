@@ -90,7 +90,10 @@ def list_weights(root: Path) -> list[str]:
 
 
 def _file_key(path: Path) -> tuple[Path, int, int]:
-    stat = path.stat()
+    try:
+        stat = path.stat()
+    except OSError:  # a link to nothing, or just removed: decoding it names it
+        return path, 0, -1
     return path, stat.st_mtime_ns, stat.st_size
 
 

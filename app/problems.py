@@ -111,14 +111,16 @@ async def _answer_validation_error(request: Request, error: RequestValidationErr
         HTTPStatus.UNPROCESSABLE_ENTITY,
         code="request_invalid",
         detail="; ".join(f"{field.field}: {field.message}" for field in fields),
-        hint="correct the fields named; /docs lists every field with its range",
+        hint="correct the fields named; /docs lists every field with its range"
+        if request.method == "GET" or "json" in request.headers.get("content-type", "")
+        else "send the config as JSON, with the header Content-Type: application/json",
         blame="request",
         errors=fields,
     )
 
 
 async def _answer_http_error(request: Request, error: HTTPException) -> ProblemResponse:
-    return _answer(
+    answer = _answer(
         request,
         error.status_code,
         code=HTTPStatus(error.status_code).name.lower(),
@@ -126,6 +128,8 @@ async def _answer_http_error(request: Request, error: HTTPException) -> ProblemR
         hint="/docs lists every path and method",
         blame="request" if error.status_code < 500 else "service",
     )
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _answer_database_away(request: Request, error: OperationalError) -> ProblemResponse:

@@ -81,7 +81,9 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
         raise WeightsQuantized(path) from None
     except _Unsafe as unsafe:
         raise WeightsUnsafe(path, str(unsafe)) from None
-    except (OSError, zipfile.BadZipFile, pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError) as error:
+    except WeightsUnreadable:
+        raise
+    except Exception as error:  # whatever a file of random bytes can make an unpickler raise
         raise WeightsUnreadable(path, str(error) or type(error).__name__) from None
     return _shapes(path, content)
 
@@ -108,6 +110,8 @@ def _shapes(path: Path, content: object) -> dict[str, tuple[int, ...]]:
         raise WeightsUnreadable(path, f"it holds a {type(content).__name__}, not a state dict")
     wrapper = wrapper_key(content)
     tensors = content[wrapper] if wrapper is not None else content
+    if not isinstance(tensors, dict):
+        raise WeightsUnreadable(path, f"its {wrapper} is a {type(tensors).__name__}, not a state dict")
     if any("_packed_params" in str(name) for name in tensors):
         raise WeightsQuantized(path)
     shapes = {str(name): value.shape for name, value in tensors.items() if isinstance(value, _Tensor)}

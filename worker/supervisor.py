@@ -3,6 +3,7 @@
 It renews the lease, obeys a cancel, and hands the job back when the worker stops.
 """
 
+import contextlib
 import logging
 import os
 import secrets
@@ -23,10 +24,10 @@ from sqlmodel import Session
 from app.artifacts import Artifacts
 from app.database import Database
 from app.finetune.config import FinetuneConfig
-from app.finetune.errors import EdgefaceError
+from app.finetune.errors import EdgefaceError, ErrorReport
 from app.inputs import find_inputs
 from app.jobs import store
-from app.jobs.errors import LeaseLost, TrainerDied
+from app.jobs.errors import LeaseLost, TrainerCrashed, TrainerDied
 from app.jobs.states import JobStatus
 from app.jobs.store import Claim
 from app.settings import Settings
@@ -88,13 +89,15 @@ class Supervisor:
                 self._run(claim, FinetuneConfig.model_validate(config))
             except LeaseLost as lost:
                 _log.warning("job %s: %s", claim.job_id, lost.message)
+            except Exception as error:
+                _log.exception("job %s cannot be run here", claim.job_id)
+                self._fail(claim, TrainerCrashed(error).report())
 
     def _run(self, claim: Claim, config: FinetuneConfig) -> None:
         try:
             inputs = find_inputs(config, self._settings)
         except EdgefaceError as error:
-            report = error.report()
-            self._write(lambda session: store.finish(session, claim, JobStatus.FAILED, report))
+            self._fail(claim, error.report())
             return
         files = TrainingFiles(
             train_dir=inputs.train_dir,
@@ -114,6 +117,10 @@ class Supervisor:
         finally:
             _end(trainer)
             ours.close()
+
+    def _fail(self, claim: Claim, error: ErrorReport) -> None:
+        with contextlib.suppress(LeaseLost):
+            self._write(lambda session: store.finish(session, claim, JobStatus.FAILED, error))
 
     def _watch(self, claim: Claim, trainer: BaseProcess, connection: Connection) -> None:
         """Write what the trainer tells until it has ended, a cancel is asked for or the worker stops."""

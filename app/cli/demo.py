@@ -20,8 +20,10 @@ from app.cli.live import recognition_line, watch_job
 from app.client import Client
 from app.dataset_build import build_dataset
 from app.drawn_faces import write_drawn_faces
+from app.finetune.architectures import recognise_edgeface
 from app.jobs.states import JobStatus
 from app.jobs.views import JobView
+from app.weights_file import read_shapes
 
 PLAIN_PYTORCH = """\
 import sys, timm, torch
@@ -35,6 +37,7 @@ print("embedding:", tuple(embedding.shape), "norm", round(embedding.norm().item(
 """
 
 START_SECONDS = 120.0
+_MARKER = ".made-by-edgeface-finetune-demo"
 DRAWN_LABEL = "DRAWN FACES, UNTRAINED BACKBONE: this shows the service at work and says nothing of recognition"
 
 
@@ -59,7 +62,7 @@ def demo(faces: Path | None, weights: Path | None, vlr_size: int, var_dir: Path)
     Without --faces, faces are drawn. Both are labelled in all that is printed.
     """
     console = Console(highlight=False, soft_wrap=True)
-    shutil.rmtree(var_dir, ignore_errors=True)
+    _make_empty(var_dir, [path for path in (faces, weights) if path is not None])
     source = _find_source(console, faces, weights, var_dir)
     _say(console, f"1. Building a dataset from {source.faces}, VLR {vlr_size} px", source)
     built = build_dataset(source.faces, var_dir / "datasets" / "demo", vlr_size=vlr_size)
@@ -88,11 +91,25 @@ def demo(faces: Path | None, weights: Path | None, vlr_size: int, var_dir: Path)
     _show_result(console, job, source)
 
 
+def _make_empty(var_dir: Path, inputs: list[Path]) -> None:
+    """Remove the last demo's folder, and never anything else."""
+    marker = var_dir / _MARKER
+    for path in inputs:
+        if path.resolve().is_relative_to(var_dir.resolve()):
+            raise click.UsageError(f"{path} lies in {var_dir}, which the demo empties: copy it elsewhere first")
+    if var_dir.exists() and any(var_dir.iterdir()) and not marker.is_file():
+        raise click.UsageError(f"{var_dir} is not empty and no earlier demo made it: give another --var-dir")
+    shutil.rmtree(var_dir, ignore_errors=True)
+    var_dir.mkdir(parents=True)
+    marker.touch()
+
+
 def _find_source(console: Console, faces: Path | None, weights: Path | None, var_dir: Path) -> _Source:
     weights_dir = var_dir / "weights"
-    weights_dir.mkdir(parents=True)
+    weights_dir.mkdir()
     label = None
     if weights is not None:
+        _refuse_other_variant(weights)
         shutil.copy(weights, weights_dir / weights.name)
         found = weights_dir / weights.name
     else:
@@ -100,7 +117,7 @@ def _find_source(console: Console, faces: Path | None, weights: Path | None, var
         console.print("Fetching the official EdgeFace-XXS weights ...")
         fetched = _run_cli("weights", "fetch", "--output", str(found))
         if fetched.returncode != 0:
-            reason = fetched.stderr.strip().splitlines()[-1].removeprefix("Error: ")
+            reason = (fetched.stderr.strip() or "no reason given").splitlines()[-1].removeprefix("Error: ")
             console.print(f"They cannot be had here ({reason}).")
             console.print("The demo goes on with an untrained backbone: --weights FILE takes real ones.")
             found = weights_dir / "untrained_xxs.pt"
@@ -111,6 +128,13 @@ def _find_source(console: Console, faces: Path | None, weights: Path | None, var
         write_drawn_faces(faces, subjects=24, images_per_subject=8, seed=42)
         label = DRAWN_LABEL if label else "DRAWN FACES"
     return _Source(faces, found, label)
+
+
+def _refuse_other_variant(weights: Path) -> None:
+    shapes = read_shapes(weights)
+    variant = None if shapes is None else recognise_edgeface(shapes, weights)
+    if variant is None or variant.timm_name != "edgenext_xx_small":
+        raise click.UsageError(f"{weights} is not EdgeFace-XXS, which the demo shows: the service itself takes it")
 
 
 def _run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -136,14 +160,14 @@ def _service(var_dir: Path) -> Iterator[str]:
         )
         try:
             url = f"http://127.0.0.1:{port}"
-            _wait_until_ready(url, serve)
+            _wait_until_ready(url, serve, var_dir / "serve.log")
             yield url
         finally:
             serve.send_signal(signal.SIGTERM)
             serve.wait()
 
 
-def _wait_until_ready(url: str, serve: subprocess.Popen[bytes]) -> None:
+def _wait_until_ready(url: str, serve: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     with Client(url) as client:
         while time.monotonic() < deadline and serve.poll() is None:
@@ -151,7 +175,7 @@ def _wait_until_ready(url: str, serve: subprocess.Popen[bytes]) -> None:
                 if client.ready().ready:
                     return
             time.sleep(0.1)
-    raise click.ClickException("the service does not start; see its log")
+    raise click.ClickException(f"the service does not start; see {log}")
 
 
 def _load_in_plain_pytorch(console: Console, file: Path) -> None:

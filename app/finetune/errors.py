@@ -46,17 +46,22 @@ class EdgefaceError(Exception):
     blame: Blame = "service"
 
     def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = printable(message)
+        super().__init__(self.message)
         self.hint = hint
 
     def report(self) -> ErrorReport:
         return ErrorReport(code=self.code, message=self.message, hint=self.hint, blame=self.blame)
 
 
+def printable(name: object) -> str:
+    """A file name that is not UTF-8 with its odd bytes spelled out: JSON could not carry them."""
+    return str(name).encode("utf-8", "backslashreplace").decode()
+
+
 def name_some(names: Sequence[object], limit: int = 5) -> str:
     """`a, b, c and 4 more`: enough names to act on, not a page of them."""
-    shown = ", ".join(str(name) for name in names[:limit])
+    shown = ", ".join(printable(name) for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 

@@ -78,7 +78,9 @@ class OutsideRoots(InputError):
 
     def __init__(self, field: str, name: str, root: Path) -> None:
         super().__init__(
-            field, f"{field}: {name!r} leads outside {root}", f"give a name relative to {root}, without `..`"
+            field,
+            f"{field}: {name!r} leads outside {root}",
+            f"give a name in {root}, without `..`; links that lead out of it are not followed: copy or mount instead",
         )
 
 

@@ -4,8 +4,6 @@ import logging
 import threading
 from collections.abc import Callable
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from app.database import Database
 from app.jobs import store
 from app.settings import Settings
@@ -49,8 +47,8 @@ class Rounds:
         while True:
             try:
                 self._walk_once()
-            except SQLAlchemyError as error:
-                _log.warning("the database does not answer, the rounds try again: %s", error)
+            except Exception:  # whatever it was: without the rounds no dead worker's job is ever rescued
+                _log.exception("a round failed; the next one tries again")
             if self._stopped.wait(self._settings.rounds_seconds):
                 return
 

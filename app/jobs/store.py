@@ -60,7 +60,7 @@ def submit(session: Session, config: FinetuneConfig, warnings: Sequence[JobWarni
 
 def get(session: Session, job_id: str) -> Job:
     """Raises JobNotFound."""
-    job = session.get(Job, job_id)
+    job = session.get(Job, job_id) if job_id.isalnum() else None
     if job is None:
         raise JobNotFound(job_id)
     return job

@@ -36,9 +36,9 @@ def get_events(
     service: ServiceDep,
     accept: Annotated[str, Header()] = "application/json",
     last_event_id: Annotated[
-        int | None, Header(ge=0, description="Sent by a client that reconnects: go on after this event.")
+        int | None, Header(ge=0, le=2**31 - 1, description="Sent by a client that reconnects: go on after this event.")
     ] = None,
-    after: Annotated[int, Query(ge=0, description="Only events numbered above this.")] = 0,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only events numbered above this.")] = 0,
 ) -> Response:
     """Every status change, warning, epoch and checkpoint. With `Accept: text/event-stream` they come as they happen,
     `progress` between them, until the job ends; otherwise one page as JSON."""

@@ -65,9 +65,10 @@ def wait_for_status(database: Database, job_id: str, *expected: JobStatus) -> Jo
         return store.get(session, job_id)
 
 
-def wait_for_trainer(settings: Settings, job_id: str, attempt: int = 1) -> int:
-    """Process id of a trainer that has written its checkpoint."""
-    file = settings.artifacts_dir / job_id / f"attempt-{attempt}" / "pid"
+def wait_for_trainer(database: Database, settings: Settings, job_id: str) -> int:
+    """Process id of a trainer whose checkpoint is in the row."""
+    wait_until(lambda: "checkpoint" in event_kinds(database, job_id))
+    file = settings.artifacts_dir / job_id / "attempt-1" / "pid"
     wait_until(lambda: file.exists() and file.read_text() != "")
     return int(file.read_text())
 
@@ -108,7 +109,7 @@ def test_cancel_ends_the_trainer_within_two_seconds_and_keeps_the_checkpoint(
 ) -> None:
     job_id = submit(database)
     supervise(trainer)
-    pid = wait_for_trainer(settings, job_id)
+    pid = wait_for_trainer(database, settings, job_id)
     asked = time.monotonic()
     with database.writing() as session:
         store.request_cancel(session, job_id)
@@ -156,7 +157,7 @@ def test_a_worker_that_stops_hands_its_job_back_and_leaves_no_trainer(
 ) -> None:
     job_id = submit(database)
     supervisor = supervise(fixtures.train_until_stopped)
-    pid = wait_for_trainer(settings, job_id)
+    pid = wait_for_trainer(database, settings, job_id)
     supervisor.stop()
     job = wait_for_status(database, job_id, JobStatus.QUEUED)
     assert job.worker_losses == 0
@@ -168,7 +169,7 @@ def test_a_supervisor_that_lost_its_lease_stops_its_trainer_and_writes_nothing(
 ) -> None:
     job_id = submit(database)
     supervise(fixtures.train_until_stopped)
-    pid = wait_for_trainer(settings, job_id)
+    pid = wait_for_trainer(database, settings, job_id)
     run_out_lease(database, job_id)
     wait_until(lambda: not alive(pid))
     assert status(database, job_id) == JobStatus.RUNNING

