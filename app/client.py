@@ -20,6 +20,8 @@ from app.routes.metrics import Metrics
 
 Format = Literal["full", "backbone"]
 
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
 RECONNECT_SECONDS = 1.0
 """Between tries, while the API does not answer."""
 
@@ -30,6 +32,10 @@ class ApiError(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(f"{problem.detail} ({problem.code})\n  hint: {problem.hint}")
         self.problem = problem
+
+
+class ApiUnavailable(ApiError):
+    """The API answered that it cannot answer now (503): trying again later may help."""
 
 
 class DownloadDamaged(Exception):
@@ -43,7 +49,10 @@ class Client:
     """
 
     def __init__(self, url: str, *, patience_seconds: float = 60.0, timeout_seconds: float = 120.0) -> None:
-        self._http = httpx2.Client(base_url=url, timeout=httpx2.Timeout(timeout_seconds, connect=5.0))
+        # A company's proxy does not reach this machine.
+        through_proxy = httpx2.URL(url).host not in _THIS_MACHINE
+        timeout = httpx2.Timeout(timeout_seconds, connect=5.0)
+        self._http = httpx2.Client(base_url=url, timeout=timeout, trust_env=through_proxy)
         self._patience_seconds = patience_seconds
 
     def __enter__(self) -> Self:
@@ -89,18 +98,20 @@ class Client:
         Goes on where it was after a broken connection. Raises httpx2.TransportError once the API has not answered for
         `patience_seconds`.
         """
-        give_up = time.monotonic() + self._patience_seconds
+        failing_since: float | None = None
         while True:
             try:
                 for event in self._stream(job_id, after):
-                    give_up = time.monotonic() + self._patience_seconds
+                    failing_since = None
                     if isinstance(event, EventView):
                         after = event.number
                     yield event
                 if self.get(job_id).terminal:
                     return
-            except httpx2.TransportError:
-                if time.monotonic() > give_up:
+                failing_since = None
+            except (httpx2.TransportError, ApiUnavailable):
+                failing_since = failing_since or time.monotonic()
+                if time.monotonic() - failing_since > self._patience_seconds:
                     raise
                 time.sleep(RECONNECT_SECONDS)
 
@@ -151,7 +162,8 @@ def _as_json(config: FinetuneConfig | Mapping[str, Any]) -> dict[str, Any]:
 
 def _problem(response: httpx2.Response) -> Exception:
     if response.headers.get("content-type", "").startswith("application/problem+json"):
-        return ApiError(Problem.model_validate(response.json()))
+        problem = Problem.model_validate(response.json())
+        return ApiUnavailable(problem) if response.status_code == 503 else ApiError(problem)
     return httpx2.HTTPStatusError(
         f"{response.request.url} answered {response.status_code}", request=response.request, response=response
     )

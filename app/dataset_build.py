@@ -12,7 +12,7 @@ from typing import Literal
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from app.finetune.config import FACE_SIZE
-from app.finetune.dataset import IMAGE_SUFFIXES
+from app.finetune.dataset import IMAGE_SUFFIXES, open_rgb
 from app.finetune.errors import DataError, FolderEmpty, FolderMissing, UnreadableImages, name_some
 
 SplitBy = Literal["subjects", "images"]
@@ -175,8 +175,7 @@ def _named(half: list[Face], reasons: Iterator[str | None]) -> Iterator[tuple[Pa
 def _write_face(face: Face, directory: Path, vlr_size: int) -> str | None:
     """None, or why the image cannot be read."""
     try:
-        with Image.open(face.source) as image:
-            hr = ImageOps.exif_transpose(image).convert("RGB")
+        hr = open_rgb(face.source)
     except UnidentifiedImageError:
         return "not an image"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -60,7 +60,7 @@ def main() -> None:
     except ApiError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1 if error.problem.blame == "service" else 2)
-    except DownloadDamaged as error:
+    except (DownloadDamaged, httpx2.HTTPStatusError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     except httpx2.TransportError as error:

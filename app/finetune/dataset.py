@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import BaseModel
 
 from app.finetune.errors import (
@@ -89,6 +89,18 @@ def scan_dataset(train_dir: Path, val_dir: Path) -> DatasetScan:
         raise NothingToSelectBy(val_dir)
     selection: Selection = "verification_auc" if unknown else "val_accuracy"
     return DatasetScan(train, val, subject_to_id, unknown, selection, tuple(_warnings(train, val, unknown)))
+
+
+def open_rgb(path: Path) -> Image.Image:
+    """The image in a file, RGB, turned upright where its EXIF data says so; 16-bit grey is scaled, not clipped.
+
+    Raises what Pillow raises for a file that is no whole image.
+    """
+    with Image.open(path) as opened:
+        image = ImageOps.exif_transpose(opened)
+        if image.mode.startswith("I"):
+            image = image.convert("I").point(lambda value: value / 256).convert("L")
+        return image.convert("RGB")
 
 
 def find_unreadable(paths: Iterable[Path], threads: int = 8) -> dict[Path, str]:

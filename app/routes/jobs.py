@@ -32,7 +32,8 @@ def submit_job(
     response: Response,
     dry_run: Annotated[bool, Query(description="Check and resolve the config, queue nothing, answer 200.")] = False,
 ) -> JobView | DryRun:
-    """Queue a fine-tuning. What can be checked is checked first: names, ranges, every image, the weights' tensors."""
+    """Queue a fine-tuning. What can be checked is checked first: names, ranges, the images that
+    training reads (EDGEFACE_CHECKED_IMAGES of them), the weights' tensors."""
     warnings = check_inputs(find_inputs(config, service.settings), service.dataset_checks)
     if dry_run:
         response.status_code = status.HTTP_200_OK

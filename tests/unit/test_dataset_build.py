@@ -84,3 +84,13 @@ def test_what_cannot_be_built_is_named(faces: Path, tmp_path: Path) -> None:
     (faces / "a-b").rename(tmp_path / "elsewhere2")
     with pytest.raises(TooFewToSplit):
         build_dataset(faces, tmp_path / "new")
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
+    for subject in range(4):
+        (tmp_path / "faces" / f"s{subject}").mkdir(parents=True)
+        grey = Image.new("I;16", (112, 112), 256 * 100 + 255)
+        grey.save(tmp_path / "faces" / f"s{subject}" / "photo.png")
+    built = build_dataset(tmp_path / "faces", tmp_path / "out")
+    with Image.open(next(built.output.rglob("hr_images/*.png"))) as hr:
+        assert hr.getextrema() == ((100, 100),) * 3

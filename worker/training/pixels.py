@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from app.finetune.config import FACE_SIZE
-from app.finetune.dataset import JobWarning
+from app.finetune.dataset import JobWarning, open_rgb
 from app.finetune.errors import EnlargementNotFinite
 from worker.training.models.dsr import DSR
 
@@ -75,12 +74,8 @@ def prepare_faces(
 
 
 def decode(path: Path) -> npt.NDArray[np.uint8]:
-    """The image in a file: uint8 [H, W, 3], RGB, turned upright where its EXIF data says so; 16-bit grey is scaled."""
-    with Image.open(path) as opened:
-        image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I;16"):
-            image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
-        return np.asarray(image.convert("RGB"))
+    """The image in a file: uint8 [H, W, 3], as `open_rgb` reads it."""
+    return np.asarray(open_rgb(path))
 
 
 def resize_bicubic(images_u8_NCHW: Tensor, size: int) -> Tensor:
