@@ -1,6 +1,6 @@
 # `make demo` shows it at work, `make test` checks all of it; both install what they need into .venv.
 PYTHON ?= python3
-DEMO_OPTIONS = $(if $(FACES),--faces $(FACES)) $(if $(WEIGHTS),--weights $(WEIGHTS))
+DEMO_OPTIONS = $(if $(FACES),--faces "$(FACES)") $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 UV_INSTALL = env -u UV_FIND_LINKS -u PIP_FIND_LINKS .venv/bin/uv pip install --quiet --python .venv/bin/python
 
 .PHONY: demo test install install-dev lint requirements images-check clean
@@ -21,6 +21,8 @@ lint: install-dev
 	.venv/bin/lint-imports
 
 .venv/bin/uv: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
 	touch $@

@@ -1,5 +1,6 @@
 """What a config names, found inside the configured roots and checked as far as it can be without a GPU."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,13 +107,13 @@ def _inside(field: str, name: str, root: Path) -> Path:
 
 def _find_folder(field: str, name: str, root: Path) -> Path:
     path = _inside(field, name, root)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a name too long
         raise DatasetNotFound(field, name, root, list_datasets(root))
     return path
 
 
 def _find_weights(field: str, name: str, root: Path) -> Path:
     path = _inside(field, name, root)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - likewise
         raise WeightsNotFound(field, name, root, list_weights(root))
     return path

@@ -47,6 +47,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _default_to_var_dir(self) -> Self:
+        for name in ("database_url", "broker_url"):
+            if (url := getattr(self, name)) and "://" not in url:
+                raise ValueError(f"{name}: {url!r} is no URL, such as redis://localhost:6379/0")
+        for wrong in ("postgres://", "postgresql://"):
+            # The driver that is installed; SQLAlchemy would look for another one.
+            self.database_url = self.database_url.replace(wrong, "postgresql+psycopg://", 1)
         self.var_dir = self.var_dir.absolute()
         for name, subfolder in (
             ("datasets_dir", "datasets"),

@@ -6,6 +6,8 @@ from importlib.metadata import entry_points
 
 import click
 import httpx2
+from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
 
 from app.cli.api import api
 from app.cli.dataset import dataset
@@ -60,6 +62,15 @@ def main() -> None:
     except ApiError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1 if error.problem.blame == "service" else 2)
+    except ValidationError as error:
+        for wrong in error.errors():
+            name = "".join(f"EDGEFACE_{str(part).upper()}: " for part in wrong["loc"])
+            click.echo(f"error: {name}{wrong['msg']}", err=True)
+        click.echo("  hint: correct the EDGEFACE_ variables of the environment; the README lists them", err=True)
+        sys.exit(2)
+    except OperationalError as error:
+        click.echo(f"error: the database does not answer: {error.orig}\n  hint: see EDGEFACE_DATABASE_URL", err=True)
+        sys.exit(1)
     except (DownloadDamaged, httpx2.HTTPStatusError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)

@@ -18,9 +18,13 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def _url_option(function: _Function) -> _Function:
-    settings = Settings()
-    default = f"http://{settings.host}:{settings.port}"
-    option = click.option("--url", envvar="EDGEFACE_URL", default=default, show_default=True, help="The API.")
+    option = click.option(
+        "--url",
+        envvar="EDGEFACE_URL",
+        default=lambda: f"http://{Settings().host}:{Settings().port}",
+        show_default="where `serve` listens here",
+        help="The API.",
+    )
     return option(function)
 
 

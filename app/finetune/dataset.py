@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from app.finetune.errors import (
     FolderEmpty,
     FolderMissing,
+    FolderUnreadable,
     NothingToSelectBy,
     TooFewSubjects,
     UnreadableImages,
@@ -77,7 +78,8 @@ class DatasetScan:
 def scan_dataset(train_dir: Path, val_dir: Path) -> DatasetScan:
     """List both halves and find what is wrong with them, by names alone: no image is opened.
 
-    Raises FolderMissing, FolderEmpty, TooFewSubjects or NothingToSelectBy where training is impossible.
+    Raises FolderMissing, FolderUnreadable, FolderEmpty, TooFewSubjects or NothingToSelectBy where training is
+    impossible.
     """
     train = _scan_split(train_dir, hr_required=False)
     val = _scan_split(val_dir, hr_required=True)
@@ -128,10 +130,13 @@ def _why_unreadable(path: Path) -> str | None:
 
 
 def _scan_split(directory: Path, *, hr_required: bool) -> Split:
-    if not directory.is_dir():
-        raise FolderMissing(directory)
-    vlr_images = _list_images(directory / "vlr_images", required=True)
-    hr_images = _list_images(directory / "hr_images", required=hr_required)
+    try:
+        if not directory.is_dir():
+            raise FolderMissing(directory)
+        vlr_images = _list_images(directory / "vlr_images", required=True)
+        hr_images = _list_images(directory / "hr_images", required=hr_required)
+    except OSError as error:
+        raise FolderUnreadable(directory, error) from None
     return Split(directory, vlr_images, hr_images)
 
 

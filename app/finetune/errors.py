@@ -4,6 +4,7 @@ EdgefaceError                      code, message, hint, blame
 ├── ConfigError                    a value that no machine could run
 ├── DataError                      blame: data
 │   ├── FolderMissing              train_dir or val_dir lacks vlr_images/ or hr_images/
+│   ├── FolderUnreadable           the service's user may not list it
 │   ├── FolderEmpty                a folder holds no image
 │   ├── UnreadableImages           truncated, corrupt or not an image
 │   ├── TooFewSubjects             ArcFace needs two subjects
@@ -83,6 +84,16 @@ class FolderMissing(DataError):
             f"{folder} does not exist",
             "a dataset holds train_processed/{vlr_images,hr_images} and val_processed/{vlr_images,hr_images}; "
             "`edgeface-finetune dataset build` makes one from a folder per subject",
+        )
+
+
+class FolderUnreadable(DataError):
+    code = "dataset_folder_unreadable"
+
+    def __init__(self, folder: Path, error: OSError) -> None:
+        super().__init__(
+            f"{folder} cannot be listed: {error.strerror}",
+            "let the user that the service runs as (uid 10001 in the images) read it: chmod -R a+rX",
         )
 
 
