@@ -1,6 +1,9 @@
 """Where the files of jobs live: one folder a job and attempt, keys relative to the root in the rows."""
 
+import contextlib
+import hashlib
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from app.jobs.errors import CheckpointFileMissing
@@ -21,10 +24,22 @@ class Artifacts:
         self._root = root
 
     def attempt_directory(self, job_id: str, attempt: int) -> Path:
-        """A fresh folder that only this attempt writes to."""
-        directory = self._root / job_id / f"attempt-{attempt}"
-        directory.mkdir(parents=True, exist_ok=True)
-        return directory
+        """The folder that only this attempt writes to."""
+        return self._root / job_id / f"attempt-{attempt}"
+
+    def is_whole(self, key: str, size: int, sha256: str) -> bool:
+        """Whether the file is there, every byte of it."""
+        path = self._root / key
+        if not path.is_file() or path.stat().st_size != size:
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete files that no row names any more; one that cannot be deleted is left to the cleaner."""
+        for key in keys:
+            with contextlib.suppress(OSError):
+                (self._root / key).unlink(missing_ok=True)
 
     def key_of(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()

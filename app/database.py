@@ -57,7 +57,7 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema to the newest version. Processes that start together take turns."""
-        with self._writing_engine.begin() as connection:
+        with self._writing_engine.connect() as connection, _foreign_keys_unchecked(connection), connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             command.upgrade(alembic_config(connection), "head")
@@ -71,6 +71,22 @@ def alembic_config(connection: Connection) -> Config:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     return config
+
+
+@contextmanager
+def _foreign_keys_unchecked(connection: Connection) -> Iterator[None]:
+    """Alembic changes a table of SQLite by making it anew; dropping the old one would count as deleting its rows, which
+    other tables refer to."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver = connection.connection.cursor()
+    driver.execute("PRAGMA foreign_keys=OFF")  # does nothing inside a transaction
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
+        driver.close()
 
 
 def _make_engine(url: str) -> Engine:

@@ -8,11 +8,21 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
 from app.finetune.errors import Blame, EdgefaceError
-from app.jobs.errors import CheckpointFileMissing, CheckpointNotReady, InputError, JobNotFound
+from app.jobs.errors import (
+    CheckpointFileMissing,
+    CheckpointNotKept,
+    CheckpointNotReady,
+    InputError,
+    JobNotFound,
+    NothingToPin,
+    NotPausable,
+    NotPaused,
+    NotRetryable,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +58,12 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 STATUS_OF_ERROR: dict[type[EdgefaceError], HTTPStatus] = {
     JobNotFound: HTTPStatus.NOT_FOUND,
+    NotPausable: HTTPStatus.CONFLICT,
+    NotPaused: HTTPStatus.CONFLICT,
+    NotRetryable: HTTPStatus.CONFLICT,
+    NothingToPin: HTTPStatus.CONFLICT,
     CheckpointNotReady: HTTPStatus.CONFLICT,
+    CheckpointNotKept: HTTPStatus.NOT_FOUND,
     CheckpointFileMissing: HTTPStatus.GONE,
 }
 
@@ -64,6 +79,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.exception_handler(RequestValidationError)(_answer_validation_error)
     app.exception_handler(HTTPException)(_answer_http_error)
     app.exception_handler(OperationalError)(_answer_database_away)
+    app.exception_handler(InterfaceError)(_answer_database_away)
     app.exception_handler(Exception)(_answer_unforeseen)
 
 
@@ -111,9 +127,10 @@ async def _answer_validation_error(request: Request, error: RequestValidationErr
         HTTPStatus.UNPROCESSABLE_ENTITY,
         code="request_invalid",
         detail="; ".join(f"{field.field}: {field.message}" for field in fields),
-        hint="correct the fields named; /docs lists every field with its range"
-        if request.method == "GET" or "json" in request.headers.get("content-type", "")
-        else "send the config as JSON, with the header Content-Type: application/json",
+        hint="send the config as JSON, with the header Content-Type: application/json"
+        if any(item["loc"] == ("body",) for item in error.errors())
+        and "json" not in request.headers.get("content-type", "")
+        else "correct the fields named; /docs lists every field with its range",
         blame="request",
         errors=fields,
     )
@@ -132,7 +149,7 @@ async def _answer_http_error(request: Request, error: HTTPException) -> ProblemR
     return answer
 
 
-async def _answer_database_away(request: Request, error: OperationalError) -> ProblemResponse:
+async def _answer_database_away(request: Request, error: OperationalError | InterfaceError) -> ProblemResponse:
     _log.error("the database does not answer: %s", error)
     return _answer(
         request,

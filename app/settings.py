@@ -18,6 +18,9 @@ class Settings(BaseSettings):
     )
     weights_dir: Path = Field(Path(), description="Root that edgeface and dsr are names in. Default: VAR_DIR/weights.")
     artifacts_dir: Path = Field(Path(), description="Where checkpoints are kept. Default: VAR_DIR/artifacts.")
+    prepared_dir: Path = Field(
+        Path(), description="Where decoded and super-resolved faces are kept for later jobs. Default: VAR_DIR/prepared."
+    )
     database_url: str = Field(
         "", description="SQLAlchemy URL (sqlite or postgresql+psycopg). Default: SQLite in VAR_DIR/edgeface.sqlite."
     )
@@ -26,8 +29,14 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on.")
+    slots: int = Field(
+        1, ge=1, le=64, description="How many jobs a worker runs at once; slot i trains on GPU i, counted round."
+    )
     lease_seconds: float = Field(
-        30.0, gt=0, description="A running job whose worker is silent for this long is given to another worker."
+        45.0,
+        gt=0,
+        description="A running job whose worker is silent for this long is given to another worker. A database that is "
+        "away for less costs nothing.",
     )
     heartbeat_seconds: float = Field(
         0.5, gt=0, description="How often a worker renews its lease and looks for a cancel."
@@ -35,12 +44,38 @@ class Settings(BaseSettings):
     rounds_seconds: float = Field(
         2.0, gt=0, description="How often dead workers' jobs are rescued and waiting jobs are rung for again."
     )
+    ring_again_seconds: float = Field(
+        10.0, gt=0, description="A waiting job is rung for again after this long, in case its bell was lost."
+    )
     worker_seen_seconds: float = Field(
         15.0, gt=0, description="A worker that has not reported for this long counts as gone."
     )
     max_worker_losses: int = Field(
-        3, ge=1, description="A job that has lost this many workers is failed, not tried again."
+        3,
+        ge=1,
+        description="A job that has lost this many workers or trainers without getting further is failed (`poison`).",
     )
+    retry_backoff_seconds: float = Field(
+        2.0, ge=0, description="Wait after a lost worker or trainer; doubles with each further loss, up to 5 minutes."
+    )
+    save_every_seconds: float = Field(
+        60.0, gt=0, description="How often the training state is saved inside an epoch; each epoch's end saves it too."
+    )
+    stall_seconds: float = Field(
+        600.0, gt=0, description="A trainer that made no step for this long is ended and its job tried again."
+    )
+    stop_seconds: float = Field(
+        6.0, gt=0, description="How long a trainer asked to stop may take to save its state before it is ended."
+    )
+    keep_states_days: float = Field(
+        7.0,
+        ge=0,
+        description="How long an ended job can be retried from its last state; then its states are deleted.",
+    )
+    keep_checkpoints_days: float = Field(
+        0.0, ge=0, description="How long an ended job's unpinned checkpoints are kept; 0: for ever."
+    )
+    keep_prepared_days: float = Field(14.0, ge=0, description="How long prepared faces are kept after their last use.")
     checked_images: int = Field(
         20_000, ge=0, description="At most this many images are decoded to check a dataset when a job is submitted."
     )
@@ -58,6 +93,7 @@ class Settings(BaseSettings):
             ("datasets_dir", "datasets"),
             ("weights_dir", "weights"),
             ("artifacts_dir", "artifacts"),
+            ("prepared_dir", "prepared"),
         ):
             chosen: Path = getattr(self, name)
             setattr(self, name, self.var_dir / subfolder if chosen == Path() else chosen.absolute())
@@ -66,6 +102,6 @@ class Settings(BaseSettings):
 
     def make_directories(self) -> None:
         """Create the folders the service writes to or looks in; those mounted read-only must exist already."""
-        for folder in (self.var_dir, self.datasets_dir, self.weights_dir, self.artifacts_dir):
+        for folder in (self.var_dir, self.datasets_dir, self.weights_dir, self.artifacts_dir, self.prepared_dir):
             if not folder.is_dir():
                 folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,10 @@ EdgefaceError                      code, message, hint, blame
 │   ├── FolderEmpty                a folder holds no image
 │   ├── UnreadableImages           truncated, corrupt or not an image
 │   ├── TooFewSubjects             ArcFace needs two subjects
-│   └── NothingToSelectBy          no val subject is in train and no two val images can be compared
+│   ├── NothingToSelectBy          no val subject is in train and no two val images can be compared
+│   ├── FileGone                   an input was removed while the job ran
+│   ├── ChangedWhileRead           somebody wrote to the dataset while it was prepared
+│   └── InputsChanged              the files are no longer those that the saved state was trained on
 ├── WeightsError                   blame: request
 │   ├── WeightsUnreadable          not a file that torch.save wrote
 │   ├── WeightsUnsafe              holds pickled classes, which are never loaded
@@ -16,7 +19,9 @@ EdgefaceError                      code, message, hint, blame
 │   └── WeightsMismatch            keys or shapes do not fit the architecture
 ├── TrainingDiverged               blame: request
 │   ├── EnlargementNotFinite       the DSR network gave NaN or infinity
-│   └── LossNotFinite              the loss or a weight became NaN or infinity
+│   └── LossNotFinite              the loss became NaN or infinity, twice
+├── OutOfMemory                    even one image at a time does not fit the device
+├── DiskFull                       no space for a state, a checkpoint or prepared faces
 └── DeviceUnavailable              the config asks for a device this machine lacks
 
 The errors of jobs (not found, not cancellable, ...) continue this tree in app/jobs/errors.py.
@@ -135,6 +140,36 @@ class NothingToSelectBy(DataError):
         )
 
 
+class FileGone(DataError):
+    code = "file_gone"
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(
+            f"{path} is gone: it was removed while the job ran",
+            "put it back, then POST /jobs/{id}/retry goes on from the last saved state",
+        )
+
+
+class ChangedWhileRead(DataError):
+    code = "changed_while_read"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"images in {folder} changed while they were prepared",
+            "let nothing write to the dataset, then retry the job",
+        )
+
+
+class InputsChanged(DataError):
+    code = "inputs_changed"
+
+    def __init__(self, what: Sequence[str]) -> None:
+        super().__init__(
+            f"{name_some(what)} changed since the state was saved that this training would go on from",
+            "put the files back and retry the job, or train from the start: POST /jobs/{id}/retry?from=start",
+        )
+
+
 class WeightsError(EdgefaceError):
     code = "weights_invalid"
     blame: Blame = "request"
@@ -200,11 +235,29 @@ class LossNotFinite(TrainingDiverged):
 
     def __init__(self, stage: int, epoch: int) -> None:
         super().__init__(
-            f"the loss or a weight became NaN or infinity in epoch {epoch} of stage {stage}; "
-            "no checkpoint was written from it",
+            f"the loss became NaN or infinity in epoch {epoch} of stage {stage}, and this after going back to the last "
+            "good state with a lower learning rate; no checkpoint was written from it",
             "lower head_lr in stage 1, backbone_lr and head_lr_stage2 in stage 2; "
             'if mixed_precision is fp16, try "bf16" or "off"',
         )
+
+
+class OutOfMemory(EdgefaceError):
+    code = "out_of_memory"
+    blame: Blame = "request"
+
+    def __init__(self, micro_batch_size: int) -> None:
+        super().__init__(
+            f"the device ran out of memory even with {micro_batch_size} image at a time",
+            "choose a smaller backbone, or a device with more free memory (is another program using it?)",
+        )
+
+
+class DiskFull(EdgefaceError):
+    code = "disk_full"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"no space left to write {path}", "free space on that disk: the job goes on by itself then")
 
 
 class DeviceUnavailable(EdgefaceError):

@@ -3,7 +3,13 @@
 EdgefaceError
 ├── (ConfigError, DataError, WeightsError, DeviceUnavailable: app/finetune/errors.py)
 ├── JobNotFound
+├── NotPausable                    it has ended
+├── NotPaused                      only a paused job can be resumed
+├── NotRetryable                   only a failed or cancelled job can be retried
+├── NothingToPin
+├── IdempotencyKeyReused           the key came with another request before
 ├── CheckpointNotReady             no best epoch yet, or none ever
+├── CheckpointNotKept              of that epoch there is none, or no longer
 ├── CheckpointFileMissing          the row names a file that is gone
 ├── CursorInvalid
 ├── OutsideRoots                   a name leads out of the configured root
@@ -11,16 +17,19 @@ EdgefaceError
 ├── WeightsNotFound
 ├── LeaseLost                      another attempt has taken over: write nothing more
 ├── TrainerDied                    the training process ended without a word
+├── TrainerStuck                   no step for too long, while its worker was well
 ├── TrainerCrashed                 an error nobody foresaw, inside the training
-├── OutOfMemory
-└── WorkerLost                     the job outlived too many workers
+├── DeviceFailed                   an error of the GPU or its driver
+├── StorageFailed                  a file could not be read or written, though it is there
+├── WorkerLost                     the lease ran out
+└── Poisoned                       the job lost too many workers or trainers without getting further
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.finetune.errors import Blame, EdgefaceError, name_some
-from app.jobs.states import JobStatus
+from app.finetune.errors import Blame, EdgefaceError, ErrorReport, name_some
+from app.jobs.states import RETRYABLE, JobStatus
 
 
 class JobNotFound(EdgefaceError):
@@ -29,6 +38,57 @@ class JobNotFound(EdgefaceError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"there is no job {job_id}", "GET /jobs lists the jobs there are")
+
+
+class NotPausable(EdgefaceError):
+    code = "job_not_pausable"
+    blame: Blame = "request"
+
+    def __init__(self, job_id: str, status: JobStatus) -> None:
+        super().__init__(f"job {job_id} is {status}", "only a job that has neither ended nor been cancelled pauses")
+
+
+class NotPaused(EdgefaceError):
+    code = "job_not_paused"
+    blame: Blame = "request"
+
+    def __init__(self, job_id: str, status: JobStatus) -> None:
+        hint = (
+            "its state is being saved: try again in a few seconds"
+            if status is JobStatus.PAUSING
+            else "a failed or cancelled job goes on by POST /jobs/{id}/retry"
+            if status in RETRYABLE
+            else "only a paused job can be resumed"
+        )
+        super().__init__(f"job {job_id} is {status}, not paused", hint)
+
+
+class NotRetryable(EdgefaceError):
+    code = "job_not_retryable"
+    blame: Blame = "request"
+
+    def __init__(self, job_id: str, status: JobStatus) -> None:
+        hint = "submit its config again for another run" if status.terminal else "cancel it first"
+        super().__init__(f"job {job_id} is {status}; only a failed or cancelled job can be retried", hint)
+
+
+class NothingToPin(EdgefaceError):
+    code = "nothing_to_pin"
+    blame: Blame = "request"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id} has no checkpoint yet", "pin it after the first checkpoint event")
+
+
+class IdempotencyKeyReused(EdgefaceError):
+    code = "idempotency_key_reused"
+    blame: Blame = "request"
+
+    def __init__(self, key: str, job_id: str) -> None:
+        super().__init__(
+            f"Idempotency-Key {key!r} came with another request before, which made job {job_id}",
+            "give every new job a key of its own, such as a UUID",
+        )
 
 
 class CheckpointNotReady(EdgefaceError):
@@ -43,6 +103,20 @@ class CheckpointNotReady(EdgefaceError):
             "a checkpoint event"
         )
         super().__init__(f"job {job_id} ({status}) has no checkpoint{'' if status.terminal else ' yet'}", hint)
+
+
+class CheckpointNotKept(EdgefaceError):
+    code = "checkpoint_not_kept"
+    blame: Blame = "request"
+
+    def __init__(self, job_id: str, epoch: int, attempt: int | None, kept: Sequence[int]) -> None:
+        of = f"stage 2 epoch {epoch}" + ("" if attempt is None else f" of attempt {attempt}")
+        has = f"kept are those of epoch {name_some(kept, 20)}" if kept else "none is kept"
+        super().__init__(
+            f"job {job_id} keeps no checkpoint of {of}; {has}",
+            "a checkpoint that a better one replaced is kept where it was pinned: POST /jobs/{id}/pin; "
+            "`files` of GET /jobs/{id} lists what there is",
+        )
 
 
 class CheckpointFileMissing(EdgefaceError):
@@ -139,21 +213,52 @@ class TrainerCrashed(EdgefaceError):
         )
 
 
-class OutOfMemory(EdgefaceError):
-    code = "out_of_memory"
-    blame: Blame = "request"
+class TrainerStuck(EdgefaceError):
+    code = "trainer_stuck"
 
-    def __init__(self, batch_size: int) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__(
-            f"the device ran out of memory at batch_size {batch_size}", f"try batch_size {max(2, batch_size // 2)}"
+            f"the training made no step for {seconds:.0f} s",
+            "see the worker's log and nvidia-smi (a hung driver? a network drive that is away?); where single steps "
+            "take that long, raise EDGEFACE_STALL_SECONDS",
+        )
+
+
+class DeviceFailed(EdgefaceError):
+    code = "device_failed"
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(
+            f"the device failed: {str(error).splitlines()[0]}",
+            "see the worker's log, nvidia-smi and dmesg on that machine",
+        )
+
+
+class StorageFailed(EdgefaceError):
+    code = "storage_failed"
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(
+            f"the storage failed: {error}",
+            "see the disks and network drives of that machine; the worker's log has more",
         )
 
 
 class WorkerLost(EdgefaceError):
     code = "worker_lost"
 
-    def __init__(self, losses: int) -> None:
+    def __init__(self, worker_id: str) -> None:
         super().__init__(
-            f"the job lost its worker {losses} times",
-            "see the workers' logs (out of memory? machine restarts?), then submit the job again",
+            f"worker {worker_id} was silent for the length of its lease",
+            "see that worker's log (out of memory? machine restart? database away?)",
+        )
+
+
+class Poisoned(EdgefaceError):
+    code = "poison"
+
+    def __init__(self, losses: int, last: ErrorReport) -> None:
+        super().__init__(
+            f"the job lost its worker or trainer {losses} times without getting further; the last time: {last.message}",
+            f"{last.hint}; then POST /jobs/{{id}}/retry goes on from the last saved state",
         )

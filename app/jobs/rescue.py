@@ -5,18 +5,24 @@ import threading
 from collections.abc import Callable
 
 from app.database import Database
-from app.jobs import store
+from app.jobs import queries, store
+from app.jobs.store import LossPolicy
 from app.settings import Settings
 
-RING_AGAIN_SECONDS = 10.0
+MOST_RINGS = 16
+"""A bell wakes one slot of a worker, which then takes jobs until none waits."""
 
 _log = logging.getLogger(__name__)
 
 
-def rescue_jobs(database: Database, max_worker_losses: int) -> list[str]:
+def loss_policy(settings: Settings) -> LossPolicy:
+    return LossPolicy(settings.max_worker_losses, settings.retry_backoff_seconds)
+
+
+def rescue_jobs(database: Database, policy: LossPolicy) -> list[str]:
     """Move on the jobs whose lease ran out; the ids of those queued again."""
     with database.writing() as session:
-        return store.expire_leases(session, max_worker_losses)
+        return store.expire_leases(session, policy)
 
 
 class Rounds:
@@ -55,12 +61,12 @@ class Rounds:
     def _walk_once(self) -> None:
         if self._report_alive is not None:
             self._report_alive()
-        for job_id in rescue_jobs(self._database, self._settings.max_worker_losses):
+        for job_id in rescue_jobs(self._database, loss_policy(self._settings)):
             _log.warning("job %s lost its worker and is queued again", job_id)
         with self._database.writing() as session:
-            seen = store.seconds_since_worker(session)
+            seen = queries.seconds_since_worker(session)
             # Without a worker nobody takes the messages away, so ringing would only pile them up.
-            due = seen is not None and seen < self._settings.worker_seen_seconds
-            due = due and store.take_unrung(session, RING_AGAIN_SECONDS)
-        if due:
+            listening = seen is not None and seen < self._settings.worker_seen_seconds
+            due = store.take_unrung(session, self._settings.ring_again_seconds) if listening else 0
+        for _ in range(min(due, MOST_RINGS)):
             self._ring()

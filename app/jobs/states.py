@@ -5,8 +5,8 @@ from enum import StrEnum
 
 class JobStatus(StrEnum):
     QUEUED = "queued"
-    """Accepted and waiting. A worker's claim moves it on; the API cancels it at once. Nobody holds it, so nobody's
-    death harms it: if the bell is lost, the rounds ring again."""
+    """Accepted and waiting. A worker's claim moves it on; the API cancels or pauses it at once. Nobody holds it, so
+    nobody's death harms it: if the bell is lost, the rounds ring again."""
 
     PREPARING = "preparing"
     """Claimed: weights are loaded, images decoded and super-resolved. The claiming supervisor moves it on. If that one
@@ -17,16 +17,23 @@ class JobStatus(StrEnum):
 
     CANCELLING = "cancelling"
     """A person asked a claimed job to stop. Its supervisor ends the trainer and writes `cancelled`. If that one is dead
-    the lease runs out, and the rounds write `cancelled`."""
+    the lease runs out, and the rounds write `cancelled`; `cancel?force=true` does not wait for that."""
+
+    PAUSING = "pausing"
+    """A person asked a claimed job to pause. Its supervisor has the trainer save its state and writes `paused`. If that
+    one is dead the lease runs out, and the rounds write `paused`: the state saved last survives."""
+
+    PAUSED = "paused"
+    """Waits for a person to resume or cancel it. Nobody holds it, so nobody's death harms it."""
 
     SUCCEEDED = "succeeded"
     """Final. The best checkpoint is the result."""
 
     FAILED = "failed"
-    """Final. `error` says why; a checkpoint written before the failure stays."""
+    """Final, unless a person retries it. `error` says why; a checkpoint written before the failure stays."""
 
     CANCELLED = "cancelled"
-    """Final. A checkpoint written before the cancel stays."""
+    """Final, unless a person retries it. A checkpoint written before the cancel stays."""
 
     @property
     def terminal(self) -> bool:
@@ -34,5 +41,21 @@ class JobStatus(StrEnum):
 
 
 TERMINAL = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
-CLAIMED = frozenset({JobStatus.PREPARING, JobStatus.RUNNING, JobStatus.CANCELLING})
+RETRYABLE = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
+"""The final states that a person's retry, and nothing else, leaves."""
+CLAIMED = frozenset({JobStatus.PREPARING, JobStatus.RUNNING, JobStatus.CANCELLING, JobStatus.PAUSING})
 """The states in which one worker holds the job by a lease."""
+
+NEXT: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset({JobStatus.PREPARING, JobStatus.PAUSED, JobStatus.CANCELLED}),
+    JobStatus.PREPARING: frozenset({JobStatus.RUNNING, JobStatus.QUEUED, JobStatus.PAUSING, JobStatus.CANCELLING})
+    | TERMINAL,
+    JobStatus.RUNNING: frozenset({JobStatus.QUEUED, JobStatus.PAUSING, JobStatus.CANCELLING}) | TERMINAL,
+    JobStatus.CANCELLING: TERMINAL,
+    JobStatus.PAUSING: frozenset({JobStatus.PAUSED, JobStatus.CANCELLING}) | TERMINAL,
+    JobStatus.PAUSED: frozenset({JobStatus.QUEUED, JobStatus.CANCELLED}),
+    JobStatus.SUCCEEDED: frozenset(),
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),
+    JobStatus.CANCELLED: frozenset({JobStatus.QUEUED}),
+}
+"""What each state may turn into. The store makes each of these transitions and no other: its tests try them all."""

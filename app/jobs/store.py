@@ -4,22 +4,31 @@ A worker's writes carry its `Claim`: they change nothing and raise LeaseLost onc
 lease has run out or the job is in a final state. Each transition appends its event in the same transaction.
 """
 
+import hashlib
+import json
 import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Update, func
+from sqlalchemy import Update, func, tuple_
 from sqlmodel import Session, col, delete, select, update
 
 from app.database import database_now
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import ErrorReport
-from app.jobs.errors import JobNotFound, LeaseLost, WorkerLost
-from app.jobs.states import CLAIMED, TERMINAL, JobStatus
-from app.jobs.tables import Attempt, EpochMetric, Job, JobEvent, WorkerSeen
+from app.jobs import queries
+from app.jobs.errors import IdempotencyKeyReused, LeaseLost, NotPausable, NotPaused, NotRetryable, Poisoned, WorkerLost
+from app.jobs.resume import ResumePoint, ResumeReceipt
+from app.jobs.states import CLAIMED, RETRYABLE, TERMINAL, JobStatus
+from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent, WorkerSeen
+
+STATES_KEPT = 2
+"""The newest state, and the one before it in case that one is damaged."""
+
+LONGEST_BACKOFF_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,18 @@ class Claim:
     job_id: str
     attempt: int
     worker_id: str
+
+
+@dataclass(frozen=True)
+class LossPolicy:
+    """A job is failed at its loss number `max_losses` without progress; before that it is queued again after
+    `backoff_seconds`, doubled with each further loss."""
+
+    max_losses: int
+    backoff_seconds: float = 0.0
+
+    def backoff(self, losses: int) -> float:
+        return float(min(LONGEST_BACKOFF_SECONDS, self.backoff_seconds * 2 ** min(losses - 1, 32)))
 
 
 def clock(session: Session) -> float:
@@ -41,13 +62,28 @@ def new_job_id() -> str:
     return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
 
 
-def submit(session: Session, config: FinetuneConfig, warnings: Sequence[JobWarning]) -> Job:
-    """A new job, queued. Ring the bell after the commit."""
+def submit(
+    session: Session,
+    config: FinetuneConfig,
+    warnings: Sequence[JobWarning],
+    *,
+    priority: int = 0,
+    idempotency_key: str | None = None,
+) -> Job:
+    """A new job, queued. Ring the bell after the commit.
+
+    Raises IntegrityError at the commit, or before, where another job has the key: see `find_repeated`.
+    """
+    now = clock(session)
     job = Job(
         id=new_job_id(),
         config=config.model_dump(mode="json"),
         warnings=[warning.model_dump() for warning in warnings],
-        created_at=clock(session),
+        priority=priority,
+        idempotency_key=idempotency_key,
+        request_digest=None if idempotency_key is None else _digest(config, priority),
+        created_at=now,
+        queued_at=now,
     )
     session.add(job)
     session.flush()
@@ -58,92 +94,108 @@ def submit(session: Session, config: FinetuneConfig, warnings: Sequence[JobWarni
     return job
 
 
-def get(session: Session, job_id: str) -> Job:
-    """Raises JobNotFound."""
-    job = session.get(Job, job_id) if job_id.isalnum() else None
-    if job is None:
-        raise JobNotFound(job_id)
+def find_repeated(session: Session, key: str, config: FinetuneConfig, *, priority: int = 0) -> Job | None:
+    """The job that the same request with this key made before. Raises IdempotencyKeyReused if it was another."""
+    job = queries.by_idempotency_key(session, key)
+    if job is not None and job.request_digest != _digest(config, priority):
+        raise IdempotencyKeyReused(key, job.id)
     return job
 
 
-def page(session: Session, *, statuses: Sequence[JobStatus], before: str | None, limit: int) -> list[Job]:
-    """Jobs, newest first, older than the job `before`."""
-    query = select(Job).order_by(col(Job.id).desc()).limit(limit)
-    if statuses:
-        query = query.where(col(Job.status).in_(statuses))
-    if before is not None:
-        query = query.where(col(Job.id) < before)
-    return list(session.exec(query))
+def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -> Claim | None:
+    """Take a queued job whose time has come, or None. Of two workers that ask at once, one gets it.
 
-
-def metrics(session: Session, job: Job) -> list[EpochMetric]:
-    """Every epoch of the newest attempt, in the order trained."""
-    query = (
-        select(EpochMetric)
-        .where(EpochMetric.job_id == job.id, EpochMetric.attempt == job.attempt)
-        .order_by(col(EpochMetric.stage), col(EpochMetric.epoch))
-    )
-    return list(session.exec(query))
-
-
-def events_after(session: Session, job_id: str, number: int, limit: int = 1000) -> list[JobEvent]:
-    """Events numbered above `number`, oldest first."""
-    query = (
-        select(JobEvent)
-        .where(JobEvent.job_id == job_id, JobEvent.number > number)
-        .order_by(col(JobEvent.number))
-        .limit(limit)
-    )
-    return list(session.exec(query))
-
-
-def claim_next(session: Session, worker_id: str, lease_seconds: float) -> Claim | None:
-    """Take the job that has waited longest, or None. Of two workers that ask at once, one gets it."""
-    oldest = (
-        select(Job.id)
-        .where(Job.status == JobStatus.QUEUED)
-        .order_by(col(Job.id))
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
+    Safe to repeat: a worker whose commit was not answered finds that it holds the job already.
+    """
     claimed = session.execute(
         update(Job)
-        .where(col(Job.id) == oldest, col(Job.status) == JobStatus.QUEUED)
+        .where(col(Job.id) == job_id, col(Job.status) == JobStatus.QUEUED, queries.is_due())
         .values(
             status=JobStatus.PREPARING,
             attempt=Job.attempt + 1,
             worker_id=worker_id,
             lease_expires_at=database_now() + lease_seconds,
             started_at=func.coalesce(Job.started_at, database_now()),
+            retry_at=None,
+            waiting_reason=None,
             stage=None,
             epoch=None,
-            progress=0.0,
+            step=None,
             eta_seconds=None,
         )
-        .returning(col(Job.id), col(Job.attempt))
+        .returning(col(Job.attempt))
         .execution_options(synchronize_session=False)
-    ).one_or_none()
+    ).scalar_one_or_none()
     if claimed is None:
-        return None
-    claim = Claim(claimed[0], claimed[1], worker_id)
-    session.add(Attempt(job_id=claim.job_id, number=claim.attempt, worker_id=worker_id, started_at=clock(session)))
+        held = session.execute(
+            select(Job.attempt).where(
+                Job.id == job_id,
+                Job.worker_id == worker_id,
+                Job.status == JobStatus.PREPARING,
+                col(Job.lease_expires_at) >= database_now(),
+            )
+        ).scalar_one_or_none()
+        return None if held is None else Claim(job_id, held, worker_id)
+    now = clock(session)
+    session.add(Attempt(job_id=job_id, number=claimed, worker_id=worker_id, started_at=now, heard_at=now))
     append_event(
         session,
-        claim.job_id,
+        job_id,
         "status",
         {"status": JobStatus.PREPARING, "previous": JobStatus.QUEUED, "worker": worker_id},
     )
-    return claim
+    return Claim(job_id, claimed, worker_id)
+
+
+def begin_attempt(session: Session, claim: Claim, point: ResumePoint | None) -> ResumeReceipt | None:
+    """The claimed job goes on from `point`, whose files the caller has found whole, or from the start.
+
+    What came after the point is cut: metrics, states, and checkpoints that nobody pinned. Returns the receipt, None
+    for a job's first attempt. Safe to repeat.
+    """
+    _write_claimed(
+        session,
+        claim,
+        progress=0.0 if point is None else point.progress,
+        checkpoint=None if point is None else point.checkpoint,
+    )
+    begun = session.get_one(Attempt, (claim.job_id, claim.attempt))
+    if begun.receipt is not None:
+        return ResumeReceipt.model_validate(begun.receipt)
+    _cut(session, claim.job_id, point)
+    steps_done = 0 if point is None else point.steps_done
+    receipt = None if claim.attempt == 1 else _write_receipt(session, claim, point, steps_done)
+    told = None if receipt is None else receipt.model_dump()
+    _update_attempt(session, claim, receipt=told, steps_done=steps_done)
+    if told is not None:
+        append_event(session, claim.job_id, "resumed", told)
+    return receipt
 
 
 def renew_lease(session: Session, claim: Claim, lease_seconds: float) -> JobStatus:
-    """Keep the claim for another `lease_seconds`; the status tells whether a cancel was asked for."""
+    """Keep the claim for another `lease_seconds`; the status tells whether a cancel or a pause was asked for."""
     return _write_claimed(session, claim, lease_expires_at=database_now() + lease_seconds)
 
 
+def record_once(session: Session, claim: Claim, number: int) -> bool:
+    """Whether the trainer's message `number`, counted from 1, is not in the rows yet; marks it as recorded."""
+    _write_claimed(session, claim)
+    recorded = session.execute(
+        update(Attempt)
+        .where(
+            col(Attempt.job_id) == claim.job_id,
+            col(Attempt.number) == claim.attempt,
+            col(Attempt.recorded_messages) < number,
+        )
+        .values(recorded_messages=number)
+        .returning(col(Attempt.number))
+        .execution_options(synchronize_session=False)
+    )
+    return recorded.one_or_none() is not None
+
+
 def record_running(session: Session, claim: Claim, facts: dict[str, Any]) -> None:
-    """The dataset is prepared and training begins: the job is `running`, unless a cancel came first."""
+    """The dataset is prepared and training begins: the job is `running`, unless it was asked to stop first."""
     if _write_claimed(session, claim, facts=facts) is JobStatus.PREPARING:
         _write_claimed(session, claim, status=JobStatus.RUNNING)
         append_event(session, claim.job_id, "status", {"status": JobStatus.RUNNING, "previous": JobStatus.PREPARING})
@@ -151,27 +203,85 @@ def record_running(session: Session, claim: Claim, facts: dict[str, Any]) -> Non
 
 
 def record_progress(
-    session: Session, claim: Claim, *, progress: float, eta_seconds: float | None, stage: int | None, epoch: int | None
+    session: Session,
+    claim: Claim,
+    *,
+    progress: float,
+    eta_seconds: float | None,
+    stage: int | None,
+    epoch: int | None,
+    step: int | None = None,
+    steps_done: int = 0,
 ) -> None:
     """Where the training is. Makes no event: a reader of events sees each epoch anyway."""
-    _write_claimed(session, claim, progress=progress, eta_seconds=eta_seconds, stage=stage, epoch=epoch)
+    _write_claimed(session, claim, progress=progress, eta_seconds=eta_seconds, stage=stage, epoch=epoch, step=step)
+    if stage is None:
+        _update_attempt(session, claim, heard_at=database_now())
+    else:
+        _update_attempt(session, claim, heard_at=database_now(), steps_done=steps_done)
 
 
 def record_epoch(session: Session, claim: Claim, epoch: dict[str, Any]) -> None:
-    """The metrics of one epoch, by the field names of `EpochMetric`."""
+    """The metrics of one epoch, by the field names of `EpochMetric`. A rolled-back epoch's are replaced."""
     _write_claimed(session, claim, stage=epoch["stage"], epoch=epoch["epoch"])
+    session.execute(
+        delete(EpochMetric).where(
+            col(EpochMetric.job_id) == claim.job_id,
+            col(EpochMetric.stage) == epoch["stage"],
+            col(EpochMetric.epoch) == epoch["epoch"],
+        )
+    )
     session.add(EpochMetric(job_id=claim.job_id, attempt=claim.attempt, created_at=clock(session), **epoch))
     append_event(session, claim.job_id, "epoch", epoch)
+
+
+def record_checkpoint(session: Session, claim: Claim, checkpoint: dict[str, Any]) -> None:
+    """A new best checkpoint: `epoch`, `score` and its files `full` and `backbone`, which are whole on the disk."""
+    _write_claimed(session, claim, checkpoint=checkpoint)
+    for kind in ("full", "backbone"):
+        _add_artifact(session, claim, kind=kind, stage=2, epoch=checkpoint["epoch"], **checkpoint[kind])
+    append_event(session, claim.job_id, "checkpoint", checkpoint)
+
+
+def record_state(session: Session, claim: Claim, point: dict[str, Any]) -> list[str]:
+    """A saved state, by the fields of `ResumePoint` but for `attempt` and `saved_at`; its file is whole on the disk.
+
+    Returns the keys of the states that it supersedes: delete those files after the commit. A training that has got
+    further than any attempt before it has its losses forgiven.
+    """
+    saved = ResumePoint.model_validate(point | {"attempt": claim.attempt, "saved_at": clock(session)})
+    points = queries.resume_points(session, claim.job_id)
+    earlier = [each for each in points if each.state.key != saved.state.key]
+    further = saved.steps_done > _steps_reached_before(session, claim)
+    _write_claimed(session, claim, **({"worker_losses": 0} if further else {}))
+    _add_artifact(
+        session,
+        claim,
+        kind="state",
+        stage=saved.stage,
+        epoch=saved.epoch,
+        resume_point=saved.model_dump(),
+        **saved.state.model_dump(),
+    )
+    _update_attempt(session, claim, heard_at=database_now(), steps_done=saved.steps_done)
+    superseded = [each.state.key for each in earlier[STATES_KEPT - 1 :]]
+    forget_artifacts(session, superseded)
+    return superseded
 
 
 def record_warning(session: Session, claim: Claim, warning: JobWarning) -> None:
     """A warning on the job; one that it has already is not repeated."""
     _write_claimed(session, claim)
-    job = get(session, claim.job_id)
+    add_warning(session, claim.job_id, warning)
+
+
+def add_warning(session: Session, job_id: str, warning: JobWarning) -> None:
+    """A warning that no worker gives."""
+    job = queries.locked(session, job_id)
     told = warning.model_dump()
     if told not in job.warnings:
-        _write_claimed(session, claim, warnings=[*job.warnings, told])
-        append_event(session, claim.job_id, "warning", told)
+        _update_job(session, job_id, warnings=[*job.warnings, told])
+        append_event(session, job_id, "warning", told)
 
 
 def record_event(session: Session, claim: Claim, kind: str, data: dict[str, Any], **columns: object) -> None:
@@ -183,75 +293,126 @@ def record_event(session: Session, claim: Claim, kind: str, data: dict[str, Any]
 def finish(
     session: Session, claim: Claim, status: JobStatus, error: ErrorReport | None = None, **columns: object
 ) -> None:
-    """Write the final state of the claimed job. One asked to cancel may still succeed or fail: what happened counts."""
+    """Write the final state of the claimed job. One asked to cancel or pause may still succeed or fail: what happened
+    counts."""
     _write_claimed(session, claim, **columns)
     _settle(session, claim.job_id, claim.attempt, status, error)
 
 
-def hand_back(session: Session, claim: Claim, reason: str) -> JobStatus:
-    """The worker stops on purpose: the job is queued again, or cancelled if that was asked for. Spends no try."""
+def hand_back(session: Session, claim: Claim, reason: str, *, retry_in: float = 0.0) -> JobStatus:
+    """The worker gives the job up on purpose: it is queued again, or cancelled or paused if that was asked for. Spends
+    no try. Nobody claims it for `retry_in` seconds."""
     current = _write_claimed(session, claim)
-    return _release(session, claim.job_id, claim.attempt, current, reason)
+    return _release(session, claim, current, reason, retry_in)
 
 
-def lose_trainer(session: Session, claim: Claim, died: ErrorReport, max_losses: int) -> JobStatus:
-    """The trainer of a claimed job died: the job is queued again, or failed at its loss number `max_losses`."""
+def lose_trainer(session: Session, claim: Claim, lost: ErrorReport, policy: LossPolicy) -> JobStatus:
+    """The trainer of a claimed job died or hung: the job is queued again after a while, or failed."""
     current = _write_claimed(session, claim, worker_losses=Job.worker_losses + 1)
-    losses = _fresh(session, claim.job_id).worker_losses
-    return _settle_loss(session, claim, current, died.message, died if losses >= max_losses else None)
+    return _settle_loss(session, claim, current, lost, policy)
 
 
-def expire_leases(session: Session, max_losses: int) -> list[str]:
-    """Move on every claimed job whose lease ran out: it is queued again, or failed at its loss number `max_losses`.
-
-    The ids of those that are queued again."""
+def expire_leases(session: Session, policy: LossPolicy) -> list[str]:
+    """Move on every claimed job whose lease ran out. The ids of those that are queued again."""
     expired = session.execute(
         update(Job)
         .where(col(Job.status).in_(CLAIMED), col(Job.lease_expires_at) < database_now())
         .values(worker_losses=Job.worker_losses + 1, lease_expires_at=None)
-        .returning(col(Job.id), col(Job.attempt), col(Job.worker_id), col(Job.status), col(Job.worker_losses))
+        .returning(col(Job.id), col(Job.attempt), col(Job.worker_id), col(Job.status))
         .execution_options(synchronize_session=False)
     ).all()
     requeued = []
-    for job_id, attempt, worker_id, status, losses in expired:
-        error = WorkerLost(losses).report() if losses >= max_losses else None
+    for job_id, attempt, worker_id, status in expired:
         claim = Claim(job_id, attempt, worker_id)
-        reason = f"worker {worker_id} was silent for the length of its lease"
-        if _settle_loss(session, claim, JobStatus(status), reason, error) is JobStatus.QUEUED:
+        lost = WorkerLost(worker_id).report()
+        if _settle_loss(session, claim, JobStatus(status), lost, policy) is JobStatus.QUEUED:
             requeued.append(job_id)
     return requeued
 
 
-def request_cancel(session: Session, job_id: str) -> Job:
-    """Cancel a queued job at once; ask a claimed one to stop; leave an ended one as it is. Safe to repeat."""
-    queued = session.execute(_transition(job_id, [JobStatus.QUEUED], JobStatus.CANCELLED, finished_at=database_now()))
-    if queued.one_or_none() is not None:
-        append_event(
-            session, job_id, "status", {"status": JobStatus.CANCELLED, "previous": JobStatus.QUEUED, "error": None}
+def request_cancel(session: Session, job_id: str, *, force: bool = False) -> Job:
+    """Cancel a job that nobody holds at once; ask a claimed one to stop; leave an ended one as it is. Safe to repeat.
+
+    With `force` a claimed job is cancelled at once too, for when its processes are gone; one that is not gone is
+    fenced off and ends its trainer at its next heartbeat.
+    """
+    job = queries.locked(session, job_id)
+    if job.status in {JobStatus.QUEUED, JobStatus.PAUSED, *(CLAIMED if force else ())}:
+        _settle(session, job_id, job.attempt, JobStatus.CANCELLED, None, "cancelled by a person")
+    else:
+        _ask(session, job, [JobStatus.PREPARING, JobStatus.RUNNING, JobStatus.PAUSING], JobStatus.CANCELLING)
+    return queries.fresh(session, job_id)
+
+
+def request_pause(session: Session, job_id: str) -> Job:
+    """Pause a queued job at once; ask a claimed one to save its state and stop. Safe to repeat. Raises NotPausable."""
+    job = queries.locked(session, job_id)
+    _ask(session, job, [JobStatus.QUEUED], JobStatus.PAUSED)
+    _ask(session, job, [JobStatus.PREPARING, JobStatus.RUNNING], JobStatus.PAUSING)
+    job = queries.fresh(session, job_id)
+    status = JobStatus(job.status)
+    if status not in (JobStatus.PAUSING, JobStatus.PAUSED):
+        raise NotPausable(job_id, status)
+    return job
+
+
+def resume(session: Session, job_id: str) -> Job:
+    """Queue a paused job again, behind its equals; one that is queued or runs already stays as it is. Ring the bell
+    after the commit. Raises NotPaused."""
+    _queue_again(session, job_id, [JobStatus.PAUSED], "resumed by a person")
+    job = queries.fresh(session, job_id)
+    status = JobStatus(job.status)
+    if status not in (JobStatus.QUEUED, JobStatus.PREPARING, JobStatus.RUNNING):
+        raise NotPaused(job_id, status)
+    return job
+
+
+def retry(session: Session, job_id: str, *, from_start: bool = False) -> Job:
+    """Queue a failed or cancelled job again: from its last saved state, or from the start. Ring the bell after the
+    commit. Raises NotRetryable."""
+    again = "from the start" if from_start else "from the last saved state"
+    if not _queue_again(session, job_id, list(RETRYABLE), f"retried by a person {again}"):
+        raise NotRetryable(job_id, JobStatus(queries.fresh(session, job_id).status))
+    if from_start:
+        _cut(session, job_id, None)
+        _update_job(session, job_id, checkpoint=None, recognition_before=None, facts=None)
+    points = queries.resume_points(session, job_id)
+    progress = points[0].progress if points else 0.0
+    _update_job(session, job_id, error=None, finished_at=None, verdict=None, recognition_after=None, progress=progress)
+    return queries.fresh(session, job_id)
+
+
+def note_waiting(session: Session, job_id: str, reason: str) -> None:
+    """Why a queued job is not claimed, for a person to read."""
+    noted = session.execute(
+        update(Job)
+        .where(
+            col(Job.id) == job_id,
+            col(Job.status) == JobStatus.QUEUED,
+            func.coalesce(Job.waiting_reason, "") != reason,
         )
-        return _fresh(session, job_id)
-    previous = get(session, job_id).status
-    claimed = session.execute(
-        _transition(job_id, [JobStatus.PREPARING, JobStatus.RUNNING], JobStatus.CANCELLING, eta_seconds=None)
+        .values(waiting_reason=reason)
+        .returning(col(Job.id))
+        .execution_options(synchronize_session=False)
     )
-    if claimed.one_or_none() is not None:
-        append_event(session, job_id, "status", {"status": JobStatus.CANCELLING, "previous": previous})
-    return _fresh(session, job_id)
+    if noted.one_or_none() is not None:
+        append_event(session, job_id, "waiting", {"reason": reason})
 
 
-def take_unrung(session: Session, ring_again_seconds: float) -> bool:
-    """Whether a queued job's bell is due (never rung, or rung this long ago); marks it as rung."""
+def take_unrung(session: Session, ring_again_seconds: float) -> int:
+    """How many queued jobs' bells are due (never rung, or rung this long ago); marks them as rung."""
     rung = session.execute(
         update(Job)
         .where(
             col(Job.status) == JobStatus.QUEUED,
+            queries.is_due(),
             func.coalesce(Job.rung_at, 0.0) < database_now() - ring_again_seconds,
         )
         .values(rung_at=database_now())
         .returning(col(Job.id))
         .execution_options(synchronize_session=False)
     ).all()
-    return bool(rung)
+    return len(rung)
 
 
 def report_worker(session: Session, worker_id: str, hostname: str) -> None:
@@ -269,18 +430,6 @@ def forget_worker(session: Session, worker_id: str) -> None:
     session.execute(delete(WorkerSeen).where(col(WorkerSeen.id) == worker_id))
 
 
-def seconds_since_worker(session: Session) -> float | None:
-    """How long ago any worker reported; None if none is known."""
-    seconds = session.execute(select(database_now() - func.max(WorkerSeen.seen_at))).scalar_one_or_none()
-    return None if seconds is None else max(0.0, float(seconds))
-
-
-def queue_position(session: Session, job: Job) -> int:
-    """1 for the queued job that is claimed next."""
-    query = select(func.count()).where(col(Job.status) == JobStatus.QUEUED, col(Job.id) <= job.id)
-    return int(session.execute(query).scalar_one())
-
-
 def append_event(session: Session, job_id: str, kind: str, data: dict[str, Any]) -> None:
     """Number the event under the row's lock, so that no reader with a cursor ever skips one."""
     number, attempt = session.execute(
@@ -293,6 +442,17 @@ def append_event(session: Session, job_id: str, kind: str, data: dict[str, Any])
     session.add(
         JobEvent(job_id=job_id, number=number, attempt=attempt, kind=kind, data=data, created_at=clock(session))
     )
+
+
+def forget_artifacts(session: Session, keys: Sequence[str]) -> None:
+    """Delete the rows of files; delete the files after the commit."""
+    if keys:
+        session.execute(delete(Artifact).where(col(Artifact.key).in_(keys)))
+
+
+def _digest(config: FinetuneConfig, priority: int) -> str:
+    request = json.dumps([config.model_dump(mode="json"), priority], sort_keys=True)
+    return hashlib.sha256(request.encode()).hexdigest()
 
 
 def _write_claimed(session: Session, claim: Claim, **columns: object) -> JobStatus:
@@ -315,78 +475,184 @@ def _write_claimed(session: Session, claim: Claim, **columns: object) -> JobStat
     return JobStatus(status)
 
 
-def _transition(job_id: str, sources: Sequence[JobStatus], target: JobStatus, **columns: object) -> Any:
-    statement: Update = update(Job).where(col(Job.id) == job_id, col(Job.status).in_(sources))
-    return (
-        statement.values(status=target, **columns).returning(col(Job.id)).execution_options(synchronize_session=False)
-    )
+def _update_job(
+    session: Session, job_id: str, *, sources: Sequence[JobStatus] = tuple(JobStatus), **columns: object
+) -> bool:
+    """Change the row if its status is one of `sources`; whether it was."""
+    statement: Update = update(Job).where(col(Job.id) == job_id, col(Job.status).in_(sources)).values(columns)
+    changed = session.execute(statement.returning(col(Job.id)).execution_options(synchronize_session=False))
+    return changed.one_or_none() is not None
 
 
-def _settle(session: Session, job_id: str, attempt: int, status: JobStatus, error: ErrorReport | None) -> None:
-    """Write a final state with its event; the caller holds the row."""
-    previous = JobStatus(_fresh(session, job_id).status)
-    told = None if error is None else error.model_dump()
-    progress = {"progress": 1.0} if status is JobStatus.SUCCEEDED else {}
-    session.execute(
-        _transition(
-            job_id,
-            list(set(JobStatus) - TERMINAL),
-            status,
-            error=told,
-            finished_at=database_now(),
-            lease_expires_at=None,
-            eta_seconds=None,
-            **progress,
-        )
-    )
-    _end_attempt(session, job_id, attempt, status)
-    append_event(session, job_id, "status", {"status": status, "previous": previous, "error": told})
-
-
-def _settle_loss(
-    session: Session, claim: Claim, current: JobStatus, reason: str, error: ErrorReport | None
-) -> JobStatus:
-    """Queue the job again, or fail it where there is an error; the caller holds the row."""
-    if error is not None and current is not JobStatus.CANCELLING:
-        _settle(session, claim.job_id, claim.attempt, JobStatus.FAILED, error)
-        return JobStatus.FAILED
-    return _release(session, claim.job_id, claim.attempt, current, reason)
-
-
-def _release(session: Session, job_id: str, attempt: int, current: JobStatus, reason: str) -> JobStatus:
-    """Put the job back to queued, or cancel it if that was asked for; the caller holds the row."""
-    if current is JobStatus.CANCELLING:
-        _settle(session, job_id, attempt, JobStatus.CANCELLED, None)
-        return JobStatus.CANCELLED
-    session.execute(
-        _transition(
-            job_id,
-            [JobStatus.PREPARING, JobStatus.RUNNING],
-            JobStatus.QUEUED,
-            worker_id=None,
-            lease_expires_at=None,
-            rung_at=None,
-            stage=None,
-            epoch=None,
-            progress=0.0,
-            eta_seconds=None,
-        )
-    )
-    _end_attempt(session, job_id, attempt, JobStatus.QUEUED)
-    append_event(session, job_id, "status", {"status": JobStatus.QUEUED, "previous": current, "reason": reason})
-    return JobStatus.QUEUED
-
-
-def _end_attempt(session: Session, job_id: str, attempt: int, outcome: JobStatus) -> None:
+def _update_attempt(session: Session, claim: Claim, **columns: object) -> None:
     session.execute(
         update(Attempt)
-        .where(col(Attempt.job_id) == job_id, col(Attempt.number) == attempt)
-        .values(ended_at=database_now(), outcome=outcome)
+        .where(col(Attempt.job_id) == claim.job_id, col(Attempt.number) == claim.attempt)
+        .values(columns)
         .execution_options(synchronize_session=False)
     )
 
 
-def _fresh(session: Session, job_id: str) -> Job:
-    job = get(session, job_id)
-    session.refresh(job)
-    return job
+def _add_artifact(session: Session, claim: Claim, **columns: Any) -> None:
+    """A file that is written again under its name stays pinned."""
+    there = session.get(Artifact, columns["key"])
+    pinned = there is not None and there.pinned
+    session.merge(
+        Artifact(job_id=claim.job_id, attempt=claim.attempt, created_at=clock(session), pinned=pinned, **columns)
+    )
+
+
+def _steps_reached_before(session: Session, claim: Claim) -> int:
+    """The steps that earlier attempts got to, saved or not, since a person last had the job retried."""
+    reached = 0
+    for attempt in reversed(queries.attempts(session, claim.job_id)):
+        if attempt.outcome in TERMINAL:
+            break
+        if attempt.number < claim.attempt:
+            reached = max(reached, attempt.steps_done)
+    return reached
+
+
+def _cut(session: Session, job_id: str, point: ResumePoint | None) -> None:
+    """Forget what came after the point: metrics, states, and checkpoints that nobody pinned."""
+    reached = (0, 0) if point is None else (point.stage, point.epoch)
+    session.execute(
+        delete(EpochMetric).where(
+            col(EpochMetric.job_id) == job_id,
+            tuple_(col(EpochMetric.stage), col(EpochMetric.epoch)) > tuple_(*reached),
+        )
+    )
+    kept: set[str] = set()
+    if point is not None:
+        points = queries.resume_points(session, job_id)
+        newer = points[: next((i for i, each in enumerate(points) if each.state.key == point.state.key), 0)]
+        kept = {each.state.key for each in points} - {each.state.key for each in newer}
+        if point.checkpoint is not None:
+            kept |= {point.checkpoint[kind]["key"] for kind in ("full", "backbone")}
+    rows = [artifact for artifact in queries.artifacts(session, job_id) if not artifact.pinned]
+    forget_artifacts(session, [artifact.key for artifact in rows if artifact.key not in kept])
+
+
+def _write_receipt(session: Session, claim: Claim, point: ResumePoint | None, steps_done: int) -> ResumeReceipt:
+    earlier = [each for each in queries.attempts(session, claim.job_id) if each.number < claim.attempt]
+    before = earlier[-1]
+    # One that ended before it began to train lost nothing and told nothing of what the one before it had lost.
+    trained = next((each for each in reversed(earlier) if each.receipt is not None), earlier[0])
+    heard_at = trained.heard_at or trained.started_at
+    since = trained.started_at if point is None else max(trained.started_at, point.saved_at)
+    return ResumeReceipt(
+        from_attempt=None if point is None else point.attempt,
+        stage=None if point is None else point.stage,
+        epoch=None if point is None else point.epoch,
+        step=None if point is None else point.step,
+        steps_redone=max(0, trained.steps_done - steps_done),
+        seconds_lost=max(0.0, heard_at - since),
+        seconds_waited=max(0.0, clock(session) - (before.ended_at or before.heard_at or before.started_at)),
+        reason=before.reason or before.outcome or "unknown",
+    )
+
+
+def _ask(session: Session, job: Job, sources: Sequence[JobStatus], target: JobStatus) -> None:
+    """A person's wish for a job that is in one of `sources`."""
+    previous = JobStatus(job.status)
+    if _update_job(
+        session, job.id, sources=sources, status=target, eta_seconds=None, retry_at=None, waiting_reason=None
+    ):
+        append_event(session, job.id, "status", {"status": target, "previous": previous})
+
+
+def _queue_again(session: Session, job_id: str, sources: Sequence[JobStatus], reason: str) -> bool:
+    previous = JobStatus(queries.locked(session, job_id).status)
+    queued = _update_job(
+        session,
+        job_id,
+        sources=sources,
+        status=JobStatus.QUEUED,
+        queued_at=database_now(),
+        rung_at=None,
+        retry_at=None,
+        waiting_reason=None,
+        worker_losses=0,
+        worker_id=None,
+        stage=None,
+        epoch=None,
+        step=None,
+    )
+    if queued:
+        append_event(session, job_id, "status", {"status": JobStatus.QUEUED, "previous": previous, "reason": reason})
+    return queued
+
+
+def _settle(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    status: JobStatus,
+    error: ErrorReport | None,
+    reason: str | None = None,
+) -> None:
+    """Write a final state with its event; the caller holds the row."""
+    previous = JobStatus(queries.fresh(session, job_id).status)
+    told = None if error is None else error.model_dump()
+    progress = {"progress": 1.0} if status is JobStatus.SUCCEEDED else {}
+    _update_job(
+        session,
+        job_id,
+        sources=list(set(JobStatus) - TERMINAL),
+        status=status,
+        error=told,
+        finished_at=database_now(),
+        lease_expires_at=None,
+        retry_at=None,
+        waiting_reason=None,
+        eta_seconds=None,
+        **progress,
+    )
+    _end_attempt(session, job_id, attempt, status, reason if error is None else error.message)
+    append_event(session, job_id, "status", {"status": status, "previous": previous, "error": told})
+
+
+def _settle_loss(
+    session: Session, claim: Claim, current: JobStatus, lost: ErrorReport, policy: LossPolicy
+) -> JobStatus:
+    """Queue the job again, or fail it where it lost too many; the caller holds the row."""
+    losses = queries.fresh(session, claim.job_id).worker_losses
+    if losses >= policy.max_losses and current in (JobStatus.PREPARING, JobStatus.RUNNING):
+        _settle(session, claim.job_id, claim.attempt, JobStatus.FAILED, Poisoned(losses, lost).report())
+        return JobStatus.FAILED
+    return _release(session, claim, current, lost.message, policy.backoff(losses))
+
+
+def _release(session: Session, claim: Claim, current: JobStatus, reason: str, retry_in: float) -> JobStatus:
+    """Put the job back to queued, or cancel or pause it if that was asked for; the caller holds the row."""
+    if current is JobStatus.CANCELLING:
+        _settle(session, claim.job_id, claim.attempt, JobStatus.CANCELLED, None, reason)
+        return JobStatus.CANCELLED
+    target = JobStatus.PAUSED if current is JobStatus.PAUSING else JobStatus.QUEUED
+    points = queries.resume_points(session, claim.job_id)
+    _update_job(
+        session,
+        claim.job_id,
+        status=target,
+        worker_id=None,
+        lease_expires_at=None,
+        rung_at=None,
+        retry_at=database_now() + retry_in if retry_in and target is JobStatus.QUEUED else None,
+        stage=None,
+        epoch=None,
+        step=None,
+        progress=points[0].progress if points else 0.0,
+        eta_seconds=None,
+    )
+    _end_attempt(session, claim.job_id, claim.attempt, target, reason)
+    append_event(session, claim.job_id, "status", {"status": target, "previous": current, "reason": reason})
+    return target
+
+
+def _end_attempt(session: Session, job_id: str, attempt: int, outcome: JobStatus, reason: str | None) -> None:
+    session.execute(
+        update(Attempt)
+        .where(col(Attempt.job_id) == job_id, col(Attempt.number) == attempt, col(Attempt.ended_at).is_(None))
+        .values(ended_at=database_now(), outcome=outcome, reason=reason)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,22 +1,37 @@
 """The rows. Times are seconds since 1970 (UTC) by the database's clock, so that machines need not agree on theirs."""
 
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import JSON
+from sqlalchemy import JSON, BigInteger, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from app.jobs.states import JobStatus
+
+ArtifactKind = Literal["full", "backbone", "state"]
 
 
 class Job(SQLModel, table=True):
     """One fine-tuning. Ids sort by the time of submission."""
 
+    __table_args__ = (UniqueConstraint("idempotency_key", name="uq_job_idempotency_key"),)
+
     id: str = Field(primary_key=True)
     status: str = Field(default=JobStatus.QUEUED, index=True)
     config: dict[str, Any] = Field(sa_type=JSON)
     warnings: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
+    idempotency_key: str | None = None
+    request_digest: str | None = None
+    """sha256 of what was submitted with the key: the same key with another request is refused."""
 
+    priority: int = 0
+    """Higher is claimed first."""
     created_at: float
+    queued_at: float
+    """Since when it waits in the queue, the order among equal priorities. A worker's loss does not change it, a
+    person's resume or retry does."""
+    retry_at: float | None = None
+    """A queued job is not claimed before this."""
+    waiting_reason: str | None = None
     started_at: float | None = None
     finished_at: float | None = None
     rung_at: float | None = None
@@ -26,9 +41,11 @@ class Job(SQLModel, table=True):
     worker_id: str | None = None
     lease_expires_at: float | None = Field(default=None, index=True)
     worker_losses: int = 0
+    """Workers and trainers lost since the training last got further."""
 
     stage: int | None = None
     epoch: int | None = None
+    step: int | None = None
     progress: float = 0.0
     eta_seconds: float | None = None
     facts: dict[str, Any] | None = Field(default=None, sa_type=JSON)
@@ -51,10 +68,20 @@ class Attempt(SQLModel, table=True):
     started_at: float
     ended_at: float | None = None
     outcome: str | None = None
+    reason: str | None = None
+    receipt: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    """The resume receipt: what this attempt went on from, and what was lost. null for the first."""
+    recorded_messages: int = 0
+    """How many of its trainer's messages are in the rows: a write repeated after a lost answer changes nothing."""
+    steps_done: int = 0
+    """Optimizer steps of the whole training when it was last heard of, at `heard_at`."""
+    heard_at: float | None = None
 
 
 class EpochMetric(SQLModel, table=True):
     """The metrics of one epoch; the fields are those of `EpochFinished` in worker/training/events.py."""
+
+    __table_args__ = (UniqueConstraint("job_id", "stage", "epoch", name="uq_epochmetric_once"),)
 
     job_id: str = Field(primary_key=True, foreign_key="job.id")
     attempt: int = Field(primary_key=True)
@@ -66,12 +93,33 @@ class EpochMetric(SQLModel, table=True):
     val_loss: float | None = None
     val_accuracy: float | None = None
     val_auc: float | None = None
+    val_genuine_similarity: float | None = None
+    val_impostor_similarity: float | None = None
+    val_d_prime: float | None = None
     head_lr: float
     backbone_lr: float | None = None
     seconds: float
     images_per_second: float
     best: bool
     created_at: float
+
+
+class Artifact(SQLModel, table=True):
+    """A whole file of a job. Its row is written only after the file is on the disk under its name."""
+
+    key: str = Field(primary_key=True)
+    """Path relative to the artifacts' root."""
+    job_id: str = Field(foreign_key="job.id", index=True)
+    attempt: int
+    kind: str
+    stage: int
+    epoch: int
+    size: int = Field(sa_type=BigInteger)
+    sha256: str
+    created_at: float
+    pinned: bool = False
+    resume_point: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    """Of a state: where the training stood, and the best checkpoint then."""
 
 
 class JobEvent(SQLModel, table=True):

@@ -9,9 +9,15 @@ from sqlmodel import Session
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import ErrorReport
-from app.jobs import store
+from app.jobs import queries
+from app.jobs.attempt_views import ResumePointView, view_attempt, view_resume_point
+from app.jobs.file_views import CheckpointView, KeptFile, view_checkpoint, view_files
+from app.jobs.resume import ResumeReceipt
 from app.jobs.states import JobStatus
-from app.jobs.tables import EpochMetric, Job, JobEvent
+from app.jobs.tables import Attempt, EpochMetric, Job, JobEvent
+from app.jobs.waiting import waiting_for
+
+_LINKS = ("metrics", "events", "attempts", "checkpoint", "pin", "cancel", "pause", "resume", "retry")
 
 
 class EpochView(BaseModel):
@@ -25,6 +31,13 @@ class EpochView(BaseModel):
     val_loss: float | None
     val_accuracy: float | None = Field(description="null where no val subject is in train.")
     val_auc: float | None = Field(description="Verification AUC of VLR probes against the HR gallery of val.")
+    val_genuine_similarity: float | None = Field(
+        description="Mean cosine between val images of the same subject, -1..1."
+    )
+    val_impostor_similarity: float | None = Field(
+        description="Mean cosine between val images of different subjects; rising towards the genuine one: collapse."
+    )
+    val_d_prime: float | None = Field(description="Distance between the two means, in standard deviations.")
     head_lr: float
     backbone_lr: float | None = Field(description="null in stage 1: the backbone is frozen.")
     seconds: float
@@ -49,42 +62,37 @@ class RecognitionChange(BaseModel):
     verdict: str | None = Field(description="One sentence: did recognition get better?")
 
 
-class FileView(BaseModel):
-    url: str
-    size: int = Field(description="Bytes.")
-    sha256: str
-
-
-class CheckpointView(BaseModel):
-    """The best epoch so far; of a succeeded job, the result."""
-
-    epoch: int = Field(description="Epoch of stage 2.")
-    score: float = Field(description="What the best epoch was chosen by: val accuracy, or verification AUC.")
-    full: FileView = Field(description="edgeface_finetuned.pth: backbone, ArcFace head, subjects, config.")
-    backbone: FileView = Field(description="The bare backbone state dict.")
-
-
 class JobView(BaseModel):
     id: str
     status: JobStatus
-    terminal: bool = Field(description="Whether the status is final.")
+    terminal: bool = Field(description="Whether the status is final, unless a person retries the job.")
     stage: int | None = Field(description="1: head only. 2: backbone and head. null before training.")
     epoch: int | None
+    step: int | None = Field(description="Optimizer steps of the epoch that are done.")
     progress: float = Field(description="0..1 over the whole job.")
     eta_seconds: float | None = Field(description="Seconds left; null until the pace of stage 2 is steady.")
+    priority: int = Field(description="Higher is run first.")
     queue_position: int | None = Field(description="1 is next; null unless queued.")
-    waiting_for: str | None = Field(description="What a queued job waits for, in words.")
+    waiting_for: str | None = Field(description="What a job that does not run and has not ended waits for, in words.")
+    retry_at: datetime | None = Field(description="A queued job that lost a worker is not tried again before this.")
     latest: EpochView | None
     best: EpochView | None
     recognition: RecognitionChange
     checkpoint: CheckpointView | None
+    files: list[KeptFile] = Field(description="Every file kept of this job, the oldest first.")
+    files_size: int = Field(description="Bytes of all of them.")
     error: ErrorReport | None
     warnings: list[JobWarning]
     config: FinetuneConfig = Field(description="As resolved: every field with its value.")
     facts: dict[str, Any] | None = Field(
         description="What the worker found: variant, enlargement, resampler, device, precision, images, subjects."
     )
-    attempt: int = Field(description="How many workers have claimed the job so far.")
+    attempt: int = Field(description="How often a worker has claimed the job so far.")
+    worker_losses: int = Field(description="Workers and trainers lost since the training last got further.")
+    resume_point: ResumePointView | None = Field(description="What survives if everything stops now; null: nothing.")
+    resume_receipt: ResumeReceipt | None = Field(
+        description="What the newest attempt went on from, and what was lost; null for the first."
+    )
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -109,13 +117,14 @@ class EventView(BaseModel):
 class EventPage(BaseModel):
     events: list[EventView]
     next_cursor: int = Field(description="Give it as `after` to get what comes later.")
-    terminal: bool = Field(description="Whether the job has ended: no event will follow.")
+    terminal: bool = Field(description="Whether the job has ended: no event follows, unless a person retries it.")
 
 
 def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
     status = JobStatus(job.status)
-    epochs = [view_epoch(metric) for metric in store.metrics(session, job)]
-    position = store.queue_position(session, job) if status is JobStatus.QUEUED else None
+    epochs = [view_epoch(metric) for metric in queries.metrics(session, job)]
+    files = queries.artifacts(session, job.id)
+    newest = session.get(Attempt, (job.id, job.attempt))
     path = f"/jobs/{job.id}"
     return JobView(
         id=job.id,
@@ -123,25 +132,33 @@ def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
         terminal=status.terminal,
         stage=job.stage,
         epoch=job.epoch,
+        step=job.step,
         progress=job.progress,
         eta_seconds=job.eta_seconds,
-        queue_position=position,
-        waiting_for=None if position is None else _waiting_for(session, position, worker_seen_seconds),
+        priority=job.priority,
+        queue_position=queries.queue_position(session, job) if status is JobStatus.QUEUED else None,
+        waiting_for=waiting_for(session, job, worker_seen_seconds),
+        retry_at=_maybe_moment(job.retry_at),
         latest=epochs[-1] if epochs else None,
         best=next((epoch for epoch in reversed(epochs) if epoch.best), None),
         recognition=RecognitionChange.model_validate(
             {"before": job.recognition_before, "after": job.recognition_after, "verdict": job.verdict}
         ),
-        checkpoint=_view_checkpoint(job, path),
+        checkpoint=view_checkpoint(job, path),
+        files=view_files(job, files, path),
+        files_size=sum(file.size for file in files),
         error=None if job.error is None else ErrorReport.model_validate(job.error),
         warnings=[JobWarning.model_validate(warning) for warning in job.warnings],
         config=FinetuneConfig.model_validate(job.config),
         facts=job.facts,
         attempt=job.attempt,
+        worker_losses=job.worker_losses,
+        resume_point=view_resume_point(files),
+        resume_receipt=None if newest is None else view_attempt(newest).receipt,
         created_at=_moment(job.created_at),
-        started_at=None if job.started_at is None else _moment(job.started_at),
-        finished_at=None if job.finished_at is None else _moment(job.finished_at),
-        links={"self": path} | {name: f"{path}/{name}" for name in ("metrics", "events", "checkpoint", "cancel")},
+        started_at=_maybe_moment(job.started_at),
+        finished_at=_maybe_moment(job.finished_at),
+        links={"self": path} | {name: f"{path}/{name}" for name in _LINKS},
     )
 
 
@@ -155,31 +172,8 @@ def view_event(event: JobEvent) -> EventView:
     )
 
 
-def _view_checkpoint(job: Job, path: str) -> CheckpointView | None:
-    if job.checkpoint is None:
-        return None
-    files = {
-        "full": FileView(url=f"{path}/checkpoint", **_size_and_hash(job.checkpoint["full"])),
-        "backbone": FileView(url=f"{path}/checkpoint?format=backbone", **_size_and_hash(job.checkpoint["backbone"])),
-    }
-    return CheckpointView(epoch=job.checkpoint["epoch"], score=job.checkpoint["score"], **files)
-
-
-def _size_and_hash(file: dict[str, Any]) -> dict[str, Any]:
-    return {"size": file["size"], "sha256": file["sha256"]}
-
-
-def _waiting_for(session: Session, position: int, worker_seen_seconds: float) -> str:
-    seen = store.seconds_since_worker(session)
-    if seen is None:
-        return "no worker has ever reported: start one with edgeface-finetune worker"
-    if seen > worker_seen_seconds:
-        return f"no worker has reported for {seen:.0f} s: start one with edgeface-finetune worker"
-    if position == 1:
-        return "a worker to be free: this job is next"
-    return (
-        f"{position - 1} jobs that were submitted before it" if position > 2 else "the job that was submitted before it"
-    )
+def _maybe_moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else _moment(seconds)
 
 
 def _moment(seconds: float) -> datetime:

@@ -1,20 +1,26 @@
 """Databases of both kinds, and one chain of helpers that bring a job one state further each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlmodel import col, update
 
 from app.database import Database, database_now
 from app.finetune.config import FinetuneConfig
-from app.jobs import store
+from app.finetune.errors import ErrorReport
+from app.jobs import queries, store
+from app.jobs.resume import ResumePoint, ResumeReceipt
+from app.jobs.states import JobStatus
 from app.jobs.store import Claim
-from app.jobs.tables import Job
+from app.jobs.tables import Artifact, Job
 from tests.support.servers import postgresql_database, postgresql_server
 
 CONFIG = FinetuneConfig.model_validate({"dataset": "faces"})
 LEASE_SECONDS = 30.0
+STEPS_PER_EPOCH = 10
+LOST = ErrorReport(code="trainer_died", message="the training process was killed", hint="look", blame="service")
 
 
 @pytest.fixture(scope="session")
@@ -40,24 +46,178 @@ def database(database_url: str) -> Iterator[Database]:
     database.close()
 
 
-def submit(database: Database) -> str:
+def submit(database: Database, *, priority: int = 0, idempotency_key: str | None = None) -> str:
     with database.writing() as session:
-        return store.submit(session, CONFIG, []).id
+        return store.submit(session, CONFIG, [], priority=priority, idempotency_key=idempotency_key).id
+
+
+def claim_next(database: Database, worker_id: str) -> Claim | None:
+    """As a worker does it: look for the next job, then take it, unless another has."""
+    with database.reading() as session:
+        job = queries.next_queued(session)
+    if job is None:
+        return None
+    with database.writing() as session:
+        return store.claim(session, job.id, worker_id, LEASE_SECONDS)
 
 
 def claim(database: Database, worker_id: str = "worker-1") -> Claim:
-    with database.writing() as session:
-        claimed = store.claim_next(session, worker_id, LEASE_SECONDS)
+    claimed = claim_next(database, worker_id)
     assert claimed is not None
     return claimed
 
 
-def running(database: Database) -> Claim:
+def preparing(database: Database) -> Claim:
     submit(database)
     claimed = claim(database)
+    begin(database, claimed, None)
+    return claimed
+
+
+def running(database: Database) -> Claim:
+    claimed = preparing(database)
     with database.writing() as session:
         store.record_running(session, claimed, {"device": "cpu"})
     return claimed
+
+
+def cancelling(database: Database) -> Claim:
+    claimed = running(database)
+    with database.writing() as session:
+        store.request_cancel(session, claimed.job_id)
+    return claimed
+
+
+def pausing(database: Database) -> Claim:
+    claimed = running(database)
+    with database.writing() as session:
+        store.request_pause(session, claimed.job_id)
+    return claimed
+
+
+def paused(database: Database) -> Claim:
+    claimed = pausing(database)
+    with database.writing() as session:
+        store.hand_back(session, claimed, "paused by a person")
+    return claimed
+
+
+def succeeded(database: Database) -> Claim:
+    claimed = running(database)
+    with database.writing() as session:
+        store.finish(session, claimed, JobStatus.SUCCEEDED, verdict="better")
+    return claimed
+
+
+def failed(database: Database) -> Claim:
+    claimed = running(database)
+    with database.writing() as session:
+        store.finish(session, claimed, JobStatus.FAILED, LOST)
+    return claimed
+
+
+def cancelled(database: Database) -> Claim:
+    claimed = cancelling(database)
+    with database.writing() as session:
+        store.finish(session, claimed, JobStatus.CANCELLED)
+    return claimed
+
+
+_CHAIN: dict[JobStatus, Callable[[Database], Claim]] = {
+    JobStatus.PREPARING: preparing,
+    JobStatus.RUNNING: running,
+    JobStatus.CANCELLING: cancelling,
+    JobStatus.PAUSING: pausing,
+    JobStatus.PAUSED: paused,
+    JobStatus.SUCCEEDED: succeeded,
+    JobStatus.FAILED: failed,
+    JobStatus.CANCELLED: cancelled,
+}
+
+
+def job_that_is(database: Database, state: JobStatus) -> str:
+    return submit(database) if state is JobStatus.QUEUED else _CHAIN[state](database).job_id
+
+
+def begin(database: Database, claimed: Claim, point: ResumePoint | None) -> ResumeReceipt | None:
+    with database.writing() as session:
+        return store.begin_attempt(session, claimed, point)
+
+
+def metrics_of(stage: int, epoch: int) -> dict[str, Any]:
+    """As the trainer tells them."""
+    return {
+        "stage": stage,
+        "epoch": epoch,
+        "epochs": 5,
+        "train_loss": 9.0,
+        "train_accuracy": 0.5,
+        "head_lr": 1e-3,
+        "seconds": 1.0,
+        "images_per_second": 100.0,
+        "best": False,
+    }
+
+
+def state_of(claimed: Claim, stage: int, epoch: int, step: int, checkpoint: dict[str, Any] | None) -> dict[str, Any]:
+    """A saved state in which `step` steps follow `epoch` epochs of `stage`. Stage 1 has two epochs."""
+    steps_done = (epoch + (2 if stage == 2 else 0)) * STEPS_PER_EPOCH + step
+    key = f"{claimed.job_id}/attempt-{claimed.attempt}/state-{steps_done}.pt"
+    return {
+        "stage": stage,
+        "epoch": epoch,
+        "step": step,
+        "steps_done": steps_done,
+        "progress": steps_done / 100,
+        "state": {"key": key, "size": 1000 + steps_done, "sha256": f"{steps_done:064x}"},
+        "checkpoint": checkpoint,
+    }
+
+
+def checkpoint_of(claimed: Claim, epoch: int) -> dict[str, Any]:
+    folder = f"{claimed.job_id}/attempt-{claimed.attempt}/best-epoch-{epoch:03}"
+    files = {
+        kind: {"key": f"{folder}/{kind}.pth", "size": 5_000_000_000, "sha256": f"{epoch:064x}"}
+        for kind in ("full", "backbone")
+    }
+    return {"epoch": epoch, "score": 0.9} | files
+
+
+def train_epoch(database: Database, claimed: Claim, stage: int, epoch: int) -> None:
+    with database.writing() as session:
+        store.record_epoch(session, claimed, metrics_of(stage, epoch))
+
+
+def write_checkpoint(database: Database, claimed: Claim, epoch: int, *, pinned: bool = False) -> dict[str, Any]:
+    checkpoint = checkpoint_of(claimed, epoch)
+    with database.writing() as session:
+        store.record_checkpoint(session, claimed, checkpoint)
+        if pinned:
+            session.execute(update(Artifact).where(col(Artifact.epoch) == epoch).values(pinned=True))
+    return checkpoint
+
+
+def save_state(
+    database: Database,
+    claimed: Claim,
+    stage: int,
+    epoch: int,
+    step: int = 0,
+    checkpoint: dict[str, Any] | None = None,
+) -> list[str]:
+    """The keys that it supersedes."""
+    with database.writing() as session:
+        return store.record_state(session, claimed, state_of(claimed, stage, epoch, step, checkpoint))
+
+
+def resume_points(database: Database, job_id: str) -> list[ResumePoint]:
+    with database.reading() as session:
+        return queries.resume_points(session, job_id)
+
+
+def job_of(database: Database, job_id: str) -> Job:
+    with database.reading() as session:
+        return queries.get(session, job_id)
 
 
 def run_out_lease(database: Database, job_id: str) -> None:
@@ -66,11 +226,16 @@ def run_out_lease(database: Database, job_id: str) -> None:
         session.execute(update(Job).where(col(Job.id) == job_id).values(lease_expires_at=database_now() - 0.001))
 
 
+def let_backoff_pass(database: Database, job_id: str) -> None:
+    with database.writing() as session:
+        session.execute(update(Job).where(col(Job.id) == job_id).values(retry_at=database_now() - 0.001))
+
+
 def status(database: Database, job_id: str) -> str:
     with database.reading() as session:
-        return store.get(session, job_id).status
+        return queries.get(session, job_id).status
 
 
 def event_kinds(database: Database, job_id: str) -> list[str]:
     with database.reading() as session:
-        return [event.kind for event in store.events_after(session, job_id, 0)]
+        return [event.kind for event in queries.events_after(session, job_id, 0)]

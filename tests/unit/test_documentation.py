@@ -1,5 +1,6 @@
 """What the documents promise is complete: every field, setting, state, command and error."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import app.jobs.errors
 from app.cli import _edgeface_finetune
 from app.finetune.config import FinetuneConfig
 from app.finetune.errors import EdgefaceError
-from app.jobs.states import JobStatus
+from app.jobs.states import NEXT, JobStatus
 from app.main import create_app
 from app.problems import status_of
 from app.settings import Settings
@@ -38,10 +39,34 @@ def test_the_readme_has_every_setting(name: str) -> None:
     assert f"| `EDGEFACE_{name.upper()}` |" in README
 
 
+STATES_PAGE = (ROOT / "docs" / "job-states.md").read_text()
+
+
+def states_row(status: JobStatus) -> list[str]:
+    (row,) = (line for line in STATES_PAGE.splitlines() if line.startswith(f"| `{status}` |"))
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
 @pytest.mark.parametrize("status", JobStatus)
 def test_the_states_page_has_every_state_and_whether_it_is_terminal(status: JobStatus) -> None:
-    page = (ROOT / "docs" / "job-states.md").read_text()
-    assert f"| `{status}` | {'yes' if status.terminal else 'no'} |" in page
+    assert states_row(status)[1] == ("yes" if status.terminal else "no")
+
+
+@pytest.mark.parametrize("status", JobStatus)
+def test_the_states_page_has_every_transition_that_the_store_makes(status: JobStatus) -> None:
+    assert set(re.findall(r"`(\w+)`", states_row(status)[2])) == NEXT[status]
+
+
+@pytest.mark.parametrize("status", JobStatus)
+def test_the_states_page_says_who_moves_a_state_on_and_what_a_crash_does(status: JobStatus) -> None:
+    _, _, next_states, who, crash = states_row(status)
+    assert who
+    assert bool(crash) == bool(next_states)
+
+
+@pytest.mark.parametrize("status", JobStatus)
+def test_the_diagram_shows_every_state(status: JobStatus) -> None:
+    assert re.search(rf"\b{status}\b", STATES_PAGE.split("```")[1])
 
 
 def test_the_readme_has_every_path(tmp_path: Path) -> None:

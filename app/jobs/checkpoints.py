@@ -1,0 +1,35 @@
+"""Which file a download means: the best checkpoint of now, or that of one epoch."""
+
+from typing import Literal
+
+from sqlmodel import Session
+
+from app.jobs import queries
+from app.jobs.errors import CheckpointNotKept, CheckpointNotReady
+from app.jobs.resume import StoredFile
+from app.jobs.states import JobStatus
+
+CheckpointFormat = Literal["full", "backbone"]
+
+
+def find_checkpoint(
+    session: Session,
+    job_id: str,
+    kind: CheckpointFormat,
+    *,
+    epoch: int | None = None,
+    attempt: int | None = None,
+) -> StoredFile:
+    """The best checkpoint so far, or the one of this epoch of stage 2 (of this attempt, else of the newest that wrote
+    one). Raises JobNotFound, CheckpointNotReady or CheckpointNotKept."""
+    job = queries.get(session, job_id)
+    if epoch is None:
+        if job.checkpoint is None:
+            raise CheckpointNotReady(job_id, JobStatus(job.status))
+        return StoredFile.model_validate(job.checkpoint[kind])
+    kept = [artifact for artifact in queries.artifacts(session, job_id) if artifact.kind == kind]
+    matching = [each for each in kept if each.epoch == epoch and attempt in (None, each.attempt)]
+    if not matching:
+        raise CheckpointNotKept(job_id, epoch, attempt, sorted({each.epoch for each in kept}))
+    newest = max(matching, key=lambda each: each.attempt)
+    return StoredFile(key=newest.key, size=newest.size, sha256=newest.sha256)

@@ -1,0 +1,120 @@
+"""What the rows say: jobs, epochs, events, attempts, files. Nothing here changes any."""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import ColumnElement, func, or_
+from sqlmodel import Session, col, select
+
+from app.database import database_now
+from app.jobs.errors import JobNotFound
+from app.jobs.resume import ResumePoint
+from app.jobs.states import JobStatus
+from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent, WorkerSeen
+
+
+def get(session: Session, job_id: str) -> Job:
+    """Raises JobNotFound."""
+    job = session.get(Job, job_id) if job_id.isalnum() else None
+    if job is None:
+        raise JobNotFound(job_id)
+    return job
+
+
+def fresh(session: Session, job_id: str) -> Job:
+    """The job as its row is now, whatever this session saw of it before. Raises JobNotFound."""
+    job = get(session, job_id)
+    session.refresh(job)
+    return job
+
+
+def locked(session: Session, job_id: str) -> Job:
+    """As `fresh`, and nobody else changes the row until this transaction ends. Raises JobNotFound."""
+    job = get(session, job_id)
+    session.refresh(job, with_for_update=True)
+    return job
+
+
+def by_idempotency_key(session: Session, key: str) -> Job | None:
+    return session.exec(select(Job).where(Job.idempotency_key == key)).one_or_none()
+
+
+def page(session: Session, *, statuses: Sequence[JobStatus], before: str | None, limit: int) -> list[Job]:
+    """Jobs, newest first, older than the job `before`."""
+    query = select(Job).order_by(col(Job.id).desc()).limit(limit)
+    if statuses:
+        query = query.where(col(Job.status).in_(statuses))
+    if before is not None:
+        query = query.where(col(Job.id) < before)
+    return list(session.exec(query))
+
+
+def is_due() -> ColumnElement[bool]:
+    """Whether a queued job may be claimed now."""
+    return or_(col(Job.retry_at).is_(None), col(Job.retry_at) <= database_now())
+
+
+def next_queued(session: Session, excluding: Collection[str] = ()) -> Job | None:
+    """The job to claim next: the highest priority, among equals the one that has queued longest."""
+    query = (
+        select(Job)
+        .where(Job.status == JobStatus.QUEUED, is_due(), col(Job.id).not_in(excluding))
+        .order_by(col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
+        .limit(1)
+    )
+    return session.exec(query).first()
+
+
+def queue_position(session: Session, job: Job) -> int:
+    """1 for the queued job that is claimed next."""
+    before = or_(
+        col(Job.priority) > job.priority,
+        (col(Job.priority) == job.priority) & (col(Job.queued_at) < job.queued_at),
+        (col(Job.priority) == job.priority) & (col(Job.queued_at) == job.queued_at) & (col(Job.id) < job.id),
+    )
+    query = select(func.count()).where(col(Job.status) == JobStatus.QUEUED, before)
+    return 1 + int(session.execute(query).scalar_one())
+
+
+def metrics(session: Session, job: Job) -> list[EpochMetric]:
+    """Every epoch once, in the order trained."""
+    query = (
+        select(EpochMetric).where(EpochMetric.job_id == job.id).order_by(col(EpochMetric.stage), col(EpochMetric.epoch))
+    )
+    return list(session.exec(query))
+
+
+def events_after(session: Session, job_id: str, number: int, limit: int = 1000) -> list[JobEvent]:
+    """Events numbered above `number`, oldest first."""
+    query = (
+        select(JobEvent)
+        .where(JobEvent.job_id == job_id, JobEvent.number > number)
+        .order_by(col(JobEvent.number))
+        .limit(limit)
+    )
+    return list(session.exec(query))
+
+
+def attempts(session: Session, job_id: str) -> list[Attempt]:
+    """Every claim of the job, the oldest first."""
+    return list(session.exec(select(Attempt).where(Attempt.job_id == job_id).order_by(col(Attempt.number))))
+
+
+def artifacts(session: Session, job_id: str) -> list[Artifact]:
+    """The job's files, the oldest first."""
+    return list(
+        session.exec(
+            select(Artifact).where(Artifact.job_id == job_id).order_by(col(Artifact.created_at), col(Artifact.key))
+        )
+    )
+
+
+def resume_points(session: Session, job_id: str) -> list[ResumePoint]:
+    """The saved states that the next attempt can go on from, the newest first."""
+    states = [artifact for artifact in artifacts(session, job_id) if artifact.kind == "state"]
+    return [ResumePoint.model_validate(state.resume_point) for state in reversed(states)]
+
+
+def seconds_since_worker(session: Session) -> float | None:
+    """How long ago any worker reported; None if none is known."""
+    seconds = session.execute(select(database_now() - func.max(WorkerSeen.seen_at))).scalar_one_or_none()
+    return None if seconds is None else max(0.0, float(seconds))

@@ -1,0 +1,114 @@
+"""How long the files of jobs are kept.
+
+Rows are forgotten first, in one transaction under the job's lock; their files are deleted after the commit. A process
+killed between the two leaves files that no row names, which app/leftovers.py finds, and never a row without its file.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlmodel import Session, col, select
+
+from app.database import Database
+from app.deletion import Freed, delete_file
+from app.finetune.dataset import JobWarning
+from app.jobs import queries, stand_in, store
+from app.jobs.stand_in import checkpoint_files
+from app.jobs.states import JobStatus
+from app.jobs.tables import Artifact, Job
+from app.settings import Settings
+
+GRACE_SECONDS = 60.0
+"""A checkpoint stays this long after a better one came: somebody may just have been told its name."""
+
+SECONDS_A_DAY = 86400.0
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How many seconds after a job's end its states, and its unpinned checkpoints, are kept; None: for ever."""
+
+    states: float
+    checkpoints: float | None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Retention":
+        days = settings.keep_checkpoints_days
+        return cls(settings.keep_states_days * SECONDS_A_DAY, days * SECONDS_A_DAY if days else None)
+
+
+def clean_jobs(database: Database, artifacts_dir: Path, retention: Retention) -> Freed:
+    """`clean_job` for every job that has something to delete."""
+    with database.reading() as session:
+        now = store.clock(session)
+        artifacts: defaultdict[str, list[Artifact]] = defaultdict(list)
+        for artifact in session.exec(select(Artifact)):
+            artifacts[artifact.job_id].append(artifact)
+        jobs = session.exec(select(Job).where(col(Job.id).in_(select(Artifact.job_id)))).all()
+        due = [job.id for job in jobs if _expendable(job, artifacts[job.id], now, retention)]
+    return sum((clean_job(database, artifacts_dir, job_id, retention) for job_id in due), start=Freed())
+
+
+def clean_job(database: Database, artifacts_dir: Path, job_id: str, retention: Retention) -> Freed:
+    """Delete the job's superseded checkpoints, and what is older than the settings keep.
+
+    Safe in any process at any time, also while the job runs.
+    """
+    with database.writing() as session:
+        job = queries.locked(session, job_id)
+        going = _expendable(job, queries.artifacts(session, job_id), store.clock(session), retention)
+        keys = [artifact.key for artifact in going]
+        store.forget_artifacts(session, keys)
+        if any(file.key in keys for file in checkpoint_files(job.checkpoint)):
+            _replace_expired(session, job)
+    # A training that went back to an earlier state may be writing a file of the same name anew: that one stays.
+    return sum((delete_file(artifacts_dir / key, older_than=GRACE_SECONDS) for key in keys), start=Freed())
+
+
+def _expendable(job: Job, artifacts: list[Artifact], now: float, retention: Retention) -> list[Artifact]:
+    """Those of the job's files that nothing needs any more."""
+    states = [artifact for artifact in artifacts if artifact.kind == "state"]
+    ended_for = now - job.finished_at if JobStatus(job.status).terminal and job.finished_at is not None else None
+    old_states = states if ended_for is not None and ended_for > retention.states else []
+    expired = ended_for is not None and retention.checkpoints is not None and ended_for > retention.checkpoints
+
+    needed = set() if expired else {file.key for file in checkpoint_files(job.checkpoint)}
+    if not old_states and job.status != JobStatus.SUCCEEDED:  # a job that succeeded never goes on from its states
+        for state in states:
+            needed |= {file.key for file in checkpoint_files((state.resume_point or {}).get("checkpoint"))}
+    old_checkpoints = [
+        artifact
+        for artifact in artifacts
+        if artifact.kind != "state"
+        and not artifact.pinned
+        and artifact.key not in needed
+        and now - _superseded_at(artifact, artifacts) > GRACE_SECONDS
+    ]
+    return old_states + old_checkpoints
+
+
+def _superseded_at(checkpoint: Artifact, artifacts: list[Artifact]) -> float:
+    """When the next one came; where none did, when it came itself."""
+    newer = (
+        artifact.created_at
+        for artifact in artifacts
+        if artifact.kind == checkpoint.kind and artifact.created_at > checkpoint.created_at
+    )
+    return min(newer, default=checkpoint.created_at)
+
+
+def _replace_expired(session: Session, job: Job) -> None:
+    expired = job.checkpoint or {}
+    stands_in = stand_in.put_in_place(session, job)
+    instead = f"; epoch {(job.checkpoint or {})['epoch']}, which is kept, stands in" if stands_in else ""
+    session.flush()
+    store.add_warning(
+        session,
+        job.id,
+        JobWarning(
+            code="checkpoint_expired",
+            message=f"the checkpoint of epoch {expired['epoch']} was deleted because the job ended longer ago than "
+            f"EDGEFACE_KEEP_CHECKPOINTS_DAYS{instead}; pin what should stay",
+        ),
+    )

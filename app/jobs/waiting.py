@@ -1,0 +1,46 @@
+"""What a job waits for, in words."""
+
+from sqlmodel import Session
+
+from app.jobs import queries, store
+from app.jobs.states import JobStatus
+from app.jobs.tables import Job
+
+_OF_OTHERS = {
+    JobStatus.PAUSED: "a person to resume it",
+    JobStatus.PAUSING: "its worker to save the training state",
+    JobStatus.CANCELLING: "its worker to end the training; cancel?force=true does not wait for that",
+}
+
+
+def waiting_for(session: Session, job: Job, worker_seen_seconds: float) -> str | None:
+    """None for a job that runs or has ended."""
+    status = JobStatus(job.status)
+    if status is not JobStatus.QUEUED:
+        return _OF_OTHERS.get(status)
+    worker = _worker(session, worker_seen_seconds)
+    parts = [part for part in (job.waiting_reason, worker or _backoff(session, job)) if part is not None]
+    return "; ".join(parts) or _turn(queries.queue_position(session, job))
+
+
+def _worker(session: Session, worker_seen_seconds: float) -> str | None:
+    seen = queries.seconds_since_worker(session)
+    if seen is None:
+        return "no worker has ever reported: start one with edgeface-finetune worker"
+    if seen > worker_seen_seconds:
+        return f"no worker has reported for {seen:.0f} s: start one with edgeface-finetune worker"
+    return None
+
+
+def _backoff(session: Session, job: Job) -> str | None:
+    seconds = 0.0 if job.retry_at is None else job.retry_at - store.clock(session)
+    if seconds <= 0:
+        return None
+    lost = f", after losing its worker or trainer {job.worker_losses} times" if job.worker_losses > 1 else ""
+    return f"its next try, in {seconds:.0f} s{lost}"
+
+
+def _turn(position: int) -> str:
+    if position == 1:
+        return "a worker to be free: this job is next"
+    return f"the {position - 1} jobs before it in the queue" if position > 2 else "the job before it in the queue"
