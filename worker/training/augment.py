@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-# Shape suffixes: B faces, C = 3 channels (RGB), H and W pixels; B111 is one number per face.
+# Shape suffixes: B faces, C = 3 channels (RGB), H and W pixels; B111 is one number per face; 4 draws a face.
 
 FLIP_PROBABILITY = 0.5
 BRIGHTNESS = 0.05
@@ -13,13 +13,18 @@ SATURATION = 0.03
 _LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, the weights torchvision takes
 
 
-def augment(x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
-    """Faces in [0, 1] -> faces in [0, 1], each flipped or not and jittered by factors of its own.
+def draw(faces: int, generator: torch.Generator) -> Tensor:
+    """What `augment` is to do to each face: [4, B] in [0, 1), on the generator's device, so that every device sees the
+    same, and however the batch is divided."""
+    return torch.rand(4, faces, generator=generator, device=generator.device)
+
+
+def augment(x_BCHW: Tensor, drawn_4B: Tensor) -> Tensor:
+    """Faces in [0, 1] -> faces in [0, 1], each flipped or not and jittered by factors of its own, as `draw` says.
 
     Horizontal flip with p 0.5; then brightness 1 +- 0.05, contrast 1 +- 0.05 and saturation 1 +- 0.03, in this order,
-    by torchvision's definitions. The numbers are drawn on the generator's device, so that every device sees the same.
+    by torchvision's definitions.
     """
-    drawn_4B = torch.rand(4, len(x_BCHW), generator=generator, device=generator.device)
     flip_B, brightness_B, contrast_B, saturation_B = drawn_4B.to(x_BCHW.device, non_blocking=True)
     x_BCHW = torch.where(_per_face(flip_B) < FLIP_PROBABILITY, x_BCHW.flip(3), x_BCHW)
     x_BCHW = adjust_brightness(x_BCHW, _factor(brightness_B, BRIGHTNESS))

@@ -1,6 +1,7 @@
 """A training's events as the lines that a person at a terminal reads."""
 
 from worker.training.events import (
+    BatchSplit,
     CheckpointWritten,
     EpochFinished,
     Finished,
@@ -8,7 +9,10 @@ from worker.training.events import (
     Progressed,
     Recognition,
     RecognitionMeasured,
+    RolledBack,
     StageStarted,
+    StateSaved,
+    Stopped,
     StoppedEarly,
     TrainingEvent,
     Warned,
@@ -18,7 +22,8 @@ _STAGES = {1: "training the ArcFace head (backbone frozen)", 2: "fine-tuning bac
 
 
 def render(event: TrainingEvent) -> str | None:
-    """The line or lines for an event; None for progress, which says nothing that the epochs do not."""
+    """The line or lines for an event; None where others say enough: of progress and saved states the
+    epochs, of going back the warning."""
     match event:
         case Prepared():
             return _prepared(event)
@@ -36,7 +41,11 @@ def render(event: TrainingEvent) -> str | None:
             return f"Stopped early after epoch {epoch}: none since epoch {best_epoch} was better"
         case Finished():
             return f"\n{event.verdict}\nBest epoch {event.best_epoch}; {event.seconds:.1f} s in all"
-        case Progressed():
+        case BatchSplit(batch_size, micro_batch_size):
+            return f"  out of memory: batches of {batch_size} are computed {micro_batch_size} at a time from here on"
+        case Stopped():
+            return "Stopped; the state is saved"
+        case Progressed() | StateSaved() | RolledBack():
             return None
 
 
@@ -54,8 +63,13 @@ def _epoch(event: EpochFinished) -> str:
     epoch = f"Epoch {event.epoch:>{len(str(event.epochs))}}/{event.epochs}"
     train = f"train loss {event.train_loss:.4f} acc {event.train_accuracy:.4f}"
     val = [
-        f"{name} {value:.4f}"
-        for name, value in (("loss", event.val_loss), ("acc", event.val_accuracy), ("auc", event.val_auc))
+        f"{name} {value:.{digits}f}"
+        for name, value, digits in (
+            ("loss", event.val_loss, 4),
+            ("acc", event.val_accuracy, 4),
+            ("auc", event.val_auc, 4),
+            ("d'", event.val_d_prime, 2),
+        )
         if value is not None
     ]
     rates = [f"{rate:.1e}" for rate in (event.backbone_lr, event.head_lr) if rate is not None]

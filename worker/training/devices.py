@@ -18,11 +18,12 @@ class Precision:
     scaled: bool
 
 
-def choose_device(name: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:N` -> a device that is there. Raises DeviceUnavailable."""
+def choose_device(name: str, slot: int = 0) -> torch.device:
+    """`auto`, `cpu`, `cuda` or `cuda:N` -> a device that is there; `auto` is GPU number `slot`, counted round, where
+    there is one. Raises DeviceUnavailable."""
     gpus = torch.cuda.device_count()
     if name == "auto":
-        return torch.device("cuda:0" if gpus else "cpu")
+        return torch.device(f"cuda:{slot % gpus}" if gpus else "cpu")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= gpus:
         raise DeviceUnavailable(name, ["cpu", *(f"cuda:{index}" for index in range(gpus))])

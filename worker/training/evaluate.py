@@ -1,6 +1,6 @@
 """Which embeddings are compared, and what the comparison says: VLR probes against the HR gallery of val."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,17 @@ from torch import Tensor, nn
 
 from app.finetune.dataset import subject_of
 from worker.training.events import Recognition
-from worker.training.metrics import FaceSet, accepted_at_far, rank1, score_pairs, tar_at_far, verification_auc
+from worker.training.memory import in_parts_that_fit
+from worker.training.metrics import (
+    FaceSet,
+    Separation,
+    accepted_at_far,
+    rank1,
+    score_pairs,
+    separation,
+    tar_at_far,
+    verification_auc,
+)
 from worker.training.pixels import normalise
 
 # Shape suffixes: N faces, B of a batch, C = 3 channels (RGB), H = W = 112 pixels, D = 512 dimensions; _u8 is uint8.
@@ -25,26 +35,32 @@ _RESAMPLES = 2000
 @dataclass(frozen=True)
 class Measurement:
     """`recognition`, and what its TAR at FAR 1 % is made of per subject: genuine pairs, and those accepted; None where
-    there is no such TAR."""
+    there is no such TAR. `separation` is None where there are no pairs."""
 
     recognition: Recognition
     genuine_and_accepted: dict[str, tuple[int, int]] | None
+    separation: Separation | None
 
 
 @torch.inference_mode()
-def embed(backbone: nn.Module, faces_u8_NCHW: Tensor, device: torch.device) -> Tensor:
+def embed(
+    backbone: nn.Module, faces_u8_NCHW: Tensor, device: torch.device, on_faces: Callable[[int], None] = lambda _: None
+) -> Tensor:
     """uint8 faces [N, 3, 112, 112] -> L2-normalised embeddings [N, 512] on `device`, in eval mode and float32,
-    whatever precision trains."""
+    whatever precision trains, in batches that fit its memory. `on_faces` hears how many more are done.
+
+    Raises OutOfMemory.
+    """
+
+    def embed_at_once(faces_u8_BCHW: Tensor) -> Tensor:
+        return F.normalize(backbone(normalise(faces_u8_BCHW.to(device, non_blocking=True))))
+
     was_training = backbone.training
     backbone.eval()
-    e_ND = torch.cat(
-        [
-            F.normalize(backbone(normalise(faces_u8_BCHW.to(device, non_blocking=True))))
-            for faces_u8_BCHW in torch.split(faces_u8_NCHW, _FACES_AT_ONCE)
-        ]
-    )
-    backbone.train(was_training)
-    return e_ND
+    try:
+        return in_parts_that_fit(embed_at_once, faces_u8_NCHW, _FACES_AT_ONCE, on_faces)
+    finally:
+        backbone.train(was_training)
 
 
 def face_set(e_ND: Tensor, paths: Sequence[Path]) -> FaceSet:
@@ -66,10 +82,11 @@ def measure(probes: FaceSet, gallery: FaceSet) -> Measurement:
     )
     accepted = accepted_at_far(scores, 0.01)
     if accepted is None:
-        return Measurement(recognition, None)
+        return Measurement(recognition, None, separation(scores))
     subject_of_pair = np.asarray(probes.subjects)[scores.genuine_probe]
     of_subject = {str(subject): accepted[subject_of_pair == subject] for subject in np.unique(subject_of_pair)}
-    return Measurement(recognition, {subject: (len(a), int(a.sum())) for subject, a in of_subject.items()})
+    per_subject = {subject: (len(a), int(a.sum())) for subject, a in of_subject.items()}
+    return Measurement(recognition, per_subject, separation(scores))
 
 
 def verdict(before: Measurement, after: Measurement) -> str:

@@ -63,18 +63,22 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class Progressed:
-    """`progress` in 0..1 over the whole job, never falling; `eta_seconds` None until it is steady."""
+    """`progress` in 0..1 over the whole job, never falling; `eta_seconds` None until it is steady. `epoch` is the one
+    being trained, counted from 1; `step` the optimizer steps done in it, `steps_done` those of the whole training."""
 
     progress: float
     eta_seconds: float | None
     stage: Stage | None
     epoch: int | None
+    step: int | None = None
+    steps_done: int = 0
 
 
 @dataclass(frozen=True)
 class EpochFinished:
     """One epoch's metrics. Accuracies in 0..1, without the margin. Val metrics None in epochs without validation;
-    val loss and accuracy None where no val subject is in train. `epoch` counts from 1 in each stage."""
+    val loss and accuracy None where no val subject is in train. `epoch` counts from 1 in each stage. `val_d_prime` is
+    the distance between the means of genuine and impostor similarities (cosines, -1..1) in standard deviations."""
 
     stage: Stage
     epoch: int
@@ -89,6 +93,9 @@ class EpochFinished:
     seconds: float
     images_per_second: float
     best: bool
+    val_genuine_similarity: float | None = None
+    val_impostor_similarity: float | None = None
+    val_d_prime: float | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,50 @@ class CheckpointWritten:
     backbone: WrittenFile
     epoch: int
     score: float
+
+
+@dataclass(frozen=True)
+class StateSaved:
+    """All that a later training needs to go on as if nothing had happened: `epoch` epochs of `stage` are finished and
+    `step` optimizer steps of the next are done; `steps_done` counts those of the whole training, `progress` is 0..1.
+    `best` is the best checkpoint at that moment."""
+
+    file: WrittenFile
+    stage: Stage
+    epoch: int
+    step: int
+    steps_done: int
+    progress: float
+    best: CheckpointWritten | None
+
+
+@dataclass(frozen=True)
+class BatchSplit:
+    """The device ran out of memory: each batch is now computed in parts of at most `micro_batch_size` images whose
+    gradients add up (gradient accumulation), so that the optimizer sees the same batch as before. Training goes on
+    from the last saved state: `epoch` epochs of `stage` finished and `step` steps of the next."""
+
+    batch_size: int
+    micro_batch_size: int
+    stage: Stage
+    epoch: int
+    step: int
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """The loss was not finite: training goes on from the last saved state, its learning rates times
+    `learning_rate_scale` from here on."""
+
+    learning_rate_scale: float
+    stage: Stage
+    epoch: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The training was asked to stop, has saved what it could, and ends. The last event, as `Finished` would be."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +186,11 @@ TrainingEvent = (
     | Progressed
     | EpochFinished
     | CheckpointWritten
+    | StateSaved
+    | BatchSplit
+    | RolledBack
     | StoppedEarly
+    | Stopped
     | Finished
 )
 Report = Callable[[TrainingEvent], None]

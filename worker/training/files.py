@@ -3,13 +3,26 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.training.events import CheckpointWritten
+
+
+@dataclass(frozen=True)
+class ResumeFrom:
+    """A saved state, and the best checkpoint of that moment where its files lie now."""
+
+    state: Path
+    best: CheckpointWritten | None
+
 
 @dataclass(frozen=True)
 class TrainingFiles:
-    """Folders and files of one training. `dsr` is None for bicubic enlargement. Only `output_dir` is written to."""
+    """Folders and files of one training. `dsr` is None for bicubic enlargement. Only `output_dir`, which is this
+    training's alone, and `prepared_dir`, where trainings share prepared faces, are written to."""
 
     train_dir: Path
     val_dir: Path
     edgeface: Path
     dsr: Path | None
     output_dir: Path
+    prepared_dir: Path
+    resume: ResumeFrom | None = None

@@ -69,6 +69,34 @@ def verification_auc(scores: PairScores) -> float | None:
     return float((below + not_above) / 2 / len(scores.impostor))
 
 
+@dataclass(frozen=True)
+class Separation:
+    """How far apart genuine and impostor pairs are: the means of their similarities (cosines, -1..1), and d', the
+    difference of the means in standard deviations (the root of the mean of both variances); below 0 where impostors
+    are the more alike. `d_prime` is None where the scores do not vary but the means differ."""
+
+    genuine: float
+    impostor: float
+    d_prime: float | None
+
+    @property
+    def gap(self) -> float:
+        """In -2..2."""
+        return self.genuine - self.impostor
+
+
+def separation(scores: PairScores) -> Separation | None:
+    """None without a genuine or an impostor pair."""
+    if not len(scores.genuine) or not len(scores.impostor):
+        return None
+    genuine, impostor = (float(scores_.mean(dtype=np.float64)) for scores_ in (scores.genuine, scores.impostor))
+    variances = [scores_.var(dtype=np.float64) for scores_ in (scores.genuine, scores.impostor)]
+    deviation = float(np.sqrt(np.mean(variances)))
+    if deviation == 0:
+        return Separation(genuine, impostor, 0.0 if genuine == impostor else None)
+    return Separation(genuine, impostor, (genuine - impostor) / deviation)
+
+
 def accepted_at_far(scores: PairScores, far: float) -> npt.NDArray[np.bool_] | None:
     """Which genuine pairs are accepted at the smallest threshold that keeps FAR at or under `far`, never over it.
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from app.finetune.config import FACE_SIZE
 from app.finetune.dataset import JobWarning, open_rgb
 from app.finetune.errors import EnlargementNotFinite
+from worker.training.memory import in_parts_that_fit
 from worker.training.models.dsr import DSR
 
 # Shape suffixes: N images, C = 3 channels (RGB), H and W pixels; _u8 is uint8 in 0..255, without it float in [0, 1].
@@ -45,32 +46,26 @@ class Faces:
     sizes: Counter[tuple[int, int]]
 
 
-def prepare_faces(
-    paths: Sequence[Path],
-    enlarge: Enlarge,
-    *,
-    threads: int,
-    vlr_size: int | None = None,
-    on_images: Callable[[int], None] = lambda _: None,
-) -> Faces:
-    """Decode and enlarge every image once, in the order of `paths`. `on_images` hears how many more are done.
+def enlarge_images(
+    paths: Sequence[Path], enlarge: Enlarge, *, threads: int, vlr_size: int | None = None
+) -> Iterator[Faces]:
+    """Decode and enlarge every image once, in the order of `paths`, some at a time.
 
     With `vlr_size`, images of another size are first resampled to it and rounded to 8 bits, as a camera would give
     them. The files have to be readable: see `refuse_unreadable`.
     """
-    faces_u8_NCHW = torch.empty(len(paths), 3, FACE_SIZE, FACE_SIZE, dtype=torch.uint8)
-    sizes: Counter[tuple[int, int]] = Counter()
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
         for start in range(0, len(paths), _CHUNK):
             images = list(pool.map(decode, paths[start : start + _CHUNK]))
+            faces_u8_NCHW = torch.empty(len(images), 3, FACE_SIZE, FACE_SIZE, dtype=torch.uint8)
+            sizes: Counter[tuple[int, int]] = Counter()
             for indices, images_u8_NCHW in _by_size(images):
                 height, width = images_u8_NCHW.shape[2:]
                 sizes[width, height] += len(indices)
                 if vlr_size is not None:
                     images_u8_NCHW = resize_bicubic(images_u8_NCHW, vlr_size)
-                faces_u8_NCHW[torch.tensor(indices) + start] = enlarge(images_u8_NCHW)
-            on_images(len(images))
-    return Faces(faces_u8_NCHW, sizes)
+                faces_u8_NCHW[torch.tensor(indices)] = enlarge(images_u8_NCHW)
+            yield Faces(faces_u8_NCHW, sizes)
 
 
 def decode(path: Path) -> npt.NDArray[np.uint8]:
@@ -94,25 +89,27 @@ def enlarge_bicubic(images_u8_NCHW: Tensor) -> Tensor:
 
 
 def enlarge_by_dsr(dsr: DSR, path: Path, device: torch.device) -> Enlarge:
-    """The `Enlarge` of a DSR network, in batches on `device`. It raises EnlargementNotFinite, naming `path`."""
+    """The `Enlarge` of a DSR network, in batches on `device` that fit its memory.
+
+    It raises EnlargementNotFinite, naming `path`, and OutOfMemory.
+    """
     dsr = dsr.to(device)
 
-    @torch.inference_mode()
     def enlarge(vlr_u8_NCHW: Tensor) -> Tensor:
         height, width = vlr_u8_NCHW.shape[2:]
         pixels = height * width * dsr.layout.enlargement**2
-        at_once = max(1, _DSR_PIXELS_AT_ONCE // pixels)
-        faces_u8 = []
-        for batch_u8_NCHW in torch.split(vlr_u8_NCHW, at_once):
-            super_resolved_NCHW = dsr(batch_u8_NCHW.to(device).float() / 255)
-            finite_N = super_resolved_NCHW.isfinite().flatten(1).all(1)
-            if not finite_N.all():
-                raise EnlargementNotFinite(path, int((~finite_N).sum()))
-            super_resolved_NCHW = super_resolved_NCHW.clamp(0, 1)
-            reduces = max(super_resolved_NCHW.shape[2:]) > FACE_SIZE
-            face_NCHW = F.interpolate(super_resolved_NCHW, (FACE_SIZE, FACE_SIZE), mode="bilinear", antialias=reduces)
-            faces_u8.append(_to_u8(face_NCHW).cpu())
-        return torch.cat(faces_u8)
+        return in_parts_that_fit(enlarge_at_once, vlr_u8_NCHW, max(1, _DSR_PIXELS_AT_ONCE // pixels))
+
+    @torch.inference_mode()
+    def enlarge_at_once(vlr_u8_NCHW: Tensor) -> Tensor:
+        super_resolved_NCHW = dsr(vlr_u8_NCHW.to(device).float() / 255)
+        finite_N = super_resolved_NCHW.isfinite().flatten(1).all(1)
+        if not finite_N.all():
+            raise EnlargementNotFinite(path, int((~finite_N).sum()))
+        super_resolved_NCHW = super_resolved_NCHW.clamp(0, 1)
+        reduces = max(super_resolved_NCHW.shape[2:]) > FACE_SIZE
+        face_NCHW = F.interpolate(super_resolved_NCHW, (FACE_SIZE, FACE_SIZE), mode="bilinear", antialias=reduces)
+        return _to_u8(face_NCHW).cpu()
 
     return enlarge
 

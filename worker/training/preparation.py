@@ -1,48 +1,88 @@
-"""Prepare: every face of a dataset is decoded and enlarged once, before training."""
+"""Prepare: every face of a dataset is decoded and enlarged once, before training, unless it is kept from before."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from app.finetune.config import FinetuneConfig
-from app.finetune.dataset import BICUBIC_ENLARGEMENT, DatasetScan, refuse_unreadable
+from app.finetune.dataset import BICUBIC_ENLARGEMENT, DatasetScan
+from app.finetune.errors import ChangedWhileRead
+from worker.training.control import Control
 from worker.training.events import Report, Warned
+from worker.training.inputs import InputDigests, digest_images, refuse_unreadable
 from worker.training.models.dsr import DSR
-from worker.training.pixels import Enlarge, Faces, enlarge_bicubic, enlarge_by_dsr, prepare_faces, size_warnings
+from worker.training.pixels import Enlarge, Faces, enlarge_bicubic, enlarge_by_dsr, enlarge_images, size_warnings
+from worker.training.prepared import PreparedFaces, prepared_key
 from worker.training.progress import BICUBIC_WORK, DSR_WORK, Progress
 from worker.training.validation import ValFaces
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Images that are prepared alike. `digest` is of their files, `work` what one costs, in forward passes."""
+
+    paths: tuple[Path, ...]
+    digest: str
+    key: str
+    enlarge: Enlarge
+    vlr_size: int | None
+    work: float
 
 
 def prepare(
     config: FinetuneConfig,
     scan: DatasetScan,
+    inputs: InputDigests,
     dsr: tuple[DSR, Path] | None,
     device: torch.device,
+    prepared_dir: Path,
     report: Report,
     progress: Progress,
+    control: Control,
 ) -> tuple[Faces, ValFaces]:
     """Train's faces and val's. `dsr` is the network and the file it came from; None enlarges by bicubic interpolation.
 
-    Raises UnreadableImages, naming all of them before any is enlarged, and EnlargementNotFinite.
+    What is in `prepared_dir` is not decoded again. Raises UnreadableImages, naming all of them before any is enlarged,
+    EnlargementNotFinite, ChangedWhileRead, OutOfMemory, DiskFull and StopRequested.
     """
-    train_paths, probe_paths, gallery_paths = scan.train.vlr_images, scan.val.vlr_images, scan.val.hr_images
-    refuse_unreadable([*train_paths, *probe_paths, *gallery_paths], config.num_workers)
-    enlarge: Enlarge = enlarge_by_dsr(*dsr, device) if dsr else enlarge_bicubic
-    enlarge_work = DSR_WORK if dsr else BICUBIC_WORK
     if dsr is None:
         report(Warned(BICUBIC_ENLARGEMENT))
+    enlarge, work = (enlarge_by_dsr(*dsr, device), DSR_WORK) if dsr else (enlarge_bicubic, BICUBIC_WORK)
 
-    def advance(work: float) -> Callable[[int], None]:
-        return lambda images: progress.advance(images * work)
+    def vlr(paths: tuple[Path, ...], digest: str) -> _Images:
+        key = prepared_key(digest, enlargement=inputs.dsr, vlr_size=config.vlr_size)
+        return _Images(paths, digest, key, enlarge, config.vlr_size, work)
 
-    vlr_size, threads = config.vlr_size, config.num_workers
-    train, probes = (
-        prepare_faces(paths, enlarge, threads=threads, vlr_size=vlr_size, on_images=advance(enlarge_work))
-        for paths in (train_paths, probe_paths)
+    train = vlr(scan.train.vlr_images, inputs.train_vlr)
+    probes = vlr(scan.val.vlr_images, inputs.val_vlr)
+    gallery = _Images(
+        scan.val.hr_images, inputs.val_hr, prepared_key(inputs.val_hr), enlarge_bicubic, None, BICUBIC_WORK
     )
-    gallery = prepare_faces(gallery_paths, enlarge_bicubic, threads=threads, on_images=advance(BICUBIC_WORK))
-    for name, faces in (("train", train), ("val", probes)):
-        for warning in size_warnings(name, faces.sizes, vlr_size):
+
+    store = PreparedFaces(prepared_dir, control)
+    kept = {images.key: store.find(images.key, len(images.paths)) for images in (train, probes, gallery)}
+    missing = [path for images in (train, probes, gallery) if kept[images.key] is None for path in images.paths]
+    refuse_unreadable(missing, config.num_workers, control)
+
+    def faces_of(images: _Images) -> Faces:
+        if (faces := kept[images.key]) is None:
+            return store.make(images.key, len(images.paths), lambda: enlarged(images))
+        progress.advance(len(images.paths) * images.work)
+        return faces
+
+    def enlarged(images: _Images) -> Iterator[Faces]:
+        for faces in enlarge_images(images.paths, images.enlarge, threads=config.num_workers, vlr_size=images.vlr_size):
+            yield faces
+            progress.advance(len(faces.pixels_u8) * images.work)
+        # They were read twice, and are kept under what the first reading saw.
+        if digest_images(images.paths, config.num_workers, control) != images.digest:
+            raise ChangedWhileRead(images.paths[0].parent)
+
+    train_faces, probe_faces, gallery_faces = map(faces_of, (train, probes, gallery))
+    for name, faces in (("train", train_faces), ("val", probe_faces)):
+        for warning in size_warnings(name, faces.sizes, config.vlr_size):
             report(Warned(warning))
-    return train, ValFaces(probes.pixels_u8, probe_paths, gallery.pixels_u8, gallery_paths, scan.subject_to_id)
+    val = ValFaces(probe_faces.pixels_u8, probes.paths, gallery_faces.pixels_u8, gallery.paths, scan.subject_to_id)
+    return train_faces, val

@@ -28,38 +28,60 @@ def total_work(config: FinetuneConfig, scan: DatasetScan, *, with_dsr: bool) -> 
 
 
 class Progress:
-    """Turns work done into `Progressed` events: at most two a second, progress never falling.
+    """Turns work done into `Progressed` events: at most two a second, progress never falling, whatever is done again.
 
-    `total_work` is an estimate in forward passes; early stopping makes it too high. The ETA is None until the last two
-    epochs of stage 2 took alike (within 25 %), since only then is the past a fair guess of the future.
+    `total_work` is an estimate in forward passes; early stopping makes it too high. `told` is the progress, in 0..1,
+    that was told before this process began. The ETA is None until the last two whole epochs of stage 2 took alike
+    (within 25 %), since only then is the past a fair guess of the future.
     """
 
-    def __init__(self, total_work: float, report: Report, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, total_work: float, report: Report, now: Callable[[], float] = time.monotonic, *, told: float = 0.0
+    ) -> None:
+        self.work_done = 0.0
         self._total_work = total_work
         self._report = report
         self._now = now
-        self._done = 0.0
+        self._told = told
         self._stage: Stage | None = None
         self._epoch: int | None = None
+        self._step: int | None = None
+        self._steps_done = 0
         self._reported_at = float("-inf")
         self._epoch_started_at = 0.0
+        self._epoch_is_whole = False
         self._epoch_seconds: list[float] = []
-        self._stage2_epochs = 0
+        self._epochs_left = 0
 
-    def start_epoch(self, stage: Stage, epoch: int, epochs: int) -> None:
-        self._stage, self._epoch = stage, epoch
+    @property
+    def share(self) -> float:
+        """The work done in 0..1, which may be less than was told."""
+        return min(self.work_done / self._total_work, 1.0)
+
+    def go_back(self, work_done: float) -> None:
+        """To where a saved state was; what was told stays told."""
+        self.work_done = work_done
+
+    def start_epoch(self, stage: Stage, epoch: int, epochs: int, *, step: int = 0, steps_done: int = 0) -> None:
+        """`step` optimizer steps of it are done already, `steps_done` of the whole training."""
+        self._stage, self._epoch, self._step, self._steps_done = stage, epoch, step, steps_done
         self._epoch_started_at = self._now()
-        self._stage2_epochs = epochs if stage == 2 else 0
+        self._epoch_is_whole = step == 0
+        self._epochs_left = epochs - epoch + 1 if stage == 2 else 0
 
     def finish_epoch(self) -> None:
-        if self._stage == 2:
+        self._epochs_left -= 1
+        if self._stage == 2 and self._epoch_is_whole:
             self._epoch_seconds.append(self._now() - self._epoch_started_at)
 
-    def advance(self, work: float) -> None:
-        """`work` in forward passes."""
-        self._done += work
+    def advance(self, work: float, *, steps: int = 0) -> None:
+        """`work` in forward passes, `steps` of the optimizer."""
+        self.work_done += work
+        self._steps_done += steps
+        if self._step is not None:
+            self._step += steps
         if self._now() - self._reported_at >= _SECONDS_BETWEEN_REPORTS:
-            self._tell(min(self._done / self._total_work, 1.0), self._eta())
+            self._tell(self.share, self._eta())
 
     def finish(self) -> None:
         self._tell(1.0, 0.0)
@@ -70,10 +92,10 @@ class Progress:
         shorter, longer = sorted(self._epoch_seconds[-2:])
         if longer > _STEADY * shorter:
             return None
-        remaining = self._stage2_epochs - len(self._epoch_seconds)
         into_epoch = self._now() - self._epoch_started_at
-        return max(0.0, remaining * median(self._epoch_seconds) - into_epoch)
+        return max(0.0, self._epochs_left * median(self._epoch_seconds) - into_epoch)
 
     def _tell(self, progress: float, eta_seconds: float | None) -> None:
         self._reported_at = self._now()
-        self._report(Progressed(progress, eta_seconds, self._stage, self._epoch))
+        self._told = max(self._told, progress)
+        self._report(Progressed(self._told, eta_seconds, self._stage, self._epoch, self._step, self._steps_done))

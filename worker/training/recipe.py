@@ -12,41 +12,65 @@ from app.finetune.architectures import EMBEDDING_SIZE
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import scan_dataset, subject_of
 from worker.training.checkpoint import Checkpoints, Provenance
+from worker.training.control import Control, StopRequested
+from worker.training.course import Course
 from worker.training.devices import choose_device, choose_precision, describe_device, place
 from worker.training.evaluate import verdict
-from worker.training.events import Finished, Prepared, RecognitionMeasured, Report, Warned
+from worker.training.events import Finished, Prepared, RecognitionMeasured, Report, Stopped, Warned
 from worker.training.files import TrainingFiles
+from worker.training.inputs import digest_inputs
 from worker.training.losses import ArcFace
 from worker.training.models.dsr import load_dsr
 from worker.training.models.edgeface import load_edgeface
 from worker.training.pixels import RESAMPLER
 from worker.training.preparation import prepare
 from worker.training.progress import Progress, total_work
-from worker.training.stages import Learner, train_all, train_head
+from worker.training.recovery import train_to_the_end
+from worker.training.state import SavedState, States, begin
 from worker.training.validation import embed_val
 
 
-def finetune(config: FinetuneConfig, files: TrainingFiles, report: Report) -> Finished:
-    """Fine-tune as `config` says, on `files`, and tell `report` all that happens; the last event is what this returns.
+def finetune(
+    config: FinetuneConfig, files: TrainingFiles, report: Report, control: Control | None = None
+) -> Finished | Stopped:
+    """Fine-tune as `config` says, on `files`, and tell `report` all that happens; the last event is what this returns:
+    `Stopped` if `control` asked for it.
 
-    `files` has as paths what `config` has as names. A CPU run repeats exactly, bit for bit, on the same machine.
+    `files` has as paths what `config` has as names; with `files.resume` it goes on from there as if nothing had
+    happened. A CPU run repeats exactly, bit for bit, on the same machine, in one go or in several.
     Raises EdgefaceError and its kin: device, weights and file names are checked before any image is opened, and all
     images before any is enlarged.
     """
+    last: Finished | Stopped
+    try:
+        last = _finetune(config, files, report, control or Control())
+    except StopRequested:
+        last = Stopped()
+    report(last)
+    return last
+
+
+def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, control: Control) -> Finished:
     started = time.monotonic()
 
     # Check
-    device = choose_device(config.device)
+    device = choose_device(config.device, control.slot)
     precision = choose_precision(config.mixed_precision, device)
+    saved = SavedState(files.resume.state) if files.resume else None
     backbone, variant = load_edgeface(files.edgeface, device)
     dsr = load_dsr(files.dsr) if files.dsr else None
     scan = scan_dataset(files.train_dir, files.val_dir)
     for warning in scan.warnings:
         report(Warned(warning))
+    inputs = digest_inputs(files, scan, config.num_workers, control)
+    if saved:
+        saved.refuse_changed(inputs)
 
     # Prepare
-    progress = Progress(total_work(config, scan, with_dsr=dsr is not None), report)
-    train, val = prepare(config, scan, (dsr, files.dsr) if dsr and files.dsr else None, device, report, progress)
+    work = total_work(config, scan, with_dsr=dsr is not None)
+    progress = Progress(work, report, told=saved.progress if saved else 0.0)
+    dsr_and_path = (dsr, files.dsr) if dsr and files.dsr else None
+    train, val = prepare(config, scan, inputs, dsr_and_path, device, files.prepared_dir, report, progress, control)
     enlargement = dsr.describe() if dsr else "bicubic"
     report(
         Prepared(
@@ -64,40 +88,44 @@ def finetune(config: FinetuneConfig, files: TrainingFiles, report: Report) -> Fi
     )
 
     # Measure what the weights can do as they were given
-    embeddings = embed_val(backbone, val, device, progress)
-    before = embeddings.measure()
-    report(RecognitionMeasured("before", before.recognition))
+    frozen = None if saved and saved.stage == 2 else embed_val(backbone, val, device, progress, control)
+    if saved:
+        before = saved.before
+    elif frozen:
+        before = frozen.measure()
+        report(RecognitionMeasured("before", before.recognition))
 
     # Train
     generator = torch.Generator().manual_seed(config.seed)
     head = ArcFace(EMBEDDING_SIZE, len(scan.subject_to_id), config.arcface_scale, config.arcface_margin, generator)
     labels = torch.tensor([scan.subject_to_id[subject_of(path.name)] for path in scan.train.vlr_images])
-    learner = Learner(
+    course = Course(
         config=config,
-        backbone=backbone,
-        head=head.to(device),
         device=device,
         precision=precision,
         faces_u8_NCHW=place(train.pixels_u8, device),
         labels_N=place(labels, device),
         val=val,
         selection=scan.selection,
-        generator=generator,
         report=report,
         progress=progress,
+        control=control,
     )
+    training = begin(course, backbone, head.to(device), generator, before)
+    states = States(files.output_dir, inputs, control, files.resume)
+    if saved and files.resume:
+        saved.restore(training, course)
+        training.checkpoint = saved.checkpoint_of(files.resume)
+    else:
+        report(states.write(training, course))
     provenance = Provenance(config, scan.subject_to_id, variant.name, enlargement, RESAMPLER)
-    if config.stage1_epochs:
-        train_head(learner, embeddings)
-    best = train_all(learner, Checkpoints(files.output_dir, provenance))
+    best = train_to_the_end(course, training, states, Checkpoints(files.output_dir, provenance, control), frozen)
 
     # Measure what the best checkpoint can do, from its file: that is what is handed out
     tuned, _ = load_edgeface(best.full.path, device)
-    after = embed_val(tuned, val, device, progress).measure()
+    after = embed_val(tuned, val, device, progress, control).measure()
     report(RecognitionMeasured("after", after.recognition))
     progress.finish()
-    finished = Finished(
+    return Finished(
         before.recognition, after.recognition, verdict(before, after), best.epoch, time.monotonic() - started
     )
-    report(finished)
-    return finished

@@ -1,51 +1,39 @@
-"""One epoch, one stage; the optimizers and the schedule."""
+"""The two stages, an epoch, a step."""
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.amp import GradScaler
-from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 from app.finetune.config import FinetuneConfig
-from app.finetune.dataset import Selection
-from app.finetune.errors import LossNotFinite
-from worker.training.augment import augment
+from worker.training.augment import augment, draw
 from worker.training.checkpoint import Checkpoints
-from worker.training.devices import Precision
-from worker.training.events import CheckpointWritten, EpochFinished, Report, Stage, StageStarted, StoppedEarly
-from worker.training.losses import ArcFace
-from worker.training.models.edgeface import EdgeFace
+from worker.training.collapse import collapse_warning
+from worker.training.control import StopRequested
+from worker.training.course import Course
+from worker.training.events import (
+    CheckpointWritten,
+    EpochFinished,
+    StageStarted,
+    StoppedEarly,
+    TrainingEvent,
+    Warned,
+)
+from worker.training.memory import unless_out_of_memory
 from worker.training.pixels import normalise
-from worker.training.progress import FORWARD_WORK, TRAINING_WORK, Progress
-from worker.training.validation import Best, ValEmbeddings, ValFaces, Validated, embed_val, validate
+from worker.training.progress import FORWARD_WORK, TRAINING_WORK
+from worker.training.state import NotFinite, RunningEpoch, States, Training, optimization_of
+from worker.training.validation import Best, ValEmbeddings, Validated, embed_val, validate
 
-# Shape suffixes: N training faces, B faces of a batch, C = 3 channels (RGB), H = W = 112, D = 512, S subjects; _u8 is
-# uint8 in 0..255.
+# Shape suffixes: N training faces, B faces of a batch, M of a part of it (a micro-batch), C = 3 channels (RGB),
+# H = W = 112, D = 512; 4 draws a face; _u8 is uint8 in 0..255.
 
 
-@dataclass(frozen=True)
-class Learner:
-    """The networks, what they learn from and what they are judged by.
-
-    `faces_u8_NCHW` and `labels_N` may lie elsewhere than on `device`; `generator` draws the order and the augmentation.
-    """
-
-    config: FinetuneConfig
-    backbone: EdgeFace
-    head: ArcFace
-    device: torch.device
-    precision: Precision
-    faces_u8_NCHW: Tensor
-    labels_N: Tensor
-    val: ValFaces
-    selection: Selection
-    generator: torch.Generator
-    report: Report
-    progress: Progress
+class StepDidNotFit(Exception):
+    """A step ran out of memory. Caught in recovery.py."""
 
 
 @dataclass(frozen=True)
@@ -57,151 +45,222 @@ class EpochTotals:
     images_per_second: float
 
 
-def train_head(learner: Learner, embeddings: ValEmbeddings) -> None:
-    """Stage 1: the backbone is frozen and in eval mode, the head learns at a constant head_lr.
+def train_head(course: Course, training: Training, states: States, frozen: ValEmbeddings | None) -> None:
+    """What is left of stage 1: the backbone is frozen and in eval mode, the head learns at a constant head_lr.
 
-    `embeddings` are those of the frozen backbone and so serve every validation. Raises LossNotFinite.
+    `frozen` are val's embeddings by the frozen backbone and serve every validation. Raises NotFinite, StepDidNotFit,
+    StopRequested and DiskFull.
     """
-    config, epochs = learner.config, learner.config.stage1_epochs
-    learner.backbone.eval()
-    optimizer = AdamW(learner.head.parameters(), lr=config.head_lr, weight_decay=config.weight_decay)
-    scaler = GradScaler(learner.device.type, enabled=learner.precision.scaled)
-    learner.report(StageStarted(1, epochs))
-    for epoch in range(1, epochs + 1):
-        started = time.monotonic()
-        learner.progress.start_epoch(1, epoch, epochs)
-        totals = train_epoch(learner, optimizer, scaler, None, backbone_learns=False)
-        _refuse_divergence(learner, totals, 1, epoch)
-        due = _validation_is_due(epoch, epochs, config.val_interval)
-        validated = validate(embeddings, learner.head) if due else None
-        rates = (config.head_lr, None)
-        learner.report(_epoch_finished(1, epoch, epochs, totals, validated, rates, started, best=False))
-
-
-def train_all(learner: Learner, checkpoints: Checkpoints) -> CheckpointWritten:
-    """Stage 2: backbone and head learn, each at its own rate, both along a cosine to zero. Returns the best epoch's
-    checkpoint.
-
-    Ends early after early_stop_patience validations without a better one. Raises LossNotFinite.
-    """
-    config, epochs = learner.config, learner.config.stage2_epochs
-    learner.backbone.train()
-    optimizer = AdamW(
-        [
-            {"params": learner.backbone.parameters(), "lr": config.backbone_lr},
-            {"params": learner.head.parameters(), "lr": config.head_lr_stage2},
-        ],
-        weight_decay=config.weight_decay,
-    )
-    scaler = GradScaler(learner.device.type, enabled=learner.precision.scaled)
-    steps = -(-len(learner.labels_N) // config.batch_size)
-    schedule = CosineAnnealingLR(optimizer, T_max=epochs * steps)
-    best = Best(learner.selection)
-    written: CheckpointWritten | None = None
-    learner.report(StageStarted(2, epochs))
-    for epoch in range(1, epochs + 1):
-        started = time.monotonic()
-        learner.progress.start_epoch(2, epoch, epochs)
-        backbone_lr, head_lr = map(float, schedule.get_last_lr())
-        totals = train_epoch(learner, optimizer, scaler, schedule, backbone_learns=True)
-        _refuse_divergence(learner, totals, 2, epoch)
+    epochs = course.config.stage1_epochs
+    training.backbone.eval()
+    _tell_start(course, training, epochs)
+    while training.epoch < epochs:
+        epoch = training.epoch + 1
+        totals = train_epoch(course, training, states)
         validated = None
+        if frozen is not None and _validation_is_due(epoch, epochs, course.config.val_interval):
+            validated = validate(frozen, training.head)
+        _finish_epoch(course, training, states, totals, validated, epochs, checkpoint=None)
+
+
+def train_all(course: Course, training: Training, states: States, checkpoints: Checkpoints) -> None:
+    """What is left of stage 2: backbone and head learn, each at its own rate, both along a cosine to zero.
+
+    Every better epoch gets a checkpoint. Ends early after early_stop_patience validations without a better one. Raises
+    what `train_head` raises, and OutOfMemory.
+    """
+    config, epochs = course.config, course.config.stage2_epochs
+    _enter_stage_2(course, training)
+    training.backbone.train()
+    _tell_start(course, training, epochs)
+    while training.epoch < epochs and not _patience_is_spent(config, training.best):
+        epoch = training.epoch + 1
+        totals = train_epoch(course, training, states)
+        validated, checkpoint = None, None
         if _validation_is_due(epoch, epochs, config.val_interval):
-            validated = validate(
-                embed_val(learner.backbone, learner.val, learner.device, learner.progress), learner.head
-            )
-        is_best = validated is not None and best.offer(epoch, validated)
-        rates = (head_lr, backbone_lr)
-        learner.report(_epoch_finished(2, epoch, epochs, totals, validated, rates, started, best=is_best))
-        learner.progress.finish_epoch()
-        if validated is not None and is_best:
-            full, backbone = checkpoints.save_best(
-                learner.backbone, learner.head, epoch=epoch, val_acc=validated.accuracy, val_auc=validated.auc
-            )
-            written = CheckpointWritten(full, backbone, epoch, best.score(validated))
-            learner.report(written)
-        elif 0 < config.early_stop_patience <= best.validations_since and epoch < epochs:
-            learner.report(StoppedEarly(epoch, best.epoch))
-            break
-    assert written is not None, "the last epoch is always validated, and the first validation is the best so far"  # noqa: S101
-    return written
+            validated = _validate(course, training, states)
+            if training.best.offer(epoch, validated):
+                checkpoint = _write_checkpoint(training, checkpoints, epoch, validated)
+        _finish_epoch(course, training, states, totals, validated, epochs, checkpoint)
 
 
-def train_epoch(
-    learner: Learner, optimizer: Optimizer, scaler: GradScaler, schedule: LRScheduler | None, *, backbone_learns: bool
-) -> EpochTotals:
-    """Every training face once, in a drawn order, the last batch as small as it is."""
-    started = time.monotonic()
-    device, head = learner.device, learner.head
-    loss_sum = torch.zeros((), device=device)
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    order_N = torch.randperm(len(learner.labels_N), generator=learner.generator)
-    for chosen_B in torch.split(order_N, learner.config.batch_size):
-        x_BCHW, labels_B = _batch(learner, chosen_B)
+def train_epoch(course: Course, training: Training, states: States) -> EpochTotals:
+    """What is left of an epoch: every training face once, in a drawn order, the last batch as small as it is."""
+    if training.running is None:
+        training.running = _start_epoch(course, training)
+    running, stage = training.running, training.stage
+    epochs, work = (
+        (course.config.stage1_epochs, FORWARD_WORK) if stage == 1 else (course.config.stage2_epochs, TRAINING_WORK)
+    )
+    course.progress.start_epoch(stage, training.epoch + 1, epochs, step=running.step, steps_done=training.steps_done)
+    for chosen_B in torch.split(running.order_N, course.config.batch_size)[running.step :]:
+        started = time.monotonic()
+        if unless_out_of_memory(partial(train_step, course, training, running, chosen_B)) is None:
+            raise StepDidNotFit
+        running.step += 1
+        training.steps_done += 1
+        running.seconds += time.monotonic() - started
+        course.progress.advance(len(chosen_B) * work, steps=1)
+        _save_if_asked(course, training, states)
+    training.refuse_not_finite()
+    images = len(running.order_N)
+    return EpochTotals(running.loss_sum.item() / images, running.correct.item() / images, images / running.seconds)
+
+
+def train_step(course: Course, training: Training, running: RunningEpoch, chosen_B: Tensor) -> bool:
+    """One step of the optimizer on a batch, in parts of at most micro_batch_size faces whose gradients add up.
+
+    Divided or not, the loss is the mean over the whole batch and every face is augmented alike. Raises NotFinite before
+    any weight moves. True, so that None can mean that memory ran out.
+    """
+    device, head, optimization = course.device, training.head, training.optimization
+    optimization.optimizer.zero_grad()
+    drawn_4B = draw(len(chosen_B), training.generator)
+    parts = zip(*(torch.split(x, training.micro_batch_size, dim=-1) for x in (chosen_B, drawn_4B)), strict=True)
+    for chosen_M, drawn_4M in parts:
+        x_MCHW, labels_M = _batch(course, chosen_M, drawn_4M)
         with (
-            torch.autocast(device.type, learner.precision.autocast, enabled=learner.precision.autocast is not None),
-            torch.set_grad_enabled(backbone_learns),
+            torch.autocast(device.type, course.precision.autocast, enabled=course.precision.autocast is not None),
+            torch.set_grad_enabled(training.stage == 2),
         ):
-            e_BD = learner.backbone(x_BCHW)
-        loss = F.cross_entropy(head(e_BD, labels_B), labels_B, label_smoothing=learner.config.label_smoothing)
+            e_MD = training.backbone(x_MCHW)
+        loss = F.cross_entropy(head(e_MD, labels_M), labels_M, label_smoothing=course.config.label_smoothing)
+        if not loss.isfinite():
+            raise NotFinite
+        share = len(labels_M) / len(chosen_B)
+        optimization.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            correct += (head.cosine_logits(e_BD).argmax(1) == labels_B).sum()
-            loss_sum += loss * len(labels_B)
-        optimizer.zero_grad()
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        scaler.step(optimizer)
-        scaler.update()
-        if schedule is not None:
-            schedule.step()
-        learner.progress.advance(len(labels_B) * (TRAINING_WORK if backbone_learns else FORWARD_WORK))
-    images = len(order_N)
-    # The one wait for the device in an epoch: reading a number every step would idle it.
-    loss_mean, accuracy = loss_sum.item() / images, correct.item() / images
-    return EpochTotals(loss_mean, accuracy, images / (time.monotonic() - started))
+            running.correct += (head.cosine_logits(e_MD).argmax(1) == labels_M).sum()
+            running.loss_sum += loss * len(labels_M)
+    optimization.scaler.step(optimization.optimizer)
+    optimization.scaler.update()
+    if optimization.schedule is not None:
+        optimization.schedule.step()
+    return True
 
 
-def _batch(learner: Learner, chosen_B: Tensor) -> tuple[Tensor, Tensor]:
-    chosen_B = chosen_B.to(learner.faces_u8_NCHW.device)
-    faces_u8_BCHW = learner.faces_u8_NCHW[chosen_B].to(learner.device, non_blocking=True)
-    labels_B = learner.labels_N[chosen_B].to(learner.device, non_blocking=True)
-    return normalise(augment(faces_u8_BCHW.float() / 255, learner.generator)), labels_B
+def _enter_stage_2(course: Course, training: Training) -> None:
+    if training.stage == 1:
+        training.stage, training.epoch = 2, 0
+        training.optimization = optimization_of(
+            2, course, training.backbone, training.head, scale=training.learning_rate_scale
+        )
 
 
-def _refuse_divergence(learner: Learner, totals: EpochTotals, stage: Stage, epoch: int) -> None:
-    parameters = [*learner.backbone.parameters(), *learner.head.parameters()]
-    finite = torch.stack([parameter.isfinite().all() for parameter in parameters]).all()
-    if not (torch.tensor(totals.loss).isfinite() and finite):
-        raise LossNotFinite(stage, epoch)
+def _tell_start(course: Course, training: Training, epochs: int) -> None:
+    """Told once, and not where the training is to stop: a resumed training then tells it."""
+    course.control.refuse_if_stopped()
+    if training.stage not in training.stages_told:
+        training.stages_told.add(training.stage)
+        course.report(StageStarted(training.stage, epochs))
+
+
+def _start_epoch(course: Course, training: Training) -> RunningEpoch:
+    head_lr, backbone_lr = training.optimization.rates
+    return RunningEpoch(
+        order_N=torch.randperm(len(course.labels_N), generator=training.generator),
+        loss_sum=torch.zeros((), device=course.device),
+        correct=torch.zeros((), dtype=torch.int64, device=course.device),
+        head_lr=head_lr,
+        backbone_lr=backbone_lr,
+    )
+
+
+def _batch(course: Course, chosen_M: Tensor, drawn_4M: Tensor) -> tuple[Tensor, Tensor]:
+    chosen_M = chosen_M.to(course.faces_u8_NCHW.device)
+    faces_u8_MCHW = course.faces_u8_NCHW[chosen_M].to(course.device, non_blocking=True)
+    labels_M = course.labels_N[chosen_M].to(course.device, non_blocking=True)
+    return normalise(augment(faces_u8_MCHW.float() / 255, drawn_4M)), labels_M
+
+
+def _save_if_asked(course: Course, training: Training, states: States) -> None:
+    if course.control.stop.is_set() or states.is_due():
+        course.report(states.write(training, course))
+    course.control.refuse_if_stopped()
+
+
+def _validate(course: Course, training: Training, states: States) -> Validated:
+    """Stage 2's. Where it is stopped the state of before it is saved."""
+    started, work_done = time.monotonic(), course.progress.work_done
+    try:
+        embeddings = embed_val(training.backbone, course.val, course.device, course.progress, course.control)
+    except StopRequested:
+        course.progress.go_back(work_done)
+        course.report(states.write(training, course))
+        raise
+    validated = validate(embeddings, training.head)
+    if training.running is not None:
+        training.running.seconds += time.monotonic() - started
+    return validated
+
+
+def _write_checkpoint(
+    training: Training, checkpoints: Checkpoints, epoch: int, validated: Validated
+) -> CheckpointWritten:
+    full, backbone = checkpoints.save_best(
+        training.backbone, training.head, epoch=epoch, val_acc=validated.accuracy, val_auc=validated.auc
+    )
+    training.checkpoint = CheckpointWritten(full, backbone, epoch, training.best.score(validated))
+    return training.checkpoint
+
+
+def _finish_epoch(
+    course: Course,
+    training: Training,
+    states: States,
+    totals: EpochTotals,
+    validated: Validated | None,
+    epochs: int,
+    checkpoint: CheckpointWritten | None,
+) -> None:
+    """Write the state, then tell of the epoch: what was told is never trained again, and at last told where the state
+    is."""
+    told: list[TrainingEvent] = [_epoch_finished(training, totals, validated, epochs, best=checkpoint is not None)]
+    training.epoch, training.running = training.epoch + 1, None
+    if checkpoint is not None:
+        told.append(checkpoint)
+    if validated is not None and not training.collapse_told:
+        warning = collapse_warning(training.before.separation, validated.separation)
+        if warning is not None:
+            training.collapse_told = True
+            told.append(Warned(warning))
+    if training.stage == 2 and training.epoch < epochs and _patience_is_spent(course.config, training.best):
+        told.append(StoppedEarly(training.epoch, training.best.epoch))
+    course.progress.finish_epoch()
+    told.append(states.write(training, course))
+    for event in told:
+        course.report(event)
 
 
 def _validation_is_due(epoch: int, epochs: int, interval: int) -> bool:
     return epoch % interval == 0 or epoch == epochs
 
 
+def _patience_is_spent(config: FinetuneConfig, best: Best) -> bool:
+    return 0 < config.early_stop_patience <= best.validations_since
+
+
 def _epoch_finished(
-    stage: Stage,
-    epoch: int,
-    epochs: int,
-    totals: EpochTotals,
-    validated: Validated | None,
-    rates: tuple[float, float | None],
-    started: float,
-    *,
-    best: bool,
+    training: Training, totals: EpochTotals, validated: Validated | None, epochs: int, *, best: bool
 ) -> EpochFinished:
-    """`rates` are the head's and the backbone's at the start of the epoch."""
+    running = training.running
+    assert running is not None, "an epoch has at least one step"  # noqa: S101
+    separation = validated.separation if validated else None
     return EpochFinished(
-        stage=stage,
-        epoch=epoch,
+        stage=training.stage,
+        epoch=training.epoch + 1,
         epochs=epochs,
         train_loss=totals.loss,
         train_accuracy=totals.accuracy,
         val_loss=validated.loss if validated else None,
         val_accuracy=validated.accuracy if validated else None,
         val_auc=validated.auc if validated else None,
-        head_lr=rates[0],
-        backbone_lr=rates[1],
-        seconds=time.monotonic() - started,
+        head_lr=running.head_lr,
+        backbone_lr=running.backbone_lr,
+        seconds=running.seconds,
         images_per_second=totals.images_per_second,
         best=best,
+        val_genuine_similarity=separation.genuine if separation else None,
+        val_impostor_similarity=separation.impostor if separation else None,
+        val_d_prime=separation.d_prime if separation else None,
     )

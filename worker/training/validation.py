@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.finetune.dataset import Selection, subject_of
+from worker.training.control import Control
 from worker.training.evaluate import Measurement, embed, face_set, measure
 from worker.training.losses import ArcFace
-from worker.training.metrics import score_pairs, verification_auc
+from worker.training.metrics import Separation, score_pairs, separation, verification_auc
 from worker.training.progress import FORWARD_WORK, Progress
 
 # Shape suffixes: P probes (VLR), K those of known subjects, G gallery images (HR), C = 3 channels (RGB), H = W = 112
@@ -47,23 +48,29 @@ class ValEmbeddings:
         )
 
 
-def embed_val(backbone: nn.Module, val: ValFaces, device: torch.device, progress: Progress) -> ValEmbeddings:
-    """Val as the backbone sees it now."""
-    probes_PD = embed(backbone, val.probes_u8_PCHW, device)
-    progress.advance(len(probes_PD) * FORWARD_WORK)
-    gallery_GD = embed(backbone, val.gallery_u8_GCHW, device)
-    progress.advance(len(gallery_GD) * FORWARD_WORK)
+def embed_val(
+    backbone: nn.Module, val: ValFaces, device: torch.device, progress: Progress, control: Control
+) -> ValEmbeddings:
+    """Val as the backbone sees it now. Raises OutOfMemory and StopRequested."""
+
+    def on_faces(count: int) -> None:
+        progress.advance(count * FORWARD_WORK)
+        control.refuse_if_stopped()
+
+    probes_PD = embed(backbone, val.probes_u8_PCHW, device, on_faces)
+    gallery_GD = embed(backbone, val.gallery_u8_GCHW, device, on_faces)
     return ValEmbeddings(val, probes_PD, gallery_GD)
 
 
 @dataclass(frozen=True)
 class Validated:
     """`loss` and `accuracy` (0..1) are over the probes of known subjects, without margin and label smoothing; None
-    where no subject is known. `auc` as in Recognition."""
+    where no subject is known. `auc` as in Recognition; `separation` None where it is."""
 
     loss: float | None
     accuracy: float | None
     auc: float | None
+    separation: Separation | None = None
 
 
 @torch.inference_mode()
@@ -71,42 +78,43 @@ def validate(embeddings: ValEmbeddings, head: ArcFace) -> Validated:
     """The metrics of one epoch."""
     val = embeddings.val
     probes = face_set(embeddings.probes_PD, val.probe_paths)
-    auc = verification_auc(score_pairs(probes, face_set(embeddings.gallery_GD, val.gallery_paths)))
+    scores = score_pairs(probes, face_set(embeddings.gallery_GD, val.gallery_paths))
+    auc, separated = verification_auc(scores), separation(scores)
     labels_P = val.labels().to(embeddings.probes_PD.device)
     known_P = labels_P >= 0
     if not known_P.any():
-        return Validated(None, None, auc)
+        return Validated(None, None, auc, separated)
     logits_KS, labels_K = head.cosine_logits(embeddings.probes_PD[known_P]), labels_P[known_P]
     loss = F.cross_entropy(logits_KS, labels_K).item()
-    return Validated(loss, (logits_KS.argmax(1) == labels_K).float().mean().item(), auc)
+    return Validated(loss, (logits_KS.argmax(1) == labels_K).float().mean().item(), auc, separated)
 
 
+@dataclass
 class Best:
     """The best validation so far, and how many have passed since it.
 
     By accuracy, and among equal accuracies (val sets are small) by lower loss; or by AUC. A later epoch has to be
-    strictly better.
+    strictly better. `rank` is what epochs are compared by, `epoch` 0 while there is none.
     """
 
-    def __init__(self, selection: Selection) -> None:
-        self._selection = selection
-        self._rank: tuple[float, float] | None = None
-        self.epoch = 0
-        self.validations_since = 0
+    selection: Selection
+    rank: tuple[float, float] | None = None
+    epoch: int = 0
+    validations_since: int = 0
 
     def offer(self, epoch: int, validated: Validated) -> bool:
         """Whether this epoch is the new best."""
         rank = (self.score(validated), 0.0 if validated.loss is None else -validated.loss)
-        if self._selection == "verification_auc":
+        if self.selection == "verification_auc":
             rank = (rank[0], 0.0)
-        if self._rank is not None and rank <= self._rank:
+        if self.rank is not None and rank <= self.rank:
             self.validations_since += 1
             return False
-        self._rank, self.epoch, self.validations_since = rank, epoch, 0
+        self.rank, self.epoch, self.validations_since = rank, epoch, 0
         return True
 
     def score(self, validated: Validated) -> float:
         """What epochs are chosen by, in 0..1."""
-        score = validated.auc if self._selection == "verification_auc" else validated.accuracy
-        assert score is not None, f"scan_dataset chose {self._selection} for a val that has none"  # noqa: S101
+        score = validated.auc if self.selection == "verification_auc" else validated.accuracy
+        assert score is not None, f"scan_dataset chose {self.selection} for a val that has none"  # noqa: S101
         return score

@@ -39,7 +39,9 @@ def write_training(folder: Path, *, val_subjects: Iterable[int] = range(4)) -> T
     write_drawn_split(folder / "train", range(4), range(4))
     write_drawn_split(folder / "val", val_subjects, range(4, 6))
     weights = write_untrained(folder / "untrained.pt")
-    return TrainingFiles(folder / "train", folder / "val", weights, None, folder / "output")
+    return TrainingFiles(
+        folder / "train", folder / "val", weights, None, folder / "output", prepared_dir=folder / "prepared"
+    )
 
 
 def tiny_config(**changes: object) -> FinetuneConfig:
@@ -51,4 +53,5 @@ def run(files: TrainingFiles, **changes: object) -> tuple[Finished, list[Trainin
     """A whole training and every event of it."""
     events: list[TrainingEvent] = []
     finished = finetune(tiny_config(**changes), files, events.append)
+    assert isinstance(finished, Finished)
     return finished, events

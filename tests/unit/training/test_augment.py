@@ -7,11 +7,15 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as torchvision_functional  # type: ignore[import-untyped]
 
-from worker.training.augment import adjust_brightness, adjust_contrast, adjust_saturation, augment
+from worker.training.augment import adjust_brightness, adjust_contrast, adjust_saturation, augment, draw
 
 
 def faces(count: int) -> Tensor:
     return torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def drawn(faces: int, seed: int) -> Tensor:
+    return draw(faces, torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize(
@@ -33,13 +37,13 @@ def test_jitter_is_that_of_torchvision(
 
 def test_each_image_draws_its_own() -> None:
     x_BCHW = faces(1).expand(64, -1, -1, -1)
-    augmented = augment(x_BCHW, torch.Generator().manual_seed(0))
+    augmented = augment(x_BCHW, drawn(len(x_BCHW), 0))
     assert len({tuple(face.flatten().tolist()) for face in augmented}) == 64
 
 
 def test_half_of_the_images_are_flipped_and_nothing_moves_further_than_the_jitter() -> None:
     x_BCHW = 0.2 + 0.5 * faces(1).expand(1000, -1, -1, -1)
-    augmented = augment(x_BCHW, torch.Generator().manual_seed(0))
+    augmented = augment(x_BCHW, drawn(len(x_BCHW), 0))
     unflipped = (augmented - x_BCHW).abs().amax((1, 2, 3)) < 0.1
     flipped = (augmented - x_BCHW.flip(3)).abs().amax((1, 2, 3)) < 0.1
     assert (unflipped ^ flipped).all()
@@ -51,9 +55,15 @@ def test_half_of_the_images_are_flipped_and_nothing_moves_further_than_the_jitte
 
 def test_the_generator_alone_decides() -> None:
     x_BCHW = faces(6)
-    first, again = (augment(x_BCHW, torch.Generator().manual_seed(3)) for _ in range(2))
+    first, again = (augment(x_BCHW, drawn(6, 3)) for _ in range(2))
     torch.manual_seed(0)
     assert torch.equal(first, again)
-    assert not torch.equal(first, augment(x_BCHW, torch.Generator().manual_seed(4)))
+    assert not torch.equal(first, augment(x_BCHW, drawn(6, 4)))
     assert first.min() >= 0
     assert first.max() <= 1
+
+
+def test_a_batch_in_parts_is_augmented_as_the_whole() -> None:
+    x_BCHW, drawn_4B = faces(6), drawn(6, 3)
+    parts = [augment(x_BCHW[part], drawn_4B[:, part]) for part in (slice(0, 4), slice(4, 6))]
+    torch.testing.assert_close(torch.cat(parts), augment(x_BCHW, drawn_4B), rtol=0, atol=1e-6)

@@ -20,8 +20,8 @@ from worker.training.pixels import (
     decode,
     enlarge_bicubic,
     enlarge_by_dsr,
+    enlarge_images,
     normalise,
-    prepare_faces,
     resize_bicubic,
     size_warnings,
 )
@@ -45,8 +45,11 @@ def pass_through_dsr(gain: float = 1, offset: float = 0) -> Enlarge:
     return enlarge_by_dsr(dsr.eval(), Path("dsr.pth"), CPU)
 
 
-def prepared(paths: list[Path], enlarge: Enlarge = enlarge_bicubic, vlr_size: int | None = None) -> Faces:
-    return prepare_faces(paths, enlarge, threads=0, vlr_size=vlr_size)
+def prepared(
+    paths: list[Path], enlarge: Enlarge = enlarge_bicubic, vlr_size: int | None = None, threads: int = 0
+) -> Faces:
+    chunks = list(enlarge_images(paths, enlarge, threads=threads, vlr_size=vlr_size))
+    return Faces(torch.cat([chunk.pixels_u8 for chunk in chunks]), sum((chunk.sizes for chunk in chunks), Counter()))
 
 
 def write(path: Path, width: int, height: int, shade: tuple[int, int, int] = (10, 20, 30)) -> Path:
@@ -109,11 +112,9 @@ def test_hr_images_of_the_right_size_are_untouched(tmp_path: Path) -> None:
 def test_images_of_several_sizes_keep_their_order(tmp_path: Path) -> None:
     sizes = [(16, 16), (24, 24), (16, 16), (20, 30)] * 20
     paths = [write(tmp_path / f"{i}.png", *size, (i, 2 * i, 0)) for i, size in enumerate(sizes)]
-    heard: list[int] = []
-    faces = prepare_faces(paths, enlarge_bicubic, threads=4, on_images=heard.append)
+    faces = prepared(paths, threads=4)
     assert faces.pixels_u8[:, 0, 50, 50].tolist() == list(range(80))
     assert faces.sizes == Counter({(16, 16): 40, (24, 24): 20, (20, 30): 20})
-    assert sum(heard) == 80
 
 
 def test_vlr_size_resamples_images_of_another_size(tmp_path: Path) -> None:

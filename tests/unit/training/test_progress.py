@@ -55,3 +55,35 @@ def test_stage_1_says_nothing_of_stage_2() -> None:
         progress.advance(1)
         progress.finish_epoch()
     assert {event.eta_seconds for event in told(events)} == {None}
+
+
+def test_going_back_is_not_told_and_steps_are_counted() -> None:
+    clock, events = Clock(), list[TrainingEvent]()
+    progress = Progress(100, events.append, clock, told=0.3)
+
+    def advance(work: float) -> None:
+        clock.seconds += 1
+        progress.advance(work, steps=1)
+
+    advance(10)
+    progress.go_back(40)
+    progress.start_epoch(2, 3, epochs=5, step=7, steps_done=27)
+    advance(10)
+    progress.go_back(20)
+    progress.start_epoch(2, 2, epochs=5, step=0, steps_done=10)
+    advance(10)
+    assert [event.progress for event in told(events)] == [0.3, 0.5, 0.5]
+    assert [(event.epoch, event.step, event.steps_done) for event in told(events)][1:] == [(3, 8, 28), (2, 1, 11)]
+    assert progress.share == 0.3
+
+
+def test_a_resumed_epoch_does_not_count_for_the_eta() -> None:
+    clock, events = Clock(), list[TrainingEvent]()
+    progress = Progress(1000, events.append, clock)
+    for epoch, step in ((7, 5), (8, 0), (9, 0), (10, 0)):
+        progress.start_epoch(2, epoch, epochs=10, step=step)
+        clock.seconds += 1
+        progress.advance(1)
+        clock.seconds += 9
+        progress.finish_epoch()
+    assert [event.eta_seconds for event in told(events)] == [None, None, None, 10.0 - 1]

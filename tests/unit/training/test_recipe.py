@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,10 +55,11 @@ def test_the_events_of_a_training(files: TrainingFiles) -> None:
         "Warned",
         "Prepared",
         "RecognitionMeasured",
+        "StateSaved",
         "StageStarted",
-        *["EpochFinished"] * 2,
+        *["EpochFinished", "StateSaved"] * 2,
         "StageStarted",
-        *["EpochFinished"] * 3,
+        *["EpochFinished", "StateSaved"] * 3,
         "RecognitionMeasured",
         "Finished",
     ]
@@ -156,8 +158,7 @@ def test_dsr_enlarges(files: TrainingFiles, tmp_path: Path) -> None:
     torch.manual_seed(0)
     dsr = DSR(DsrLayout(channels=4, blocks=1, factors=(7,), prelu_parameters=1))
     torch.save({"model_state_dict": dsr.state_dict()}, tmp_path / "dsr.pth")
-    with_dsr = TrainingFiles(files.train_dir, files.val_dir, files.edgeface, tmp_path / "dsr.pth", files.output_dir)
-    _, events = run(with_dsr, stage2_epochs=1)
+    _, events = run(replace(files, dsr=tmp_path / "dsr.pth"), stage2_epochs=1)
     assert codes(events) == []
     prepared = next(event for event in events if isinstance(event, Prepared))
     assert prepared.enlargement == "DSR: 4 channels, 1 residual blocks, factors 7"
@@ -171,7 +172,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_without_a_checkpoint(
     )
     with pytest.raises(LossNotFinite, match="epoch 1 of stage 2"):
         run(files, stage1_epochs=0)
-    assert not files.output_dir.exists()
+    assert not list(files.output_dir.glob("best-*"))
 
 
 def spoil_image(files: TrainingFiles) -> None:
@@ -204,7 +205,7 @@ def test_a_val_that_nothing_can_be_chosen_by_is_refused(tmp_path: Path) -> None:
     files = write_training(tmp_path / "one", val_subjects=[])
     write_drawn_split(tmp_path / "single", range(8, 12), [0])
     with pytest.raises(NothingToSelectBy):
-        run(TrainingFiles(files.train_dir, tmp_path / "single", files.edgeface, None, files.output_dir))
+        run(replace(files, val_dir=tmp_path / "single"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

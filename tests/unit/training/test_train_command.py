@@ -1,5 +1,6 @@
 """`edgeface-finetune train`: a flag for every field of the config, the files where they were asked for."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner, Result
 from app.finetune.config import FinetuneConfig
 from app.finetune.errors import ConfigError, EdgefaceError
 from worker.cli import train
+from worker.training.events import TrainingEvent
 from worker.training.files import TrainingFiles
 
 from .support import write_training
@@ -63,3 +65,73 @@ def test_errors_of_the_training_come_through(tmp_path: Path) -> None:
     error = invoke(*paths(files)).exception
     assert isinstance(error, EdgefaceError)
     assert error.code == "weights_unreadable"
+
+
+SMALL = ["--stage1-epochs", 1, "--stage2-epochs", 2, "--batch-size", 8, "--device", "cpu"]
+
+
+def interrupt_at(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C when a line of this beginning is shown."""
+    from worker.training import console
+
+    shown = console.render
+
+    def render(event: TrainingEvent) -> str | None:
+        said = shown(event)
+        if said is not None and said.strip().startswith(line):
+            signal.raise_signal(signal.SIGINT)
+        return said
+
+    monkeypatch.setattr(console, "render", render)
+
+
+def test_ctrl_c_saves_and_resume_goes_on_to_the_same_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, whole, broken = write_training(tmp_path), tmp_path / "whole", tmp_path / "broken"
+    assert invoke(*paths(files), *SMALL, "--output-dir", whole).exit_code == 0
+    with monkeypatch.context() as patch:
+        interrupt_at("Epoch 1/2", patch)
+        done = invoke(*paths(files), *SMALL, "--output-dir", broken)
+    assert done.exit_code == 130, done.output
+    assert f"To go on: edgeface-finetune train --resume --output-dir {broken}" in done.output
+    assert not (broken / "edgeface_finetuned.pth").exists()
+    assert len(list(broken.glob("state-*.pth"))) == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    refused = invoke(*paths(files), *SMALL, "--output-dir", broken).exception
+    assert isinstance(refused, ConfigError)
+    assert "go on with it by --resume" in refused.hint
+    other = invoke("--resume", "--output-dir", broken, "--batch-size", 4).exception
+    assert isinstance(other, ConfigError)
+    assert "--batch-size 4 is not what this training began with (8)" in other.message
+
+    moved = broken.rename(tmp_path / "moved")
+    gone_on = invoke("--resume", "--output-dir", moved, "--batch-size", 8)
+    assert gone_on.exit_code == 0, gone_on.output
+    assert "Stage 1" not in gone_on.output
+    assert (moved / "edgeface_backbone.pth").read_bytes() == (whole / "edgeface_backbone.pth").read_bytes()
+    full, expected = (torch.load(folder / "edgeface_finetuned.pth", weights_only=True) for folder in (moved, whole))
+    assert torch.equal(full["arcface_state_dict"]["weight"], expected["arcface_state_dict"]["weight"])
+    assert (full["epoch"], full["config"]) == (expected["epoch"], expected["config"])
+    left = {path.name for path in moved.iterdir()}
+    assert len(left - {"prepared", "edgeface_finetuned.pth", "edgeface_backbone.pth"}) == 1, "the best epoch's folder"
+    assert not list(moved.rglob("*.partial"))
+
+
+def test_a_damaged_newest_state_costs_no_more_than_the_way_from_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, output = write_training(tmp_path), tmp_path / "output"
+    interrupt_at("Epoch 2/2", monkeypatch)
+    assert invoke(*paths(files), *SMALL, "--output-dir", output).exit_code == 130
+    monkeypatch.undo()
+    newest = sorted(output.glob("state-*.pth"))[-1]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    gone_on = invoke("--resume", "--output-dir", output)
+    assert gone_on.exit_code == 0, gone_on.output
+    assert "Epoch 2/2" in gone_on.output
+
+
+def test_without_an_unfinished_training_there_is_nothing_to_resume(tmp_path: Path) -> None:
+    error = invoke("--resume", "--output-dir", tmp_path).exception
+    assert isinstance(error, ConfigError)
+    assert "no unfinished training" in error.message

@@ -22,7 +22,7 @@ def read_state_dict(path: Path, anchor: str) -> dict[str, Tensor]:
     `anchor` is a key every such network has, such as `stem.0.weight`.
     Raises WeightsUnreadable, WeightsUnsafe or WeightsQuantized.
     """
-    content = _load(path)
+    content = load_plain(path)
     if not isinstance(content, Mapping):
         raise WeightsUnreadable(path, f"it holds a {type(content).__name__}, not a state dict")
     wrapper = wrapper_key(content)
@@ -44,7 +44,11 @@ def as_float32(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     return {name: tensor.float() for name, tensor in tensors.items()}
 
 
-def _load(path: Path) -> object:
+def load_plain(path: Path) -> object:
+    """What torch.save wrote, on the CPU, of tensors and plain values alone.
+
+    Raises WeightsUnreadable, WeightsUnsafe or WeightsQuantized.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TypedStorage and TorchScript deprecations: about torch, not about this file
         try:

@@ -1,0 +1,39 @@
+"""What stays the same from the first step of a training to the last."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from app.finetune.config import FinetuneConfig
+from app.finetune.dataset import Selection
+from worker.training.control import Control
+from worker.training.devices import Precision
+from worker.training.events import Report
+from worker.training.progress import Progress
+from worker.training.validation import ValFaces
+
+# Shape suffixes: N training faces, C = 3 channels (RGB), H = W = 112; _u8 is uint8 in 0..255.
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is learned from and judged by, on which device, and who is told and who may stop it.
+
+    `faces_u8_NCHW` and `labels_N` may lie elsewhere than on `device`, the faces even on disk.
+    """
+
+    config: FinetuneConfig
+    device: torch.device
+    precision: Precision
+    faces_u8_NCHW: Tensor
+    labels_N: Tensor
+    val: ValFaces
+    selection: Selection
+    report: Report
+    progress: Progress
+    control: Control
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.labels_N) // self.config.batch_size)

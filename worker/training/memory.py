@@ -1,0 +1,66 @@
+"""Running out of memory without dying of it."""
+
+import gc
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from app.finetune.errors import OutOfMemory
+
+_Result = TypeVar("_Result")
+
+# What PyTorch's CPU allocator and CUDA's libraries say in a plain RuntimeError.
+_SAYINGS = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the error says that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(saying in str(error) for saying in _SAYINGS)
+
+
+def unless_out_of_memory(compute: Callable[[], _Result]) -> _Result | None:
+    """What `compute` returns; None where memory ran out, and then all that it held is free again."""
+    try:
+        return compute()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+    # Only here, past the except block, is the traceback gone whose frames hold the tensors.
+    gc.collect()
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
+    return None
+
+
+def in_parts_that_fit(
+    compute: Callable[[Tensor], Tensor], x_N: Tensor, at_once: int, on_part: Callable[[int], None] = lambda _: None
+) -> Tensor:
+    """`compute` over parts [n, ...] of `x_N` [N, ...], put together again; `on_part` hears each part's n.
+
+    Starts with n = `at_once` and halves it whenever memory runs out. Raises OutOfMemory where even one does not fit.
+    """
+    results: list[Tensor] = []
+    done = 0
+    while done < len(x_N):
+        part = x_N[done : done + at_once]
+        result = unless_out_of_memory(partial(compute, part))
+        if result is None:
+            if len(part) == 1:
+                raise OutOfMemory(1)
+            at_once = len(part) // 2
+            continue
+        results.append(result)
+        done += len(part)
+        on_part(len(part))
+    return torch.cat(results)

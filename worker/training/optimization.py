@@ -1,0 +1,79 @@
+"""What moves the weights in each stage: AdamW, the loss scaler where fp16 needs one, and stage 2's schedule."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from torch.amp import GradScaler
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from app.finetune.config import FinetuneConfig
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """`schedule` is None where the learning rates stay. The last parameter group is the head's, one before it the
+    backbone's."""
+
+    optimizer: AdamW
+    scaler: GradScaler
+    schedule: CosineAnnealingLR | None
+
+    @property
+    def rates(self) -> tuple[float, float | None]:
+        """The head's learning rate and the backbone's, None where it is frozen."""
+        *backbone_lr, head_lr = (float(group["lr"]) for group in self.optimizer.param_groups)
+        return head_lr, backbone_lr[0] if backbone_lr else None
+
+    def scale_rates(self, factor: float) -> None:
+        """From here on all learning rates are `factor` times what they would have been."""
+        for group in self.optimizer.param_groups:
+            group["lr"] *= factor
+            if self.schedule is not None:
+                group["initial_lr"] *= factor
+        if self.schedule is not None:
+            self.schedule.base_lrs = [rate * factor for rate in self.schedule.base_lrs]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "schedule": None if self.schedule is None else self.schedule.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        if state["scaler"]:  # empty where the precision that saved it needs none
+            self.scaler.load_state_dict(state["scaler"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+
+
+def head_alone(head: nn.Module, config: FinetuneConfig, *, scale: float, device: str, scaled: bool) -> Optimization:
+    """Stage 1: a constant head_lr. `scale` is a factor of the config's learning rates."""
+    optimizer = AdamW(head.parameters(), lr=scale * config.head_lr, weight_decay=config.weight_decay)
+    return Optimization(optimizer, GradScaler(device, enabled=scaled), None)
+
+
+def backbone_and_head(
+    backbone: nn.Module,
+    head: nn.Module,
+    config: FinetuneConfig,
+    *,
+    steps: int,
+    scale: float,
+    device: str,
+    scaled: bool,
+) -> Optimization:
+    """Stage 2: each at its own rate, both along a cosine to zero at the last of `steps`."""
+    optimizer = AdamW(
+        [
+            {"params": backbone.parameters(), "lr": scale * config.backbone_lr},
+            {"params": head.parameters(), "lr": scale * config.head_lr_stage2},
+        ],
+        weight_decay=config.weight_decay,
+    )
+    schedule = CosineAnnealingLR(optimizer, T_max=steps)
+    return Optimization(optimizer, GradScaler(device, enabled=scaled), schedule)

@@ -1,0 +1,258 @@
+"""All of a training that changes while it trains: in memory, and as a file that a later training goes on from."""
+
+import itertools
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from app.finetune.errors import InputsChanged, WeightsUnreadable
+from worker.training.checkpoint import plain
+from worker.training.control import Control
+from worker.training.course import Course
+from worker.training.evaluate import Measurement
+from worker.training.events import CheckpointWritten, Recognition, Stage, StateSaved
+from worker.training.files import ResumeFrom
+from worker.training.inputs import InputDigests
+from worker.training.losses import ArcFace
+from worker.training.metrics import Separation
+from worker.training.models.edgeface import EdgeFace
+from worker.training.models.state_dicts import load_plain
+from worker.training.optimization import Optimization, backbone_and_head, head_alone
+from worker.training.validation import Best
+from worker.training.writing import write_whole
+
+FORMAT_VERSION = 1
+
+
+class NotFinite(Exception):
+    """The loss or a weight is NaN or infinity. Caught in recovery.py."""
+
+
+@dataclass
+class RunningEpoch:
+    """The epoch being trained: its images in the order drawn, the optimizer steps done, and the sums so far of the
+    loss and of images classified rightly. The learning rates are those at its start; `seconds` were spent training."""
+
+    order_N: Tensor
+    loss_sum: Tensor
+    correct: Tensor
+    head_lr: float
+    backbone_lr: float | None
+    step: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Training:
+    """`epoch` epochs of `stage` are finished; `running` is the next, None before its first step. `checkpoint` is that
+    of the best epoch. `learning_rate_scale` is below 1 once the training was rolled back."""
+
+    backbone: EdgeFace
+    head: ArcFace
+    generator: torch.Generator
+    before: Measurement
+    best: Best
+    micro_batch_size: int
+    stage: Stage
+    optimization: Optimization
+    checkpoint: CheckpointWritten | None = None
+    epoch: int = 0
+    steps_done: int = 0
+    running: RunningEpoch | None = None
+    learning_rate_scale: float = 1.0
+    collapse_told: bool = False
+    stages_told: set[Stage] = field(default_factory=set)
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done in the running epoch."""
+        return 0 if self.running is None else self.running.step
+
+    def refuse_not_finite(self) -> None:
+        """Raises NotFinite where a weight is NaN or infinity."""
+        parameters = [*self.backbone.parameters(), *self.head.parameters()]
+        if not torch.stack([parameter.isfinite().all() for parameter in parameters]).all():
+            raise NotFinite
+
+
+def begin(
+    course: Course, backbone: EdgeFace, head: ArcFace, generator: torch.Generator, before: Measurement
+) -> Training:
+    """A training before its first step."""
+    config = course.config
+    stage: Stage = 1 if config.stage1_epochs else 2
+    return Training(
+        backbone=backbone,
+        head=head,
+        generator=generator,
+        before=before,
+        best=Best(course.selection),
+        micro_batch_size=min(config.batch_size, len(course.labels_N)),
+        stage=stage,
+        optimization=optimization_of(stage, course, backbone, head, scale=1.0),
+    )
+
+
+def optimization_of(stage: Stage, course: Course, backbone: EdgeFace, head: ArcFace, *, scale: float) -> Optimization:
+    """A stage's optimizer before its first step."""
+    device, scaled, config = course.device.type, course.precision.scaled, course.config
+    if stage == 1:
+        return head_alone(head, config, scale=scale, device=device, scaled=scaled)
+    steps = config.stage2_epochs * course.steps_per_epoch
+    return backbone_and_head(backbone, head, config, steps=steps, scale=scale, device=device, scaled=scaled)
+
+
+class SavedState:
+    """A state file's content. Raises WeightsUnreadable, WeightsUnsafe or WeightsQuantized for what is no such file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        content = load_plain(path)
+        if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+            raise WeightsUnreadable(path, f"it is no training state of format {FORMAT_VERSION}")
+        self._content = content
+        try:
+            self.stage: Stage = 2 if content["stage"] == 2 else 1
+            self.progress = float(content["progress"])
+            self.before = _measurement(content["before"])
+            self.inputs = InputDigests(**content["inputs"])
+            self.best_epoch = int(content["best"]["epoch"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged(error) from None
+
+    def refuse_changed(self, inputs: InputDigests) -> None:
+        """Raises InputsChanged."""
+        if changed := inputs.differences(self.inputs):
+            raise InputsChanged(changed)
+
+    def restore(self, training: Training, course: Course) -> None:
+        """Everything as it was when the state was saved, but for the best checkpoint, which is a file of its own.
+
+        Raises WeightsUnreadable where the state does not fit the networks.
+        """
+        content = self._content
+        try:
+            training.backbone.load_state_dict(content["backbone"], strict=True)
+            training.head.load_state_dict(content["head"], strict=True)
+            training.generator.set_state(content["generator"])
+            training.best = Best(training.best.selection, **content["best"])
+            training.stage, training.epoch = self.stage, content["epoch"]
+            training.steps_done = content["steps_done"]
+            training.running = _running(content["running"], course.device)
+            training.micro_batch_size = content["micro_batch_size"]
+            training.learning_rate_scale = content["learning_rate_scale"]
+            training.collapse_told = content["collapse_told"]
+            training.optimization = optimization_of(
+                self.stage, course, training.backbone, training.head, scale=training.learning_rate_scale
+            )
+            training.optimization.load_state_dict(content["optimization"])
+            course.progress.go_back(content["work_done"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise self._damaged(error) from None
+        if training.epoch or training.running:
+            training.stages_told.add(training.stage)
+
+    def checkpoint_of(self, resume: ResumeFrom) -> CheckpointWritten | None:
+        """The best checkpoint that goes with the state. Raises WeightsUnreadable where another or none is given."""
+        given = resume.best.epoch if resume.best else 0
+        if given != self.best_epoch:
+            raise WeightsUnreadable(self.path, f"its best epoch is {self.best_epoch}, the checkpoint given of {given}")
+        return resume.best
+
+    def _damaged(self, error: Exception) -> WeightsUnreadable:
+        return WeightsUnreadable(self.path, f"it is no whole training state ({type(error).__name__}: {error})")
+
+
+class States:
+    """The state files of one training, under its output folder. `newest` is what it goes back to: a file of this
+    training, or the one it was resumed from. None is removed here, and none overwritten."""
+
+    def __init__(self, output_dir: Path, inputs: InputDigests, control: Control, resume: ResumeFrom | None) -> None:
+        self._output_dir = output_dir
+        self._inputs = inputs
+        self._control = control
+        self._newest = resume.state if resume else None
+        self._saved_at = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether it is time for a state inside an epoch."""
+        return time.monotonic() - self._saved_at >= self._control.save_every_seconds
+
+    def write(self, training: Training, course: Course) -> StateSaved:
+        """Write `state-STEPS.pth`; it loads with weights_only=True. To be told once all is told that it stands after.
+
+        Raises NotFinite, and then writes nothing, and DiskFull.
+        """
+        training.refuse_not_finite()
+        progress = course.progress
+        content = {
+            "format_version": FORMAT_VERSION,
+            "inputs": asdict(self._inputs),
+            "before": asdict(training.before),
+            "stage": training.stage,
+            "epoch": training.epoch,
+            "steps_done": training.steps_done,
+            "running": None if training.running is None else _plain_running(training.running),
+            "work_done": progress.work_done,
+            "progress": progress.share,
+            "backbone": plain(training.backbone.state_dict()),
+            "head": plain(training.head.state_dict()),
+            "optimization": training.optimization.state_dict(),
+            "generator": training.generator.get_state(),
+            "best": {
+                "rank": training.best.rank,
+                "epoch": training.best.epoch,
+                "validations_since": training.best.validations_since,
+            },
+            "micro_batch_size": training.micro_batch_size,
+            "learning_rate_scale": training.learning_rate_scale,
+            "collapse_told": training.collapse_told,
+        }
+        file = write_whole(self._new_path(training.steps_done), content, self._control)
+        self._newest, self._saved_at = file.path, time.monotonic()
+        return StateSaved(
+            file=file,
+            stage=training.stage,
+            epoch=training.epoch,
+            step=training.step,
+            steps_done=training.steps_done,
+            progress=progress.share,
+            best=training.checkpoint,
+        )
+
+    def newest(self) -> SavedState:
+        """Raises WeightsUnreadable where it is no longer there."""
+        assert self._newest is not None, "a training saves its state before its first step"  # noqa: S101
+        return SavedState(self._newest)
+
+    def _new_path(self, steps_done: int) -> Path:
+        name = f"state-{steps_done:08d}"
+        names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+        return next(path for name in names if not (path := self._output_dir / f"{name}.pth").exists())
+
+
+def _running(saved: Mapping[str, Any] | None, device: torch.device) -> RunningEpoch | None:
+    if saved is None:
+        return None
+    on_device = {name: saved[name].to(device) for name in ("loss_sum", "correct")}
+    return RunningEpoch(**{**saved, **on_device})
+
+
+def _plain_running(running: RunningEpoch) -> dict[str, Any]:
+    on_cpu = {name: getattr(running, name).cpu() for name in ("loss_sum", "correct")}
+    return {**vars(running), **on_cpu}
+
+
+def _measurement(saved: Mapping[str, Any]) -> Measurement:
+    """Back from `asdict`."""
+    separation = saved["separation"]
+    return Measurement(
+        Recognition(**saved["recognition"]),
+        saved["genuine_and_accepted"],
+        None if separation is None else Separation(**separation),
+    )
