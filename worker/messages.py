@@ -1,30 +1,45 @@
 """The typed messages between the supervisor and its trainer process.
 
-The order goes down once; training events and at last one `Failed` (or the event `Finished`) come up. To stop, the
-supervisor signals the process; if the supervisor dies, the trainer's pipe closes and it ends itself.
+The order goes down once, and `Stop` at most once; training events come up, the last of them `Finished`, `Stopped` or
+`Failed`. If the supervisor dies, the trainer's pipe closes and it ends itself.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.errors import ErrorReport
+from worker.lease import LeaseClock
 from worker.training.events import TrainingEvent
 from worker.training.files import TrainingFiles
 
 
 @dataclass(frozen=True)
 class TrainingOrder:
-    """What the trainer is to do, and the folder that is its alone to write to (`files.output_dir`)."""
+    """What the trainer is to do, and the folder that is its alone to write to (`files.output_dir`).
+
+    `reserved` holds disk space that the trainer may take by deleting it; `slot` says which GPU `auto` means.
+    """
 
     config: FinetuneConfig
     files: TrainingFiles
+    lease: LeaseClock
+    save_every_seconds: float
+    reserved: Path
+    slot: int = 0
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Save the state at the next step, then end with `Stopped`."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The training ended with an error; nothing follows."""
+    """The training ended with an error; nothing follows. `worth_another_try`: the machine is at fault, not the job."""
 
     error: ErrorReport
+    worth_another_try: bool = False
 
 
 TrainerMessage = TrainingEvent | Failed

@@ -1,22 +1,31 @@
 """The Celery worker and its one task: run whatever job is next."""
 
+import logging
 import multiprocessing
 import os
+import threading
+import time
 import warnings
 
 from celery.apps.worker import Worker
 from celery.exceptions import SecurityWarning
 from celery.signals import worker_shutting_down
 
+from app.cleaner import clean
 from app.database import Database
 from app.jobs.rescue import Rounds
 from app.queue import RUN_NEXT_JOB, Bell, make_celery
 from app.settings import Settings
+from worker.attempt import TrainerMain
 from worker.openmp import let_waiting_threads_sleep
-from worker.supervisor import Supervisor, TrainerMain
+from worker.supervisor import Supervisor
 from worker.trainer_process import train
 
-_WARM_MODULES = ["worker.trainer_process", "worker.training.recipe"]
+CLEAN_EVERY_SECONDS = 3600.0
+
+_log = logging.getLogger(__name__)
+
+_WARM_MODULES = ["worker.forkserver_signals", "worker.trainer_process", "worker.training.recipe"]
 
 
 def run_worker(settings: Settings, trainer_main: TrainerMain = train) -> None:
@@ -43,6 +52,7 @@ def run_worker(settings: Settings, trainer_main: TrainerMain = train) -> None:
     warm_up.start()
     warm_up.join()
     rounds = Rounds(database, settings, Bell(celery).ring, supervisor.report_alive)
+    threading.Thread(target=_clean_for_ever, args=(database, settings), name="cleaner", daemon=True).start()
     # It warns root of pickled messages; ours are JSON.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     rounds.start()
@@ -51,7 +61,7 @@ def run_worker(settings: Settings, trainer_main: TrainerMain = train) -> None:
         Worker(
             app=celery,
             pool="threads",
-            concurrency=1,
+            concurrency=settings.slots,
             loglevel="INFO",
             quiet=True,
             without_mingle=True,
@@ -62,3 +72,12 @@ def run_worker(settings: Settings, trainer_main: TrainerMain = train) -> None:
         rounds.stop()
         supervisor.retire()
         database.close()
+
+
+def _clean_for_ever(database: Database, settings: Settings) -> None:
+    while True:
+        try:
+            clean(database, settings)
+        except Exception:  # a disk or a database that is away: the next time may be better
+            _log.exception("cleaning failed")
+        time.sleep(CLEAN_EVERY_SECONDS)

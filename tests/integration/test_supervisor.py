@@ -1,31 +1,58 @@
 """The supervisor with trainers that tell, die, fail or never end; real processes, real databases."""
 
+import contextlib
 import multiprocessing
 import os
+import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from multiprocessing import forkserver
 from pathlib import Path
 
+import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from app.database import Database
-from app.jobs import store
-from app.jobs.errors import TrainerDied
+from app.jobs import queries, store
+from app.jobs.rescue import Rounds
+from app.jobs.resume import ResumeReceipt
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
 from app.settings import Settings
 from tests.integration.conftest import event_kinds, run_out_lease, status, submit
+from tests.support.datasets import write_dataset
+from tests.support.servers import postgresql_database
 from tests.trainers import fixtures
-from worker.supervisor import Supervisor, TrainerMain
+from worker.attempt import TrainerMain
+from worker.supervisor import Supervisor
 
 DEADLINE_SECONDS = 30.0
 
 
+# The store is tested on both databases; what a supervisor makes of its answers is the same on either.
+@pytest.fixture(params=["sqlite"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'edgeface.sqlite'}"
+        return
+    with postgresql_database(request.getfixturevalue("postgresql")) as url:
+        yield url
+
+
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
-    settings = Settings(var_dir=tmp_path, database_url=database_url, heartbeat_seconds=0.1)
+    settings = Settings(
+        var_dir=tmp_path,
+        database_url=database_url,
+        heartbeat_seconds=0.1,
+        rounds_seconds=0.1,
+        retry_backoff_seconds=0.1,
+        stop_seconds=2.0,
+    )
     settings.make_directories()
     for half in ("train_processed", "val_processed"):
         (settings.datasets_dir / "faces" / half).mkdir(parents=True)
@@ -35,21 +62,30 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 
 @pytest.fixture
 def supervise(database: Database, settings: Settings) -> Iterator[Callable[[TrainerMain], Supervisor]]:
+    """Starts a worker without Celery: its rounds ring straight at the supervisor."""
     processes = multiprocessing.get_context("forkserver")
     forkserver.ensure_running()
-    started: list[tuple[Supervisor, threading.Thread]] = []
+    started: list[tuple[Supervisor, Rounds, list[threading.Thread]]] = []
 
     def start(trainer_main: TrainerMain) -> Supervisor:
         supervisor = Supervisor(database, settings, processes, trainer_main)
-        thread = threading.Thread(target=supervisor.run_waiting_jobs)
-        thread.start()
-        started.append((supervisor, thread))
+        threads: list[threading.Thread] = []
+
+        def ring() -> None:
+            threads.append(threading.Thread(target=supervisor.run_waiting_jobs))
+            threads[-1].start()
+
+        rounds = Rounds(database, settings, ring, supervisor.report_alive)
+        rounds.start()
+        started.append((supervisor, rounds, threads))
         return supervisor
 
     yield start
-    for supervisor, thread in started:
+    for supervisor, rounds, threads in started:
         supervisor.stop()
-        thread.join()
+        rounds.stop()
+        for thread in threads:
+            thread.join()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -62,7 +98,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def wait_for_status(database: Database, job_id: str, *expected: JobStatus) -> Job:
     wait_until(lambda: status(database, job_id) in expected)
     with database.reading() as session:
-        return store.get(session, job_id)
+        return queries.get(session, job_id)
 
 
 def wait_for_trainer(database: Database, settings: Settings, job_id: str) -> int:
@@ -71,6 +107,35 @@ def wait_for_trainer(database: Database, settings: Settings, job_id: str) -> int
     file = settings.artifacts_dir / job_id / "attempt-1" / "pid"
     wait_until(lambda: file.exists() and file.read_text() != "")
     return int(file.read_text())
+
+
+def receipt(database: Database, job: Job) -> ResumeReceipt:
+    with database.reading() as session:
+        return ResumeReceipt.model_validate(queries.attempts(session, job.id)[-1].receipt)
+
+
+def epochs(database: Database, job: Job) -> list[tuple[int, int, int]]:
+    """(attempt, stage, epoch) of every epoch shown."""
+    with database.reading() as session:
+        return [(metric.attempt, metric.stage, metric.epoch) for metric in queries.metrics(session, job)]
+
+
+@contextlib.contextmanager
+def away(database_url: str) -> Iterator[None]:
+    """Nobody gets an answer from the database meanwhile."""
+    if database_url.startswith("sqlite"):
+        with closing(sqlite3.connect(make_url(database_url).database or "", isolation_level=None)) as connection:
+            connection.execute("ALTER TABLE job RENAME TO moved")
+            yield
+            connection.execute("ALTER TABLE moved RENAME TO job")
+        return
+    url = make_url(database_url)
+    maintenance = url.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
+    with psycopg.connect(maintenance, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {url.database} WITH ALLOW_CONNECTIONS false")
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [url.database])
+        yield
+        connection.execute(f"ALTER DATABASE {url.database} WITH ALLOW_CONNECTIONS true")
 
 
 def alive(pid: int) -> bool:
@@ -96,19 +161,21 @@ def test_everything_a_training_tells_is_in_the_rows(
     assert job.checkpoint is not None
     assert job.checkpoint["full"]["key"] == f"{job_id}/attempt-1/best-epoch-001/edgeface_finetuned.pth"
     with database.reading() as session:
-        epochs = [(metric.stage, metric.epoch, metric.best) for metric in store.metrics(session, job)]
-    assert epochs == [(1, 1, False), (1, 2, False), (2, 1, True), (2, 2, False)]
+        shown = [(metric.stage, metric.epoch, metric.best) for metric in queries.metrics(session, job)]
+        files = {artifact.key: artifact.kind for artifact in queries.artifacts(session, job_id)}
+    assert shown == [(1, 1, False), (1, 2, False), (2, 1, True), (2, 2, False)]
+    assert files == {job.checkpoint[kind]["key"]: kind for kind in ("full", "backbone")}
     assert " ".join(event_kinds(database, job_id)) == (
-        "status status status prepared warning recognition stage epoch epoch stage epoch checkpoint epoch status"
+        "status status status prepared warning recognition stage epoch epoch stage epoch checkpoint batch_split "
+        "rolled_back epoch status"
     )
 
 
-@pytest.mark.parametrize("trainer", [fixtures.train_until_stopped, fixtures.ignore_sigterm])
 def test_cancel_ends_the_trainer_within_two_seconds_and_keeps_the_checkpoint(
-    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor], trainer: TrainerMain
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
 ) -> None:
     job_id = submit(database)
-    supervise(trainer)
+    supervise(fixtures.train_until_stopped)
     pid = wait_for_trainer(database, settings, job_id)
     asked = time.monotonic()
     with database.writing() as session:
@@ -120,25 +187,77 @@ def test_cancel_ends_the_trainer_within_two_seconds_and_keeps_the_checkpoint(
     assert job.error is None
 
 
+def test_a_forced_cancel_settles_the_row_and_the_trainer_ends(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    job_id = submit(database)
+    supervise(fixtures.train_until_stopped)
+    pid = wait_for_trainer(database, settings, job_id)
+    with database.writing() as session:
+        assert store.request_cancel(session, job_id, force=True).status == JobStatus.CANCELLED
+    wait_until(lambda: not alive(pid))
+    assert status(database, job_id) == JobStatus.CANCELLED
+
+
 def test_a_trainer_that_dies_is_tried_again_and_its_metrics_show_once(
     database: Database, supervise: Callable[[TrainerMain], Supervisor]
 ) -> None:
     job_id = submit(database)
     supervise(fixtures.die_once)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
-    assert job.attempt == 2
-    with database.reading() as session:
-        assert [metric.stage for metric in store.metrics(session, job)] == [1, 1, 2, 2]
+    assert epochs(database, job) == [(2, 1, 1), (2, 1, 2), (2, 2, 1), (2, 2, 2)]
+    told = receipt(database, job)
+    assert (told.from_attempt, told.stage, told.epoch, told.step) == (None, None, None, None)
+    assert "killed by signal 9" in told.reason
 
 
-def test_a_trainer_that_always_dies_fails_the_job_with_the_signal_named(
+@pytest.mark.parametrize(
+    ("trainer", "how"), [(fixtures.die, "was killed by signal 9"), (fixtures.die_at_import, "ended with exit code 1")]
+)
+def test_a_trainer_that_always_dies_poisons_the_job(
+    database: Database, supervise: Callable[[TrainerMain], Supervisor], trainer: TrainerMain, how: str
+) -> None:
+    job_id = submit(database)
+    supervise(trainer)
+    job = wait_for_status(database, job_id, JobStatus.FAILED)
+    assert job.attempt == 3
+    assert job.error is not None
+    assert job.error["code"] == "poison"
+    assert how in job.error["message"]
+
+
+def test_a_job_that_gets_further_each_time_is_not_poisoned(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    job_id = submit(database)
+    supervise(fixtures.die_but_get_further)
+    job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
+    assert job.attempt == 6
+    assert receipt(database, job).step == 50
+    states = sorted(path.name for path in settings.artifacts_dir.rglob("state-*"))
+    assert states == ["state-00000040.pth", "state-00000050.pth"]
+
+
+def test_a_damaged_state_is_passed_over_for_the_one_before(
     database: Database, supervise: Callable[[TrainerMain], Supervisor]
 ) -> None:
     job_id = submit(database)
-    supervise(fixtures.die)
-    job = wait_for_status(database, job_id, JobStatus.FAILED)
-    assert job.attempt == 3
-    assert job.error == TrainerDied(-9).report().model_dump()
+    supervise(fixtures.lie)
+    job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
+    assert epochs(database, job) == [(1, 2, 1), (2, 2, 2)]
+    told = receipt(database, job)
+    assert (told.from_attempt, told.stage, told.epoch, told.step, told.steps_redone) == (1, 2, 1, 0, 10)
+
+
+def test_a_trainer_that_makes_no_step_is_ended_and_the_job_tried_again(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    settings.stall_seconds, settings.stop_seconds = 0.5, 0.2
+    job_id = submit(database)
+    supervise(fixtures.hang_once)
+    job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
+    assert job.attempt == 2
+    assert "made no step" in receipt(database, job).reason
 
 
 def test_what_the_training_blames_on_the_data_is_not_tried_again(
@@ -152,11 +271,57 @@ def test_what_the_training_blames_on_the_data_is_not_tried_again(
     assert (job.error["code"], job.error["blame"]) == ("image_unreadable", "data")
 
 
-def test_a_worker_that_stops_hands_its_job_back_and_leaves_no_trainer(
+def test_a_failing_device_is_tried_again(database: Database, supervise: Callable[[TrainerMain], Supervisor]) -> None:
+    job_id = submit(database)
+    supervise(fixtures.fail_for_the_device_once)
+    assert wait_for_status(database, job_id, JobStatus.SUCCEEDED).attempt == 2
+
+
+def test_pause_saves_the_state_and_resume_goes_on_from_it(
     database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
 ) -> None:
     job_id = submit(database)
-    supervisor = supervise(fixtures.train_until_stopped)
+    supervise(fixtures.save_when_stopped)
+    pid = wait_for_trainer(database, settings, job_id)
+    with database.writing() as session:
+        assert store.request_pause(session, job_id).status == JobStatus.PAUSING
+    job = wait_for_status(database, job_id, JobStatus.PAUSED)
+    assert not alive(pid)
+    with database.reading() as session:
+        point = queries.resume_points(session, job_id)[0]
+    assert (point.stage, point.epoch, point.step, point.steps_done) == (2, 1, 8, 18)
+    assert job.progress == 0.18
+    with database.writing() as session:
+        store.resume(session, job_id)
+    job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
+    assert (job.attempt, job.worker_losses) == (2, 0)
+    assert epochs(database, job) == [(1, 2, 1), (2, 2, 2), (2, 2, 3)]
+    told = receipt(database, job)
+    assert (told.from_attempt, told.epoch, told.step, told.steps_redone) == (1, 1, 8, 0)
+
+
+def test_a_worker_that_stops_hands_its_job_back_with_its_state(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    job_id = submit(database)
+    supervisor = supervise(fixtures.save_when_stopped)
+    pid = wait_for_trainer(database, settings, job_id)
+    asked = time.monotonic()
+    supervisor.stop()
+    job = wait_for_status(database, job_id, JobStatus.QUEUED)
+    assert time.monotonic() - asked < 2.0
+    assert job.worker_losses == 0
+    assert not alive(pid)
+    supervise(fixtures.save_when_stopped)
+    assert wait_for_status(database, job_id, JobStatus.SUCCEEDED).attempt == 2
+
+
+@pytest.mark.parametrize("trainer", [fixtures.train_until_stopped, fixtures.die_when_stopped], ids=["deaf", "dies"])
+def test_a_worker_that_stops_hands_its_job_back_whatever_its_trainer_does(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor], trainer: TrainerMain
+) -> None:
+    job_id = submit(database)
+    supervisor = supervise(trainer)
     pid = wait_for_trainer(database, settings, job_id)
     supervisor.stop()
     job = wait_for_status(database, job_id, JobStatus.QUEUED)
@@ -164,15 +329,117 @@ def test_a_worker_that_stops_hands_its_job_back_and_leaves_no_trainer(
     assert not alive(pid)
 
 
+def test_a_trainer_told_to_stop_by_the_system_saves_its_state(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    job_id = submit(database)
+    supervise(fixtures.save_when_stopped)
+    os.kill(wait_for_trainer(database, settings, job_id), signal.SIGTERM)
+    job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
+    assert receipt(database, job).step == 8
+
+
 def test_a_supervisor_that_lost_its_lease_stops_its_trainer_and_writes_nothing(
     database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
 ) -> None:
+    settings.rounds_seconds = 3600.0  # nobody rescues: what is written is the supervisor's alone
     job_id = submit(database)
     supervise(fixtures.train_until_stopped)
     pid = wait_for_trainer(database, settings, job_id)
     run_out_lease(database, job_id)
     wait_until(lambda: not alive(pid))
     assert status(database, job_id) == JobStatus.RUNNING
+
+
+def test_a_trainer_whose_supervisor_renews_nothing_ends_itself(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    """As when the supervisor is frozen, or cut off from the database."""
+    settings.lease_seconds, settings.heartbeat_seconds = 2.0, 3600.0
+    settings.rounds_seconds = 3600.0
+    job_id = submit(database)
+    supervise(fixtures.train_until_stopped)
+    pid = wait_for_trainer(database, settings, job_id)
+    wait_until(lambda: not alive(pid))
+
+
+def test_a_disk_found_full_hands_the_job_back_for_later(
+    database: Database, supervise: Callable[[TrainerMain], Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.attempt.DISK_RETRY_SECONDS", 0.2)
+    job_id = submit(database)
+    supervise(fixtures.find_the_disk_full_once)
+    job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
+    assert (job.attempt, job.worker_losses) == (2, 0)
+    assert "no space left" in receipt(database, job).reason
+
+
+def test_space_is_reserved_and_the_trainer_may_take_it(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    write_dataset(settings.datasets_dir / "faces")
+    (settings.weights_dir / "edgeface_xxs.pt").write_bytes(bytes(100_000))
+    job_id = submit(database)
+    supervise(fixtures.take_the_reserved_space)
+    job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
+    head = 3 * 512 * 4
+    assert job.warnings[0]["message"] == str(3 * (100_000 + head) + 2 * 100_000 + head)
+    assert not list(settings.artifacts_dir.rglob(".reserved"))
+
+
+def test_a_job_for_which_the_disk_is_too_small_waits_and_says_so(
+    database: Database,
+    settings: Settings,
+    supervise: Callable[[TrainerMain], Supervisor],
+) -> None:
+    settings.ring_again_seconds = 0.2
+    write_dataset(settings.datasets_dir / "faces")
+    weights = settings.weights_dir / "edgeface_xxs.pt"
+    with weights.open("wb") as file:
+        file.truncate(2**42)  # a file of 4 TB that takes no space
+    large = submit(database)
+    supervise(fixtures.tell_all)
+    wait_until(lambda: "waiting" in event_kinds(database, large))
+    with database.reading() as session:
+        job = queries.get(session, large)
+    assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
+    assert job.waiting_reason is not None
+    assert job.waiting_reason.startswith(f"disk space: {settings.artifacts_dir} and {settings.prepared_dir} has ")
+    weights.write_bytes(bytes(100_000))
+    job = wait_for_status(database, large, JobStatus.SUCCEEDED)
+    assert (job.attempt, job.waiting_reason) == (1, None)
+    assert event_kinds(database, large).count("waiting") == 1
+
+
+def test_a_worker_runs_as_many_jobs_at_once_as_it_has_slots(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    settings.slots = 2
+    jobs = [submit(database) for _ in range(3)]
+    supervise(fixtures.train_until_stopped)
+    wait_until(lambda: [status(database, job_id) for job_id in jobs] == ["running", "running", "queued"])
+    with database.reading() as session:
+        holders = {queries.get(session, job_id).worker_id for job_id in jobs[:2]}
+    assert {str(holder).rsplit("/")[-1] for holder in holders} == {"0", "1"}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+def test_a_database_that_is_away_for_less_than_the_lease_costs_nothing(
+    database: Database,
+    database_url: str,
+    settings: Settings,
+    supervise: Callable[[TrainerMain], Supervisor],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    job_id = submit(database)
+    supervise(fixtures.save_when_stopped)
+    wait_for_trainer(database, settings, job_id)
+    with away(database_url):
+        wait_until(lambda: caplog.text.count("the database does not answer") >= 3)
+    with database.writing() as session:
+        store.request_pause(session, job_id)
+    job = wait_for_status(database, job_id, JobStatus.PAUSED)
+    assert (job.attempt, job.worker_losses) == (1, 0)
 
 
 def test_inputs_that_vanished_while_the_job_waited_fail_it_clearly(

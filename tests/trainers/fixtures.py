@@ -1,17 +1,19 @@
-"""Small trainers for the supervisor's tests: they tell what a training tells, sleep, die or lie."""
+"""Small trainers for the supervisor's tests: they tell what a training tells, sleep, die, hang or lie."""
 
 import hashlib
 import os
 import signal
+import sys
 import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from app.finetune.dataset import JobWarning
-from app.finetune.errors import ErrorReport
+from app.finetune.errors import DiskFull, ErrorReport
 from worker.messages import Failed, TrainingOrder
-from worker.trainer_process import end_with_supervisor
+from worker.trainer_process import obey
 from worker.training import events
+from worker.training.control import Control
 
 RECOGNITION = events.Recognition(0.9, 0.8, 0.7, 0.6, 100, 1000)
 PREPARED = events.Prepared(
@@ -41,28 +43,46 @@ def checkpoint(order: TrainingOrder, number: int) -> events.CheckpointWritten:
     )
 
 
+def state(
+    order: TrainingOrder,
+    steps_done: int,
+    *,
+    stage: events.Stage = 2,
+    epoch: int = 0,
+    step: int = 0,
+    best: events.CheckpointWritten | None = None,
+) -> events.StateSaved:
+    file = write_file(order.files.output_dir / f"state-{steps_done:08}.pth", f"state {steps_done}".encode())
+    return events.StateSaved(file, stage, epoch, step, steps_done, steps_done / 100, best)
+
+
+def attempt_of(order: TrainingOrder) -> int:
+    return int(order.files.output_dir.name.removeprefix("attempt-"))
+
+
 def tell_all(connection: Connection, order: TrainingOrder) -> None:
     """A whole training, without the training."""
-    begin(connection)
+    begin(connection, order)
     connection.send(events.Warned(JobWarning(code="told_twice", message="once is enough")))
     connection.send(events.Warned(JobWarning(code="told_twice", message="once is enough")))
     connection.send(events.RecognitionMeasured("before", RECOGNITION))
     connection.send(events.StageStarted(1, 2))
     connection.send(epoch(1, 1))
-    connection.send(events.Progressed(0.3, None, 1, 2))
+    connection.send(events.Progressed(0.3, None, 1, 2, 1, 4))
     connection.send(epoch(1, 2))
     connection.send(events.StageStarted(2, 2))
     connection.send(epoch(2, 1, best=True))
     connection.send(checkpoint(order, 1))
-    connection.send(events.Progressed(0.9, 2.0, 2, 2))
+    connection.send(events.BatchSplit(32, 16, 2, 1, 0))
+    connection.send(events.RolledBack(0.1, 2, 1, 0))
+    connection.send(events.Progressed(0.9, 2.0, 2, 2, 1, 10))
     connection.send(epoch(2, 2))
     connection.send(events.Finished(RECOGNITION, RECOGNITION, "no clear difference", 1, 1.5))
 
 
 def train_until_stopped(connection: Connection, order: TrainingOrder) -> None:
-    """Writes one checkpoint and its process id, then trains for ever."""
-    end_with_supervisor(connection)
-    begin(connection)
+    """Writes one checkpoint and its process id, then trains for ever and leaves a stop unheard."""
+    begin(connection, order)
     connection.send(events.StageStarted(2, 2))
     connection.send(epoch(2, 1, best=True))
     connection.send(checkpoint(order, 1))
@@ -70,30 +90,122 @@ def train_until_stopped(connection: Connection, order: TrainingOrder) -> None:
     threading.Event().wait()
 
 
-def ignore_sigterm(connection: Connection, order: TrainingOrder) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    train_until_stopped(connection, order)
+def save_when_stopped(connection: Connection, order: TrainingOrder) -> None:
+    """Three epochs of stage 2; asked to stop, it saves its state in the middle of the second. Goes on from there."""
+    control = begin(connection, order)
+    if order.files.resume is None:
+        connection.send(events.StageStarted(2, 3))
+        connection.send(epoch(2, 1, best=True))
+        best = checkpoint(order, 1)
+        connection.send(best)
+        connection.send(state(order, 10, epoch=1, best=best))
+        connection.send(events.Progressed(0.5, None, 2, 2, 7, 17))
+        (order.files.output_dir / "pid").write_text(str(os.getpid()))
+        control.stop.wait()
+        connection.send(state(order, 18, epoch=1, step=8, best=best))
+        connection.send(events.Stopped())
+        return
+    assert order.files.resume.state.read_bytes() == b"state 18"
+    assert order.files.resume.best is not None
+    connection.send(epoch(2, 2))
+    connection.send(epoch(2, 3))
+    connection.send(events.Finished(RECOGNITION, RECOGNITION, "no clear difference", 1, 1.5))
 
 
-def die(connection: Connection, _: TrainingOrder) -> None:
-    begin(connection)
+def die_when_stopped(connection: Connection, order: TrainingOrder) -> None:
+    control = begin(connection, order)
+    (order.files.output_dir / "pid").write_text(str(os.getpid()))
+    connection.send(checkpoint(order, 1))
+    control.stop.wait()
+    os._exit(3)
+
+
+def die(connection: Connection, order: TrainingOrder) -> None:
+    begin(connection, order)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_at_import(_: Connection, __: TrainingOrder) -> None:
+    sys.exit("no module named torch")
+
+
 def die_once(connection: Connection, order: TrainingOrder) -> None:
-    """Dies in the first attempt; the second goes through."""
-    if order.files.output_dir.name == "attempt-1":
+    """Dies in the first attempt before it saved anything; the second goes through."""
+    if attempt_of(order) == 1:
         connection.send(PREPARED)
         connection.send(epoch(1, 1))
         os.kill(os.getpid(), signal.SIGKILL)
     tell_all(connection, order)
 
 
-def fail(connection: Connection, _: TrainingOrder) -> None:
-    begin(connection)
+def die_but_get_further(connection: Connection, order: TrainingOrder) -> None:
+    """Dies five times, each time some steps further."""
+    begin(connection, order)
+    number = attempt_of(order)
+    assert (order.files.resume is None) == (number == 1)
+    if number <= 5:
+        connection.send(state(order, 10 * number, epoch=0, step=10 * number))
+        os.kill(os.getpid(), signal.SIGKILL)
+    connection.send(events.Finished(RECOGNITION, RECOGNITION, "no clear difference", 1, 1.5))
+
+
+def lie(connection: Connection, order: TrainingOrder) -> None:
+    """Names a state that is not what it says; the next attempt has to go on from the one before."""
+    begin(connection, order)
+    if attempt_of(order) == 1:
+        connection.send(epoch(2, 1))
+        connection.send(state(order, 10, epoch=1))
+        connection.send(epoch(2, 2))
+        saved = state(order, 20, epoch=2)
+        saved.file.path.write_bytes(b"something else")
+        connection.send(saved)
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert order.files.resume is not None
+    assert order.files.resume.state.read_bytes() == b"state 10"
+    connection.send(epoch(2, 2))
+    connection.send(events.Finished(RECOGNITION, RECOGNITION, "no clear difference", 1, 1.5))
+
+
+def hang_once(connection: Connection, order: TrainingOrder) -> None:
+    """Makes no step in the first attempt, and is deaf."""
+    begin(connection, order)
+    if attempt_of(order) == 1:
+        threading.Event().wait()
+    tell_all(connection, order)
+
+
+def find_the_disk_full_once(connection: Connection, order: TrainingOrder) -> None:
+    begin(connection, order)
+    if attempt_of(order) == 1:
+        connection.send(Failed(DiskFull(order.files.output_dir / "state-00000001.pth").report()))
+        return
+    tell_all(connection, order)
+
+
+def take_the_reserved_space(connection: Connection, order: TrainingOrder) -> None:
+    control = begin(connection, order)
+    size = order.reserved.stat().st_size
+    assert control.release_space()
+    assert not control.release_space()
+    connection.send(events.Warned(JobWarning(code="reserved", message=str(size))))
+    tell_all(connection, order)
+
+
+def fail(connection: Connection, order: TrainingOrder) -> None:
+    begin(connection, order)
     connection.send(Failed(ErrorReport(code="image_unreadable", message="x.png", hint="replace it", blame="data")))
 
 
-def begin(connection: Connection) -> None:
+def fail_for_the_device_once(connection: Connection, order: TrainingOrder) -> None:
+    if attempt_of(order) == 1:
+        report = ErrorReport(code="device_failed", message="CUDA error", hint="see dmesg", blame="service")
+        connection.send(Failed(report, worth_another_try=True))
+        return
+    tell_all(connection, order)
+
+
+def begin(connection: Connection, order: TrainingOrder) -> Control:
+    control = obey(connection, order)
     connection.send(events.Progressed(0.0, None, None, None))
     connection.send(PREPARED)
+    return control

@@ -1,0 +1,311 @@
+"""One attempt of a claimed job: its lease, its trainer process, and all that is written of it."""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import TypeVar
+
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlmodel import Session
+
+from app.artifacts import Artifacts
+from app.database import Database
+from app.finetune.config import FinetuneConfig
+from app.finetune.errors import ConfigError, DataError, DiskFull, EdgefaceError, ErrorReport
+from app.inputs import Inputs, find_inputs
+from app.jobs import queries, store
+from app.jobs.errors import LeaseLost, TrainerDied, TrainerStuck
+from app.jobs.rescue import loss_policy
+from app.jobs.resume import ResumePoint
+from app.jobs.retention import Retention, clean_job
+from app.jobs.states import JobStatus
+from app.jobs.store import Claim
+from app.settings import Settings
+from worker.lease import LeaseClock, seconds_since_boot
+from worker.messages import Failed, Stop, TrainerMessage, TrainingOrder
+from worker.recording import record
+from worker.space import bytes_of_one_save, make_directory, reserved
+from worker.training import events
+from worker.training.files import ResumeFrom, TrainingFiles
+
+_log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
+TrainerMain = Callable[[Connection, TrainingOrder], None]
+
+RETRY_SECONDS = 0.2
+DISK_RETRY_SECONDS = 30.0
+
+
+class ClaimedJob:
+    """Runs one attempt from the claim to its end, whatever that is."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        *,
+        database: Database,
+        settings: Settings,
+        processes: BaseContext,
+        trainer_main: TrainerMain,
+        worker_stopping: threading.Event,
+        lease: LeaseClock,
+        slot: int,
+    ) -> None:
+        self._claim = claim
+        self._database = database
+        self._settings = settings
+        self._processes = processes
+        self._trainer_main = trainer_main
+        self._worker_stopping = worker_stopping
+        self._lease = lease
+        self._slot = slot
+        self._artifacts = Artifacts(settings.artifacts_dir)
+        self._directory = self._artifacts.attempt_directory(claim.job_id, claim.attempt)
+        self._reserved = self._directory / ".reserved"
+        self._messages = 0
+        self._heard_at = time.monotonic()
+        self._stop_asked_at: float | None = None
+        self._stuck_for: float | None = None
+
+    def run(self) -> None:
+        """Raises LeaseLost once another attempt may have taken over; then nothing more was written."""
+        try:
+            make_directory(self._directory)
+            order = self._prepare_order()
+            with reserved(self._reserved, self._save_bytes(order)):
+                self._train(order)
+        except DiskFull as full:
+            self._hand_back(full.message, retry_in=DISK_RETRY_SECONDS)
+        except EdgefaceError as error:
+            if isinstance(error, LeaseLost):
+                raise
+            self.fail(error.report())
+
+    def fail(self, error: ErrorReport) -> None:
+        self._write(lambda session: store.finish(session, self._claim, JobStatus.FAILED, error))
+
+    def _prepare_order(self) -> TrainingOrder:
+        values = self._read(lambda session: queries.get(session, self._claim.job_id).config)
+        try:
+            config = FinetuneConfig.model_validate(values)
+        except ValidationError as invalid:
+            raise ConfigError(f"this version does not take the job's config: {invalid}", "submit it anew") from None
+        inputs = find_inputs(config, self._settings)
+        point = self._newest_whole_point()
+        self._write(lambda session: store.begin_attempt(session, self._claim, point))
+        return TrainingOrder(
+            config,
+            self._files(inputs, point),
+            self._lease,
+            self._settings.save_every_seconds,
+            self._reserved,
+            self._slot,
+        )
+
+    def _newest_whole_point(self) -> ResumePoint | None:
+        for point in self._read(lambda session: queries.resume_points(session, self._claim.job_id)):
+            files = [point.state.model_dump()]
+            if point.checkpoint is not None:
+                files += [point.checkpoint["full"], point.checkpoint["backbone"]]
+            if all(self._artifacts.is_whole(file["key"], file["size"], file["sha256"]) for file in files):
+                return point
+            _log.warning("job %s: %s or its checkpoint is damaged", self._claim.job_id, point.state.key)
+        return None
+
+    def _files(self, inputs: Inputs, point: ResumePoint | None) -> TrainingFiles:
+        return TrainingFiles(
+            train_dir=inputs.train_dir,
+            val_dir=inputs.val_dir,
+            edgeface=inputs.edgeface,
+            dsr=inputs.dsr,
+            output_dir=self._directory,
+            prepared_dir=self._settings.prepared_dir,
+            resume=None if point is None else self._resume_from(point),
+        )
+
+    def _resume_from(self, point: ResumePoint) -> ResumeFrom:
+        def written(file: dict[str, object]) -> events.WrittenFile:
+            return events.WrittenFile(
+                self._artifacts.path_of(str(file["key"])), int(str(file["size"])), str(file["sha256"])
+            )
+
+        best = point.checkpoint and events.CheckpointWritten(
+            full=written(point.checkpoint["full"]),
+            backbone=written(point.checkpoint["backbone"]),
+            epoch=point.checkpoint["epoch"],
+            score=point.checkpoint["score"],
+        )
+        return ResumeFrom(self._artifacts.path_of(point.state.key), best or None)
+
+    def _save_bytes(self, order: TrainingOrder) -> int:
+        files = order.files
+        try:
+            return bytes_of_one_save(Inputs(files.train_dir, files.val_dir, files.edgeface, files.dsr))
+        except DataError:  # the trainer says what is wrong with the dataset, and says it better
+            return 1
+
+    def _train(self, order: TrainingOrder) -> None:
+        ours, theirs = self._processes.Pipe()
+        trainer: BaseProcess = self._processes.Process(  # type: ignore[attr-defined]
+            target=self._trainer_main, args=(theirs, order), name=f"trainer-{self._claim.job_id}"
+        )
+        trainer.start()
+        theirs.close()
+        try:
+            self._watch(trainer, ours)
+        finally:
+            _end(trainer)
+            ours.close()
+
+    def _watch(self, trainer: BaseProcess, connection: Connection) -> None:
+        """Write what the trainer tells until it has ended or has to."""
+        next_renewal = 0.0
+        self._heard_at = time.monotonic()
+        while True:
+            ready = wait([connection, trainer.sentinel], timeout=self._settings.heartbeat_seconds / 2)
+            if connection in ready and self._take_messages(connection):
+                return
+            if time.monotonic() >= next_renewal:
+                next_renewal = time.monotonic() + self._settings.heartbeat_seconds
+                if (status := self._renew_lease()) is JobStatus.CANCELLING:
+                    _end(trainer)
+                    self._write(lambda session: store.finish(session, self._claim, JobStatus.CANCELLED))
+                    return
+                self._stop_where_due(connection, status)
+            if trainer.sentinel in ready or self._stops_too_slowly():
+                _end(trainer)
+                if not self._take_messages(connection):
+                    self._settle_death(trainer)
+                return
+
+    def _stop_where_due(self, connection: Connection, status: JobStatus) -> None:
+        """Ask the trainer to save its state and stop, once, where it should pause, is stuck, or its worker stops."""
+        silent = time.monotonic() - self._heard_at
+        if self._stuck_for is None and silent > self._settings.stall_seconds:
+            self._stuck_for = silent
+        due = status is JobStatus.PAUSING or self._worker_stopping.is_set() or self._stuck_for is not None
+        if due and self._stop_asked_at is None:
+            self._stop_asked_at = time.monotonic()
+            with contextlib.suppress(OSError):  # it is ending already
+                connection.send(Stop())
+
+    def _stops_too_slowly(self) -> bool:
+        asked_at = self._stop_asked_at
+        return asked_at is not None and time.monotonic() - asked_at > self._settings.stop_seconds
+
+    def _renew_lease(self) -> JobStatus:
+        asked_at = seconds_since_boot()
+        status = self._write(lambda session: store.renew_lease(session, self._claim, self._settings.lease_seconds))
+        self._lease.renewed(asked_at)
+        return status
+
+    def _take_messages(self, connection: Connection) -> bool:
+        """Write every message that has come; True once the last one has, and the job is settled."""
+        while (message := _receive(connection)) is not None:
+            self._messages += 1
+            self._heard_at = time.monotonic()
+            match message:
+                case events.Stopped():
+                    self._settle_stop()
+                case Failed():
+                    self._settle_failure(message)
+                case _:
+                    superseded = self._write(partial(self._record, message=message, number=self._messages))
+                    self._artifacts.delete(superseded)
+                    if isinstance(message, events.CheckpointWritten | events.Finished):
+                        self._delete_superseded_checkpoints()
+            if isinstance(message, events.Finished | events.Stopped | Failed):
+                return True
+        return False
+
+    def _delete_superseded_checkpoints(self) -> None:
+        # It can wait for the cleaner, and must cost no training.
+        with contextlib.suppress(OperationalError, InterfaceError):
+            retention = Retention.of(self._settings)
+            clean_job(self._database, self._settings.artifacts_dir, self._claim.job_id, retention)
+
+    def _record(self, session: Session, *, message: TrainerMessage, number: int) -> list[str]:
+        if not store.record_once(session, self._claim, number):
+            return []
+        return record(session, self._claim, message, self._artifacts)
+
+    def _settle_stop(self) -> None:
+        """The trainer ended because it was asked to, and saved what it could."""
+        if self._stuck_for is not None:
+            self._lose(TrainerStuck(self._stuck_for).report())
+        else:
+            # Paused or cancelled, if that is why; else queued again.
+            self._hand_back("the worker was stopped" if self._worker_stopping.is_set() else "the training was stopped")
+
+    def _settle_failure(self, failed: Failed) -> None:
+        if failed.error.code == DiskFull.code:
+            self._hand_back(failed.error.message, retry_in=DISK_RETRY_SECONDS)
+        elif failed.worth_another_try:
+            self._lose(failed.error)
+        else:
+            self.fail(failed.error)
+
+    def _settle_death(self, trainer: BaseProcess) -> None:
+        if self._stop_asked_at is not None:
+            self._settle_stop()
+        else:
+            self._lose(TrainerDied(trainer.exitcode).report())
+
+    def _hand_back(self, reason: str, *, retry_in: float = 0.0) -> None:
+        status = self._write(lambda session: store.hand_back(session, self._claim, reason, retry_in=retry_in))
+        _log.info("job %s: %s, now %s", self._claim.job_id, reason, status)
+
+    def _lose(self, lost: ErrorReport) -> None:
+        policy = loss_policy(self._settings)
+        status = self._write(lambda session: store.lose_trainer(session, self._claim, lost, policy))
+        _log.warning("job %s: %s, now %s", self._claim.job_id, lost.message, status)
+
+    def _read(self, query: Callable[[Session], _Result]) -> _Result:
+        return self._transact(self._database.reading, query)
+
+    def _write(self, transaction: Callable[[Session], _Result]) -> _Result:
+        return self._transact(self._database.writing, transaction)
+
+    def _transact(
+        self, opened: Callable[[], AbstractContextManager[Session]], transaction: Callable[[Session], _Result]
+    ) -> _Result:
+        """Tried again while the database is away and the lease lasts. Raises LeaseLost."""
+        while True:
+            try:
+                with opened() as session:
+                    return transaction(session)
+            except (OperationalError, InterfaceError) as error:
+                if self._lease.expired():
+                    raise LeaseLost(self._claim.job_id, self._claim.attempt) from error
+                if _disk_is_full(error):
+                    self._reserved.unlink(missing_ok=True)
+                _log.warning("the database does not answer, trying again: %s", error)
+                time.sleep(RETRY_SECONDS)
+
+
+def _disk_is_full(error: DBAPIError) -> bool:
+    return "full" in str(error.orig) or "No space left" in str(error.orig)
+
+
+def _receive(connection: Connection) -> TrainerMessage | None:
+    """The next message that has come, if any. None too where the trainer died: its sentinel tells how."""
+    try:
+        return connection.recv() if connection.poll() else None
+    except (EOFError, OSError):
+        return None
+
+
+def _end(trainer: BaseProcess) -> None:
+    """The trainer is gone when this returns. Files it was writing were aside, so killing it harms none."""
+    if trainer.is_alive():
+        trainer.kill()
+    trainer.join()

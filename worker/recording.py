@@ -1,0 +1,79 @@
+"""What a trainer tells, as rows. Each message is one transaction."""
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlmodel import Session
+
+from app.artifacts import Artifacts
+from app.jobs import store
+from app.jobs.states import JobStatus
+from app.jobs.store import Claim
+from worker.messages import TrainerMessage
+from worker.training import events
+
+
+def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: Artifacts) -> list[str]:
+    """Write the message. The keys of files that it supersedes: delete them after the commit.
+
+    `Stopped` and `Failed` are not for the rows alone: the attempt decides what becomes of the job.
+    """
+    match message:
+        case events.Prepared():
+            store.record_running(session, claim, asdict(message))
+        case events.Warned(warning):
+            store.record_warning(session, claim, warning)
+        case events.Progressed():
+            store.record_progress(session, claim, **asdict(message))
+        case events.StageStarted():
+            store.record_event(session, claim, "stage", asdict(message), stage=message.stage, epoch=None, step=None)
+        case events.EpochFinished():
+            store.record_epoch(session, claim, asdict(message))
+        case events.RecognitionMeasured(when, recognition):
+            columns = {f"recognition_{when}": asdict(recognition)}
+            store.record_event(session, claim, "recognition", asdict(message), **columns)
+        case events.CheckpointWritten():
+            store.record_checkpoint(session, claim, _describe_checkpoint(message, artifacts))
+        case events.StateSaved():
+            return store.record_state(session, claim, _describe_state(message, artifacts))
+        case events.BatchSplit():
+            store.record_event(session, claim, "batch_split", asdict(message))
+        case events.RolledBack():
+            store.record_event(session, claim, "rolled_back", asdict(message))
+        case events.StoppedEarly():
+            store.record_event(session, claim, "stopped_early", asdict(message))
+        case events.Finished():
+            store.finish(
+                session,
+                claim,
+                JobStatus.SUCCEEDED,
+                verdict=message.verdict,
+                recognition_before=asdict(message.before),
+                recognition_after=asdict(message.after),
+            )
+    return []
+
+
+def _describe_checkpoint(written: events.CheckpointWritten, artifacts: Artifacts) -> dict[str, Any]:
+    return {
+        "epoch": written.epoch,
+        "score": written.score,
+        "full": _describe_file(written.full, artifacts),
+        "backbone": _describe_file(written.backbone, artifacts),
+    }
+
+
+def _describe_state(saved: events.StateSaved, artifacts: Artifacts) -> dict[str, Any]:
+    return {
+        "stage": saved.stage,
+        "epoch": saved.epoch,
+        "step": saved.step,
+        "steps_done": saved.steps_done,
+        "progress": saved.progress,
+        "state": _describe_file(saved.file, artifacts),
+        "checkpoint": None if saved.best is None else _describe_checkpoint(saved.best, artifacts),
+    }
+
+
+def _describe_file(file: events.WrittenFile, artifacts: Artifacts) -> dict[str, Any]:
+    return {"key": artifacts.key_of(file.path), "size": file.size, "sha256": file.sha256}

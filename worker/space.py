@@ -1,0 +1,85 @@
+"""Disk space: what a job needs, whether it is there, and a reservation that makes sure of the next write."""
+
+import errno
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.finetune.architectures import EMBEDDING_SIZE
+from app.finetune.config import FACE_SIZE
+from app.finetune.dataset import scan_dataset
+from app.finetune.errors import DiskFull
+from app.inputs import Inputs
+from app.settings import Settings
+
+MARGIN_BYTES = 64 * 2**20
+"""Left for the database and the logs."""
+
+_FLOAT_BYTES = 4
+_SETS = 4  # two states kept, one being written, and as much again for checkpoints that are superseded
+
+
+def bytes_of_one_save(inputs: Inputs) -> int:
+    """What an epoch's end writes at most: a state (weights and the optimizer's two moments) and a checkpoint.
+
+    Raises DataError where the dataset is no longer one.
+    """
+    subjects = len(scan_dataset(inputs.train_dir, inputs.val_dir).subject_to_id)
+    backbone = inputs.edgeface.stat().st_size
+    head = subjects * EMBEDDING_SIZE * _FLOAT_BYTES
+    return 3 * (backbone + head) + (2 * backbone + head)
+
+
+def shortage(inputs: Inputs, settings: Settings, *, faces_are_prepared: bool) -> str | None:
+    """Why the job cannot start for want of disk space, in words; None where there is enough. Raises DataError."""
+    needed = {settings.artifacts_dir: _SETS * bytes_of_one_save(inputs)}
+    if not faces_are_prepared:
+        scan = scan_dataset(inputs.train_dir, inputs.val_dir)
+        images = len(scan.train.vlr_images) + len(scan.val.vlr_images) + len(scan.val.hr_images)
+        needed[settings.prepared_dir] = images * 3 * FACE_SIZE**2
+    on_device: defaultdict[int, list[Path]] = defaultdict(list)
+    for folder in needed:
+        on_device[folder.stat().st_dev].append(folder)
+    for folders in on_device.values():
+        free = shutil.disk_usage(folders[0]).free
+        wanted = sum(needed[folder] for folder in folders) + MARGIN_BYTES
+        if free < wanted:
+            return (
+                f"disk space: {' and '.join(map(str, folders))} has {_megabytes(free)} free, "
+                f"and the job needs {_megabytes(wanted)}"
+            )
+    return None
+
+
+def make_directory(path: Path) -> None:
+    """Raises DiskFull."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _as_disk_full(error, path) from None
+
+
+@contextmanager
+def reserved(path: Path, size: int) -> Iterator[None]:
+    """Hold `size` bytes of the disk at `path` meanwhile; whoever needs them deletes the file. Raises DiskFull."""
+    try:
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, size))
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise _as_disk_full(error, path) from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _as_disk_full(error: OSError, path: Path) -> Exception:
+    return DiskFull(path) if error.errno in (errno.ENOSPC, errno.EDQUOT) else error
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 2**20:.0f} MB"
