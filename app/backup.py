@@ -1,0 +1,108 @@
+"""A consistent copy of the database while the service goes on."""
+
+import contextlib
+import os
+import secrets
+import shlex
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import URL, make_url
+
+from app.finetune.errors import Blame, EdgefaceError, name_some
+from app.sqlite_file import find_damage, open_existing, sqlite_path
+
+_PAGES_A_STEP = 1024
+
+
+class BackupExists(EdgefaceError):
+    code = "backup_exists"
+    blame: Blame = "request"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} exists", "give another name, or --force to replace it")
+
+
+class BackupNeedsServer(EdgefaceError):
+    code = "backup_needs_pg_dump"
+    blame: Blame = "request"
+
+    def __init__(self, url: URL, target: Path) -> None:
+        # Without the password: command lines are read by others. pg_dump asks for it, or takes PGPASSWORD.
+        plain = URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query)
+        super().__init__(
+            "the database is PostgreSQL, which its own tools back up",
+            f"pg_dump --format=custom --file={shlex.quote(str(target))} {shlex.quote(plain.render_as_string())}",
+        )
+
+
+class BackupDamaged(EdgefaceError):
+    code = "backup_damaged"
+
+    def __init__(self, database: Path, damage: list[str]) -> None:
+        super().__init__(
+            f"the copy of {database} is damaged, so it was not kept: {name_some(damage)}",
+            "the database itself is most likely damaged too: see edgeface-finetune doctor, and keep older backups",
+        )
+
+
+class BackupFailed(EdgefaceError):
+    code = "backup_failed"
+
+    def __init__(self, target: Path, reason: object) -> None:
+        super().__init__(
+            f"{target} cannot be written: {reason}", "see that its folder exists and has space, then repeat"
+        )
+
+
+def back_up(database_url: str, target: Path, *, force: bool = False) -> int:
+    """Copy the database to `target`, one file that is there only once it is whole and checked. Returns its bytes.
+
+    Raises BackupExists unless `force`, DatabaseMissing, BackupDamaged, BackupFailed and BackupNeedsServer.
+    """
+    source = sqlite_path(database_url)
+    if source is None:
+        raise BackupNeedsServer(make_url(database_url), target)
+    if target.exists() and (not force or target.samefile(source)):
+        raise BackupExists(target)
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        _copy(source, beside)
+        _check(source, beside)
+        size = beside.stat().st_size
+        _sync(beside)
+        beside.replace(target)
+        _sync(target.parent)
+    except (OSError, sqlite3.OperationalError) as error:
+        raise BackupFailed(target, error) from None
+    except sqlite3.DatabaseError as error:
+        raise BackupDamaged(source, [str(error)]) from None
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+    return size
+
+
+def _check(source: Path, copy: Path) -> None:
+    if damage := find_damage(copy):
+        raise BackupDamaged(source, damage)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.touch(exist_ok=False)
+    with contextlib.closing(open_existing(source)) as ours, contextlib.closing(open_existing(target)) as theirs:
+        # One read transaction for all steps: otherwise each write of the service would start the copy anew.
+        ours.execute("BEGIN")
+        ours.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        ours.backup(theirs, pages=_PAGES_A_STEP)
+        ours.execute("ROLLBACK")
+        # The copy is one file, without a write-ahead log beside it.
+        theirs.execute("PRAGMA journal_mode=DELETE")

@@ -1,0 +1,55 @@
+"""Deleting files in a way that may be repeated, killed half-way and done by several processes at once, and counted."""
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Freed:
+    """What was deleted: how many files, and their bytes."""
+
+    files: int = 0
+    size: int = 0
+
+    def __add__(self, other: "Freed") -> "Freed":
+        return Freed(self.files + other.files, self.size + other.size)
+
+    def __str__(self) -> str:
+        return f"{count_of(self.files, 'file')} ({size_in_words(self.size)})"
+
+
+def delete_file(path: Path, *, older_than: float = 0.0) -> Freed:
+    """Delete the file, unless it was written in the last `older_than` seconds by this machine's clock.
+
+    One that is gone already, or that may not be deleted, counts nothing; the latter is logged.
+    """
+    try:
+        found = path.stat(follow_symlinks=False)
+        if older_than and time.time() - found.st_mtime < older_than:
+            return Freed()
+        path.unlink()
+    except FileNotFoundError:
+        return Freed()
+    except OSError as error:
+        _log.warning("%s cannot be deleted: %s", path, error)
+        return Freed()
+    return Freed(1, found.st_size)
+
+
+def count_of(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def size_in_words(size: float) -> str:
+    """Bytes as a person reads them: 512 bytes, 1.5 kB, 34.0 MB."""
+    if size < 1000:
+        return f"{size:.0f} bytes"
+    for unit in ("kB", "MB"):
+        size /= 1000
+        if size < 1000:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} GB"

@@ -1,0 +1,85 @@
+"""The list of all checks, and how they are gone through."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.doctor import files, machine, rows
+from app.doctor.findings import Check, Finding, Scope
+from app.finetune.errors import EdgefaceError
+
+FOUNDATION: tuple[Check, ...] = (machine.database_file, machine.schema)
+"""Where one of these finds something, nothing else is looked at, let alone mended."""
+
+CHECKS: tuple[Check, ...] = (
+    rows.leases_run_out,
+    rows.leases_left_over,
+    rows.attempts_left_open,
+    rows.event_numbers,
+    rows.epochs_shown_twice,
+    rows.status_told,
+    rows.workers_gone,
+    files.artifact_files,
+    files.checkpoint_rows,
+    files.leftover_files,
+    files.unknown_folders,
+    files.prepared_faces,
+    files.prepared_leftovers,
+    machine.disk_space,
+)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A finding of the check named, and whether it was mended: looked at again, it was no longer there."""
+
+    check: str
+    problem: str
+    remedy: str
+    mended: bool
+    note: bool
+
+    @property
+    def open(self) -> bool:
+        return not self.mended and not self.note
+
+
+def examine(scope: Scope, *, repair: bool = False) -> list[Diagnosis]:
+    """Go through every check; with `repair`, mend what can be. Safe while the service runs."""
+    for check in FOUNDATION:
+        if found := _go_through(check, scope, repair=False):
+            return found
+    return [diagnosis for check in CHECKS for diagnosis in _go_through(check, scope, repair=repair)]
+
+
+def _go_through(check: Check, scope: Scope, *, repair: bool) -> list[Diagnosis]:
+    found = _find(check, scope)
+    if not repair or not any(finding.mend for finding in found):
+        return [_diagnosis(check, finding) for finding in found]
+    failed = [failure for finding in found if (failure := _mend(finding)) is not None]
+    left = _find(check, scope)
+    problems = {finding.problem for finding in left}
+    mended = [_diagnosis(check, finding, mended=True) for finding in found if finding.problem not in problems]
+    return mended + [_diagnosis(check, finding) for finding in [*left, *failed]]
+
+
+def _find(check: Check, scope: Scope) -> list[Finding]:
+    try:
+        return list(check(scope))
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        return [Finding(f"it cannot be looked at: {error}", "mend that first, then run doctor again")]
+
+
+def _mend(finding: Finding) -> Finding | None:
+    """None, or what went wrong."""
+    try:
+        if finding.mend is not None:
+            finding.mend()
+    except (SQLAlchemyError, OSError, EdgefaceError) as error:
+        return Finding(f"mending failed ({finding.problem}): {error}", "mend that first, then run doctor again")
+    return None
+
+
+def _diagnosis(check: Check, finding: Finding, *, mended: bool = False) -> Diagnosis:
+    return Diagnosis(check.__name__, finding.problem, finding.remedy, mended, finding.note)

@@ -1,0 +1,199 @@
+"""Checks of files against the rows that name them."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from sqlmodel import Session, col, select
+
+from app.deletion import count_of, delete_file, size_in_words
+from app.doctor.findings import Finding, Scope
+from app.finetune.dataset import JobWarning
+from app.finetune.errors import name_some
+from app.jobs import queries, stand_in, store
+from app.jobs.resume import StoredFile
+from app.jobs.stand_in import KINDS, checkpoint_files
+from app.jobs.states import CLAIMED
+from app.jobs.tables import Artifact, Job
+from app.leftovers import find_leftovers, remove_leftovers
+from app.prepared_faces import PreparedFaces, find_abandoned, find_prepared, sha256_of
+
+
+def artifact_files(scope: Scope) -> Iterator[Finding]:
+    """Every file that a row names is there, of the size (with --deep: of the sha256) that the row says."""
+    with scope.snapshot() as session:
+        rows = session.exec(select(Artifact).order_by(col(Artifact.created_at).desc())).all()
+    damaged = {row.key: what for row in rows if (what := _damage(scope, row))}
+    folders = {scope.settings.artifacts_dir / row.job_id for row in rows}
+    if folders and not scope.accept_loss and not any(folder.exists() for folder in folders):
+        yield Finding(
+            f"not one of the {count_of(len(rows), 'file')} that the rows name is in {scope.settings.artifacts_dir}",
+            "see that EDGEFACE_ARTIFACTS_DIR is right and its disk mounted; if the files are lost for good, "
+            "--repair --accept-loss drops their rows",
+        )
+        return
+    for row in rows:
+        # Looked at again, now that its row was read: a file may be deleted or replaced just after it was listed.
+        if row.key in damaged and (what := _still_damaged(scope, row.key)):
+            kind = "saved state" if row.kind == "state" else "checkpoint"
+            yield Finding(
+                f"{row.key}, a {kind} of job {row.job_id}, {what}",
+                "restore the file from a backup, or --repair drops its row: "
+                + ("the job goes on from the state before" if row.kind == "state" else "another checkpoint stands in"),
+                partial(_drop_row, scope, row.job_id, row.key),
+            )
+
+
+def _damage(scope: Scope, file: Artifact | StoredFile) -> str | None:
+    path = scope.settings.artifacts_dir / file.key
+    try:
+        if (size := path.stat().st_size) != file.size:
+            return f"has {size} bytes instead of {file.size}"
+        if scope.deep and sha256_of(path) != file.sha256:
+            return "has other bytes than those that were written"
+    except (FileNotFoundError, NotADirectoryError):
+        return "is gone"
+    return None
+
+
+def _is_gone(scope: Scope, row: Artifact) -> bool:
+    return not (scope.settings.artifacts_dir / row.key).exists()
+
+
+def _still_damaged(scope: Scope, key: str) -> str | None:
+    with scope.snapshot() as session:
+        return _row_damage(scope, session, key)
+
+
+def _row_damage(scope: Scope, session: Session, key: str) -> str | None:
+    row = session.get(Artifact, key)
+    if row is None:
+        return None
+    job = queries.get(session, row.job_id)
+    if job.status in CLAIMED and row.attempt == job.attempt and not _is_gone(scope, row):
+        return None  # its trainer may have written it anew, and the row comes next
+    return _damage(scope, row)
+
+
+def _drop_row(scope: Scope, job_id: str, key: str) -> None:
+    with scope.database.writing() as session:
+        job = queries.locked(session, job_id)
+        if (what := _row_damage(scope, session, key)) is None:
+            return
+        store.forget_artifacts(session, [key])
+        if any(file.key == key for file in checkpoint_files(job.checkpoint)):
+            _replace_lost(scope, session, job, f"its file {key} {what}")
+
+
+def _replace_lost(scope: Scope, session: Session, job: Job, why: str) -> None:
+    """Something else becomes the job's checkpoint, and the job says so."""
+    lost = job.checkpoint or {}
+    if stand_in.put_in_place(session, job, lambda file: _damage(scope, file) is None):
+        instead = f"that of epoch {(job.checkpoint or {})['epoch']} stands in"
+    else:
+        instead = "no other is kept"
+    session.flush()
+    message = f"the checkpoint of epoch {lost['epoch']} is lost: {why}; {instead}"
+    store.add_warning(session, job.id, JobWarning(code="checkpoint_lost", message=message))
+
+
+def checkpoint_rows(scope: Scope) -> Iterator[Finding]:
+    """Both files of every job's checkpoint have rows, and the same sha256 there."""
+    with scope.snapshot() as session:
+        jobs = [job for job in session.exec(select(Job)) if job.checkpoint is not None]
+        sha256s = {row.key: row.sha256 for row in session.exec(select(Artifact))}
+    for job in jobs:
+        unlisted = [file.key for file in checkpoint_files(job.checkpoint) if sha256s.get(file.key) != file.sha256]
+        if unlisted:
+            yield Finding(
+                f"job {job.id} has a checkpoint of files that no row names as they are: {name_some(unlisted)}",
+                "--repair lists them if they are whole; otherwise another checkpoint stands in",
+                partial(_list_checkpoint, scope, job.id),
+            )
+
+
+def _list_checkpoint(scope: Scope, job_id: str) -> None:
+    """Judged by every byte: a row vouches for the sha256."""
+    deep = Scope(scope.database, scope.settings, deep=True)
+    with scope.database.writing() as session:
+        job = queries.locked(session, job_id)
+        files = dict(zip(KINDS, checkpoint_files(job.checkpoint), strict=False))
+        rows = {kind: session.get(Artifact, file.key) for kind, file in files.items()}
+        if all(row is not None and row.sha256 == files[kind].sha256 for kind, row in rows.items()):
+            return
+        damage = [f"{file.key} {what}" for file in files.values() if (what := _damage(deep, file))]
+        if damage:
+            _replace_lost(deep, session, job, name_some(damage))
+            return
+        for kind, file in files.items():
+            attempt = int(file.key.split("/")[1].removeprefix("attempt-"))
+            epoch = (job.checkpoint or {})["epoch"]
+            session.merge(
+                Artifact(
+                    job_id=job_id,
+                    attempt=attempt,
+                    kind=kind,
+                    stage=2,
+                    epoch=epoch,
+                    created_at=store.clock(session),
+                    **file.model_dump(),
+                )
+            )
+
+
+def leftover_files(scope: Scope) -> Iterator[Finding]:
+    """No file of a job that nobody writes to is without a row, but for the last hour's."""
+    leftovers = find_leftovers(scope.database, scope.settings.artifacts_dir)
+    if leftovers.files:
+        yield Finding(
+            f"{count_of(len(leftovers.files), 'file')} ({size_in_words(leftovers.size)}) of jobs are named by no row: "
+            f"{name_some(leftovers.files)}",
+            "--repair deletes them, as a worker does every hour",
+            partial(_remove_leftovers, scope),
+        )
+
+
+def _remove_leftovers(scope: Scope) -> None:
+    remove_leftovers(scope.database, scope.settings.artifacts_dir)
+
+
+def unknown_folders(scope: Scope) -> Iterator[Finding]:
+    """Every attempt's folder is of an attempt that the rows know."""
+    unknown = find_leftovers(scope.database, scope.settings.artifacts_dir).unknown
+    if unknown:
+        yield Finding(
+            f"{count_of(len(unknown), 'folder')} of jobs or attempts that this database does not know: "
+            f"{name_some(unknown)}",
+            "another database's, or newer than a backup that was restored; nothing deletes them but you, with rm -r",
+            note=True,
+        )
+
+
+def prepared_faces(scope: Scope) -> Iterator[Finding]:
+    """Prepared faces are whole, by their size (with --deep: by their sha256)."""
+    for faces in find_prepared(scope.settings.prepared_dir):
+        if what := faces.damage(deep=scope.deep):
+            yield Finding(
+                f"prepared faces in {scope.settings.prepared_dir} are damaged: {what}",
+                "--repair deletes them; the next job that needs them makes them again, and would have done so anyway",
+                partial(_delete_damaged, faces, scope.deep),
+            )
+
+
+def _delete_damaged(faces: PreparedFaces, deep: bool) -> None:
+    if faces.damage(deep=deep):
+        faces.delete()
+
+
+def prepared_leftovers(scope: Scope) -> Iterator[Finding]:
+    """No file that a killed process was preparing is older than an hour."""
+    for path in find_abandoned(scope.settings.prepared_dir):
+        yield Finding(
+            f"{path} was being written by a process that is gone",
+            "--repair deletes it, as a worker does every hour",
+            partial(_delete, path),
+        )
+
+
+def _delete(path: Path) -> None:
+    delete_file(path)

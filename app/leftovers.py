@@ -1,0 +1,153 @@
+"""What killed processes left in the artifacts' folder: files that no row names, and folders that came to be empty.
+
+Only what jobs write is recognised, by its name; anything else there is never touched. Folders of jobs or attempts that
+the rows do not know are never deleted either: they may be those of another database, or newer than a backup that was
+restored.
+"""
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlmodel import select
+
+from app.database import Database
+from app.deletion import Freed, delete_file
+from app.jobs import queries
+from app.jobs.errors import JobNotFound
+from app.jobs.stand_in import checkpoint_files
+from app.jobs.states import CLAIMED
+from app.jobs.tables import Artifact, Job
+
+ABANDONED_SECONDS = 3600.0
+"""A file that no row names is left alone until it has not changed for this long."""
+
+_JOB = re.compile(r"[0-9a-f]{24}")
+_ATTEMPT = re.compile(r"attempt-(\d+)")
+_BEST = re.compile(r"best-epoch-\d+")
+_WHOLE = re.compile(r"(edgeface_finetuned|edgeface_backbone|state-[\d-]+)\.pth")
+_ASIDE = re.compile(r"\.reserved|\.(edgeface_finetuned|edgeface_backbone|state-[\d-]+)\.pth\..+")
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """`files` to delete; `folders` that may be empty then, the deepest first; `unknown` folders, which stay."""
+
+    files: list[Path]
+    folders: list[Path]
+    unknown: list[Path]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(_size(path) for path in self.files)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    path: Path
+    job_id: str
+    number: int
+    files: list[Path]
+    folders: list[Path]
+
+
+def find_leftovers(database: Database, artifacts_dir: Path) -> Leftovers:
+    """Changes nothing."""
+    # The disk first: whatever is seen there and named by a row is named by the time that the rows are read.
+    attempts = list(_attempts(artifacts_dir))
+    old = {path for attempt in attempts for path in attempt.files if _is_old(path)}
+    with database.reading() as session:
+        rows = session.exec(select(Job.id, Job.attempt, Job.status, Job.checkpoint)).all()
+        named = set(session.exec(select(Artifact.key)))
+    newest = {job_id: attempt for job_id, attempt, _, _ in rows}
+    living = {(job_id, attempt) for job_id, attempt, status, _ in rows if status in CLAIMED}
+    named |= {file.key for *_, checkpoint in rows for file in checkpoint_files(checkpoint)}
+
+    known = [each for each in attempts if each.number <= newest.get(each.job_id, 0)]
+    abandoned = [each for each in known if (each.job_id, each.number) not in living]
+    return Leftovers(
+        files=[
+            path
+            for attempt in abandoned
+            for path in attempt.files
+            if path in old and path.relative_to(artifacts_dir).as_posix() not in named
+        ],
+        folders=[folder for attempt in abandoned for folder in (*attempt.folders, attempt.path)],
+        unknown=sorted({each.path for each in attempts} - {each.path for each in known}),
+    )
+
+
+def remove_leftovers(database: Database, artifacts_dir: Path) -> Freed:
+    """Safe in any process at any time, also while jobs run."""
+    leftovers = find_leftovers(database, artifacts_dir)
+    freed = sum((delete_file(path) for path in leftovers.files), start=Freed())
+    for folder in leftovers.folders:
+        with contextlib.suppress(OSError):  # not empty
+            folder.rmdir()
+    for folder in _subfolders(artifacts_dir, _JOB):
+        if _is_empty(folder):
+            _remove_job_folder(database, folder)
+    return freed
+
+
+def _remove_job_folder(database: Database, folder: Path) -> None:
+    """Under the job's lock: a worker that claims it just now makes its own folder in this one after that."""
+    with contextlib.suppress(JobNotFound, OSError), database.writing() as session:
+        if queries.locked(session, folder.name).status not in CLAIMED:
+            folder.rmdir()
+
+
+def _attempts(artifacts_dir: Path) -> Iterator[_Attempt]:
+    for job in _subfolders(artifacts_dir, _JOB):
+        for attempt in _subfolders(job, _ATTEMPT):
+            folders = _subfolders(attempt, _BEST)
+            files = [path for folder in (attempt, *folders) for path in _files(folder)]
+            yield _Attempt(attempt, job.name, int(attempt.name.removeprefix("attempt-")), files, folders)
+
+
+def _subfolders(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
+    """Without links: those lead to what is not ours."""
+    return [
+        Path(entry.path)
+        for entry in _entries(folder)
+        if pattern.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+    ]
+
+
+def _files(folder: Path) -> list[Path]:
+    return [
+        Path(entry.path)
+        for entry in _entries(folder)
+        if (_WHOLE.fullmatch(entry.name) or _ASIDE.fullmatch(entry.name)) and entry.is_file(follow_symlinks=False)
+    ]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except FileNotFoundError:  # gone meanwhile, or never made
+        return []
+
+
+def _is_empty(folder: Path) -> bool:
+    return not _entries(folder)
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > ABANDONED_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

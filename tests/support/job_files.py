@@ -1,0 +1,134 @@
+"""Jobs with real files, and rows and files made older than they are."""
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import col, update
+
+from app.database import Database, database_now
+from app.finetune.config import FACE_SIZE, FinetuneConfig
+from app.jobs import queries, store
+from app.jobs.states import JobStatus
+from app.jobs.store import Claim
+from app.jobs.tables import Artifact, Job
+
+CONFIG = FinetuneConfig.model_validate({"dataset": "faces"})
+LONG_AGO = 7200.0
+"""Seconds: older than any grace."""
+
+
+class JobFiles:
+    """One job, claimed, whose files are really there. Everything it makes is old enough for any grace."""
+
+    def __init__(self, database: Database, artifacts_dir: Path) -> None:
+        self.database = database
+        self.artifacts_dir = artifacts_dir
+        with database.writing() as session:
+            self.id = store.submit(session, CONFIG, []).id
+        self.claim = self.claim_again()
+
+    def claim_again(self) -> Claim:
+        with self.database.writing() as session:
+            claimed = store.claim(session, self.id, "worker-1", 60.0)
+        assert claimed is not None
+        self.claim = claimed
+        return claimed
+
+    def checkpoint(self, epoch: int) -> list[Path]:
+        """A new best one."""
+        folder = f"{self.id}/attempt-{self.claim.attempt}/best-epoch-{epoch:03d}"
+        full = self.write(f"{folder}/edgeface_finetuned.pth", b"full %d" % epoch)
+        backbone = self.write(f"{folder}/edgeface_backbone.pth", b"backbone %d" % epoch)
+        described = {"epoch": epoch, "score": epoch / 100, "full": full, "backbone": backbone}
+        with self.database.writing() as session:
+            store.record_checkpoint(session, self.claim, described)
+        self._age_row(full["key"])
+        self._age_row(backbone["key"])
+        return [self.artifacts_dir / full["key"], self.artifacts_dir / backbone["key"]]
+
+    def state(self, epoch: int) -> Path:
+        """Saved after this epoch of stage 2."""
+        state = self.write(f"{self.id}/attempt-{self.claim.attempt}/state-{epoch:08d}.pth", b"state %d" % epoch)
+        with self.database.writing() as session:
+            point = {
+                "stage": 2,
+                "epoch": epoch,
+                "step": 0,
+                "steps_done": epoch,
+                "progress": 0.5,
+                "state": state,
+                "checkpoint": queries.fresh(session, self.id).checkpoint,
+            }
+            store.record_state(session, self.claim, point)
+        self._age_row(state["key"])
+        return Path(self.artifacts_dir / state["key"])
+
+    def write(self, key: str, content: bytes) -> dict[str, Any]:
+        write_old(self.artifacts_dir / key, content)
+        return {"key": key, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+    def end(self, status: JobStatus, *, days_ago: float = 0.0) -> None:
+        with self.database.writing() as session:
+            if status is JobStatus.PAUSED:
+                store.request_pause(session, self.id)
+            if status in (JobStatus.PAUSED, JobStatus.QUEUED):
+                store.hand_back(session, self.claim, "stopped")
+            else:
+                store.finish(session, self.claim, status)
+            session.execute(
+                update(Job).where(col(Job.id) == self.id).values(finished_at=Job.finished_at - days_ago * 86400)  # type: ignore[operator]
+            )
+
+    def row(self) -> Job:
+        with self.database.reading() as session:
+            return queries.get(session, self.id)
+
+    def listed(self) -> set[str]:
+        """Keys of the files that have rows."""
+        with self.database.reading() as session:
+            return {artifact.key for artifact in queries.artifacts(session, self.id)}
+
+    def kinds_of_events(self) -> list[str]:
+        with self.database.reading() as session:
+            return [event.kind for event in queries.events_after(session, self.id, 0)]
+
+    def make_row_new(self, path: Path) -> None:
+        with self.database.writing() as session:
+            session.execute(
+                update(Artifact).where(col(Artifact.key) == self.key_of(path)).values(created_at=database_now())
+            )
+
+    def key_of(self, path: Path) -> str:
+        return path.relative_to(self.artifacts_dir).as_posix()
+
+    def _age_row(self, key: str) -> None:
+        with self.database.writing() as session:
+            session.execute(
+                update(Artifact).where(col(Artifact.key) == key).values(created_at=Artifact.created_at - LONG_AGO)
+            )
+
+
+def write_old(path: Path, content: bytes, *, seconds: float = LONG_AGO) -> Path:
+    """A file that was last changed this long ago."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return make_old(path, seconds)
+
+
+def make_old(path: Path, seconds: float = LONG_AGO) -> Path:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+    return path
+
+
+def write_prepared(folder: Path, key: str, *, seconds: float = LONG_AGO) -> tuple[Path, Path]:
+    """One face, as worker/training/prepared.py keeps it (tests/integration/test_retention.py compares the two)."""
+    header = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + b" " * 118
+    content = header + bytes(3 * FACE_SIZE**2)
+    said = {"sha256": hashlib.sha256(content).hexdigest(), "sizes": [[16, 16, 1]]}
+    array = write_old(folder / f"{key}.npy", content, seconds=seconds)
+    return array, write_old(folder / f"{key}.json", json.dumps(said).encode(), seconds=seconds)
