@@ -3,22 +3,25 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self, TypeVar
 
 import httpx2
 
 from app.finetune.config import FinetuneConfig
+from app.jobs.checkpoints import CheckpointFormat
 from app.jobs.states import JobStatus
 from app.jobs.views import EventView, JobPage, JobView
 from app.problems import Problem
+from app.routes.attempts import Attempts
 from app.routes.health import Ready
 from app.routes.jobs import DryRun
 from app.routes.metrics import Metrics
 
-Format = Literal["full", "backbone"]
+_Result = TypeVar("_Result")
 
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
@@ -38,6 +41,20 @@ class ApiUnavailable(ApiError):
     """The API answered that it cannot answer now (503): trying again later may help."""
 
 
+class _GatewayAway(httpx2.HTTPStatusError):
+    """A 503 that is not the API's own."""
+
+
+_MAY_HELP_TO_WAIT = (
+    httpx2.NetworkError,
+    httpx2.TimeoutException,
+    httpx2.RemoteProtocolError,
+    httpx2.ProxyError,
+    ApiUnavailable,
+    _GatewayAway,
+)
+
+
 class DownloadDamaged(Exception):
     """What arrived is not the file the API named by its sha256; nothing was written."""
 
@@ -45,7 +62,8 @@ class DownloadDamaged(Exception):
 class Client:
     """Talks to one API. Use it as a context manager.
 
-    `patience_seconds`: how long an event stream goes on trying while the API does not answer.
+    `patience_seconds`: how long anything that is safe to repeat (all but `retry`) is tried again while the API does not
+    answer, or answers 503. After that httpx2.TransportError, ApiUnavailable or httpx2.HTTPStatusError is raised.
     """
 
     def __init__(self, url: str, *, patience_seconds: float = 60.0, timeout_seconds: float = 120.0) -> None:
@@ -63,9 +81,21 @@ class Client:
     ) -> None:
         self._http.close()
 
-    def submit(self, config: FinetuneConfig | Mapping[str, Any]) -> JobView:
-        """Queue a job. Raises ApiError where the service refuses it."""
-        return JobView.model_validate(self._send("POST", "/jobs", json=_as_json(config)))
+    def submit(
+        self,
+        config: FinetuneConfig | Mapping[str, Any],
+        *,
+        priority: int = 0,
+        idempotency_key: str | None = None,
+    ) -> JobView:
+        """Queue a job. Raises ApiError where the service refuses it.
+
+        However often the request has to be sent, one job is made: a key of its own goes with it. Give your own
+        `idempotency_key` to get the same job from another process too.
+        """
+        headers = {"Idempotency-Key": str(uuid.uuid4()) if idempotency_key is None else idempotency_key}
+        arguments = {"params": {"priority": priority}, "headers": headers, "json": _as_json(config)}
+        return JobView.model_validate(self._send("POST", "/jobs", **arguments))
 
     def dry_run(self, config: FinetuneConfig | Mapping[str, Any]) -> DryRun:
         """The config as resolved and the warnings; nothing is queued."""
@@ -84,19 +114,45 @@ class Client:
     def metrics(self, job_id: str) -> Metrics:
         return Metrics.model_validate(self._send("GET", f"/jobs/{job_id}/metrics"))
 
-    def cancel(self, job_id: str) -> JobView:
-        """Ask the job to stop; safe to repeat."""
-        return JobView.model_validate(self._send("POST", f"/jobs/{job_id}/cancel"))
+    def attempts(self, job_id: str) -> Attempts:
+        """Every claim of the job by a worker, the first one first."""
+        return Attempts.model_validate(self._send("GET", f"/jobs/{job_id}/attempts"))
+
+    def cancel(self, job_id: str, *, force: bool = False) -> JobView:
+        """Ask the job to stop; with `force` write it down as cancelled at once, for when its worker is gone."""
+        return JobView.model_validate(self._send("POST", f"/jobs/{job_id}/cancel", params={"force": force}))
+
+    def pause(self, job_id: str) -> JobView:
+        """Stop the job so that it can go on later: `resume_point` of the answer survives. Where the status is still
+        `pausing`, it is being saved. Raises ApiError for a job that has ended."""
+        return JobView.model_validate(self._send("POST", f"/jobs/{job_id}/pause"))
+
+    def resume(self, job_id: str) -> JobView:
+        """Queue a paused job again. Raises ApiError for one that is not paused."""
+        return JobView.model_validate(self._send("POST", f"/jobs/{job_id}/resume"))
+
+    def retry(self, job_id: str, *, from_start: bool = False) -> JobView:
+        """Queue a failed or cancelled job again, from its last saved state or from the start. Raises ApiError for
+        another. Sent once: repeated after an answer that was lost, it would be refused as done already."""
+        params = {"from": "start" if from_start else "state"}
+        return JobView.model_validate(_answer(self._http.post(f"/jobs/{job_id}/retry", params=params)))
+
+    def pin(self, job_id: str) -> JobView:
+        """Keep the best checkpoint of now, whatever better one comes. Raises ApiError while there is none."""
+        return JobView.model_validate(self._send("POST", f"/jobs/{job_id}/pin"))
+
+    def unpin(self, job_id: str) -> JobView:
+        """Take all pins of the job away."""
+        return JobView.model_validate(self._send("DELETE", f"/jobs/{job_id}/pin"))
 
     def ready(self) -> Ready:
-        """Raises httpx2.TransportError where no API answers."""
+        """Raises httpx2.TransportError at once where no API answers."""
         return Ready.model_validate(self._http.get("/health/ready").json())
 
     def events(self, job_id: str, *, after: int = 0) -> Iterator[EventView | dict[str, Any]]:
         """Every event as it happens, until the job has ended; between them the progress, as a plain dict.
 
-        Goes on where it was after a broken connection. Raises httpx2.TransportError once the API has not answered for
-        `patience_seconds`.
+        Goes on where it was after a broken connection, and over pauses.
         """
         failing_since: float | None = None
         while True:
@@ -106,36 +162,49 @@ class Client:
                     if isinstance(event, EventView):
                         after = event.number
                     yield event
-                if self.get(job_id).terminal:
-                    return
-                failing_since = None
-            except (httpx2.TransportError, ApiUnavailable):
+            except _MAY_HELP_TO_WAIT:
                 failing_since = failing_since or time.monotonic()
                 if time.monotonic() - failing_since > self._patience_seconds:
                     raise
                 time.sleep(RECONNECT_SECONDS)
+                continue
+            if self.get(job_id).terminal:
+                return
 
-    def download(self, job_id: str, path: Path, *, format: Format = "full") -> Path:  # noqa: A002 - the API's name
-        """Write the checkpoint to `path`, which appears only once it is whole and its sha256 is right.
+    def download(
+        self,
+        job_id: str,
+        path: Path,
+        *,
+        format: CheckpointFormat = "full",  # noqa: A002 - the API's name
+        epoch: int | None = None,
+    ) -> Path:
+        """Write the best checkpoint, or that of an epoch of stage 2 which is still kept, to `path`, which appears only
+        once it is whole and its sha256 is right.
 
         Raises ApiError while there is none, DownloadDamaged where the sha256 is another.
         """
+        params = {"format": format} | ({} if epoch is None else {"epoch": str(epoch)})
         aside = path.with_name(path.name + ".part")
+        expected, actual = self._patiently(lambda: self._download(f"/jobs/{job_id}/checkpoint", params, aside))
+        if actual != expected:
+            aside.unlink()
+            raise DownloadDamaged(f"{path}: the sha256 is {actual}, not {expected}; download it again")
+        return aside.replace(path)
+
+    def _download(self, url: str, params: dict[str, str], path: Path) -> tuple[str, str]:
+        """The sha256 that the API names, and the one of what arrived."""
         digest = hashlib.sha256()
-        with self._http.stream("GET", f"/jobs/{job_id}/checkpoint", params={"format": format}) as response:
+        with self._http.stream("GET", url, params=params) as response:
             if response.is_error:
                 response.read()
                 raise _problem(response)
             path.parent.mkdir(parents=True, exist_ok=True)
-            with aside.open("wb") as file:
+            with path.open("wb") as file:
                 for chunk in response.iter_bytes():
                     digest.update(chunk)
                     file.write(chunk)
-            expected = response.headers["etag"].strip('"')
-        if digest.hexdigest() != expected:
-            aside.unlink()
-            raise DownloadDamaged(f"{path}: the sha256 is {digest.hexdigest()}, not {expected}; download it again")
-        return aside.replace(path)
+            return response.headers["etag"].strip('"'), digest.hexdigest()
 
     def _stream(self, job_id: str, after: int) -> Iterator[EventView | dict[str, Any]]:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
@@ -150,10 +219,24 @@ class Client:
                     yield EventView.model_validate_json(event.data)
 
     def _send(self, method: str, path: str, **arguments: Any) -> Any:
-        response = self._http.request(method, path, **arguments)
-        if response.is_error:
-            raise _problem(response)
-        return response.json()
+        """The answer's JSON. For what is safe to repeat."""
+        return self._patiently(lambda: _answer(self._http.request(method, path, **arguments)))
+
+    def _patiently(self, ask: Callable[[], _Result]) -> _Result:
+        give_up = time.monotonic() + self._patience_seconds
+        while True:
+            try:
+                return ask()
+            except _MAY_HELP_TO_WAIT:
+                if time.monotonic() + RECONNECT_SECONDS > give_up:
+                    raise
+                time.sleep(RECONNECT_SECONDS)
+
+
+def _answer(response: httpx2.Response) -> Any:
+    if response.is_error:
+        raise _problem(response)
+    return response.json()
 
 
 def _as_json(config: FinetuneConfig | Mapping[str, Any]) -> dict[str, Any]:
@@ -164,6 +247,5 @@ def _problem(response: httpx2.Response) -> Exception:
     if response.headers.get("content-type", "").startswith("application/problem+json"):
         problem = Problem.model_validate(response.json())
         return ApiUnavailable(problem) if response.status_code == 503 else ApiError(problem)
-    return httpx2.HTTPStatusError(
-        f"{response.request.url} answered {response.status_code}", request=response.request, response=response
-    )
+    kind = _GatewayAway if response.status_code == 503 else httpx2.HTTPStatusError
+    return kind(f"{response.request.url} answered {response.status_code}", request=response.request, response=response)

@@ -14,7 +14,7 @@ from app.inputs import DatasetChecks
 from app.jobs.rescue import Rounds
 from app.problems import add_problem_handlers
 from app.queue import Bell, make_celery
-from app.routes import checkpoints, events, health, inputs, jobs, metrics
+from app.routes import actions, attempts, checkpoints, events, health, inputs, jobs, metrics, pins
 from app.routes.dependencies import Service
 from app.settings import Settings
 
@@ -24,6 +24,9 @@ Fine-tunes the EdgeFace recogniser on very-low-resolution faces.
 1. `POST /jobs` with a config: `{"dataset": "orl16"}` is enough. `GET /datasets` and `GET /weights` list what there is.
 2. `GET /jobs/{id}` shows where it is; `GET /jobs/{id}/events` streams it.
 3. `GET /jobs/{id}/checkpoint` downloads `edgeface_finetuned.pth`.
+
+A job that was accepted ends as succeeded, failed or cancelled, whatever dies in between; `pause`, `resume` and `retry`
+go on from its last saved state. Send an `Idempotency-Key` with `POST /jobs`, and sending it again is safe.
 
 Errors are RFC 9457 problem details with a stable `code`, a `hint` that says what to do next, and `blame`.
 """
@@ -60,9 +63,12 @@ def create_app(settings: Settings) -> FastAPI:
     add_problem_handlers(app)
     for router in (
         jobs.router,
+        actions.router,
+        attempts.router,
         metrics.router,
         events.router,
         checkpoints.router,
+        pins.router,
         inputs.router,
         health.router,
     ):

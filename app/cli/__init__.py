@@ -10,9 +10,11 @@ from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 
 from app.cli.api import api
+from app.cli.backup import backup
 from app.cli.dataset import dataset
 from app.cli.demo import demo
-from app.cli.jobs import cancel, download, jobs, submit, watch
+from app.cli.doctor import doctor
+from app.cli.jobs import cancel, download, jobs, pause, pin, resume, retry, submit, unpin, watch
 from app.cli.serve import serve
 from app.client import ApiError, DownloadDamaged
 from app.finetune.errors import EdgefaceError
@@ -41,14 +43,32 @@ class _Commands(click.Group):
 def _edgeface_finetune() -> None:
     """Fine-tune EdgeFace on very-low-resolution faces.
 
-    `serve` runs the whole service here; `submit`, `watch` and `download` talk to it; `train` trains without it.
+    `serve` runs the whole service here; `submit`, `watch`, `pause`, `resume` and `download` talk to it; `train` trains
+    without it.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("httpx2", "httpcore2", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-for _command in (api, cancel, dataset, demo, download, jobs, serve, submit, watch):
+for _command in (
+    api,
+    backup,
+    cancel,
+    dataset,
+    demo,
+    doctor,
+    download,
+    jobs,
+    pause,
+    pin,
+    resume,
+    retry,
+    serve,
+    submit,
+    unpin,
+    watch,
+):
     _edgeface_finetune.add_command(_command)
 
 

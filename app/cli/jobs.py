@@ -1,4 +1,4 @@
-"""`submit`, `watch`, `jobs`, `cancel`, `download`: the commands that talk to a running service."""
+"""The commands that talk to a running service."""
 
 import json
 import sys
@@ -9,10 +9,15 @@ from typing import Any, TextIO, TypeVar
 import click
 from rich.console import Console
 
-from app.cli.live import watch_job
-from app.client import Client, Format
+from app.cli.live import point_line, watch_job
+from app.client import Client
+from app.jobs.checkpoints import CheckpointFormat
 from app.jobs.states import JobStatus
+from app.jobs.views import JobView
 from app.settings import Settings
+
+PATIENCE_SECONDS = 5.0
+"""Long enough for a service that is just starting again; a person with none should not have to wait to be told."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -28,36 +33,43 @@ def _url_option(function: _Function) -> _Function:
     return option(function)
 
 
+def _client(url: str) -> Client:
+    return Client(url, patience_seconds=PATIENCE_SECONDS)
+
+
 @click.command()
 @click.argument("config", type=click.File("r"))
 @click.option("--dry-run", is_flag=True, help="Check and resolve the config, queue nothing.")
+@click.option("--priority", default=0, show_default=True, type=click.IntRange(-100, 100), help="Higher is run first.")
+@click.option("--idempotency-key", help="The same CONFIG with the same key makes one job, however often it is sent.")
 @click.option("--watch", "watching", is_flag=True, help="Watch the job until it ends.")
 @_url_option
-def submit(config: TextIO, dry_run: bool, watching: bool, url: str) -> None:
+def submit(config: TextIO, dry_run: bool, priority: int, idempotency_key: str | None, watching: bool, url: str) -> None:
     """Queue the job that the JSON file CONFIG describes (`-` reads the terminal). Prints its id."""
     try:
         content = json.load(config)
     except json.JSONDecodeError as error:
         raise click.BadParameter(f"{config.name} is not JSON: {error}") from None
-    with Client(url) as client:
+    with _client(url) as client:
         if dry_run:
             click.echo(client.dry_run(content).model_dump_json(indent=2))
             return
-        job = client.submit(content)
-        for warning in job.warnings:
-            click.echo(f"warning: {warning.message}", err=True)
-        click.echo(job.id)
-        if watching:
-            _watch(client, job.id)
+        job = client.submit(content, priority=priority, idempotency_key=idempotency_key)
+    for warning in job.warnings:
+        click.echo(f"warning: {warning.message}", err=True)
+    click.echo(job.id)
+    if watching:
+        _watch(url, job.id)
 
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @_url_option
 def watch(job_id: str, url: str) -> None:
-    """Show JOB's progress and epochs until it ends. Exit status 1 unless it succeeded."""
-    with Client(url) as client:
-        _watch(client, job_id)
+    """Show JOB's progress and epochs until it ends, over pauses too. Exit status 1 unless it succeeded."""
+    with _client(url) as client:
+        client.get(job_id)
+    _watch(url, job_id)
 
 
 @click.command()
@@ -66,34 +78,102 @@ def watch(job_id: str, url: str) -> None:
 @_url_option
 def jobs(statuses: tuple[str, ...], limit: int, url: str) -> None:
     """List jobs, newest first."""
-    with Client(url) as client:
+    with _client(url) as client:
         page = client.list(tuple(JobStatus(status) for status in statuses), limit=limit)
     for job in page.jobs:
         submitted = job.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
-        click.echo(f"{job.id}  {submitted}  {job.status:<10}  {job.progress:>4.0%}  {job.config.train_dir}")
+        line = f"{job.id}  {submitted}  {job.status:<10}  {job.progress:>4.0%}  {job.config.train_dir}"
+        priority = f"  priority {job.priority}" if job.priority else ""
+        click.echo(line + priority + (f"  waits for {job.waiting_for}" if job.waiting_for else ""))
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@click.option("--force", is_flag=True, help="Do not wait for its worker, which may be gone.")
+@_url_option
+def cancel(job_id: str, force: bool, url: str) -> None:
+    """Stop JOB. Its best checkpoint so far stays."""
+    with _client(url) as client:
+        click.echo(client.cancel(job_id, force=force).status)
 
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @_url_option
-def cancel(job_id: str, url: str) -> None:
-    """Stop JOB. Its best checkpoint so far stays."""
-    with Client(url) as client:
-        click.echo(client.cancel(job_id).status)
+def pause(job_id: str, url: str) -> None:
+    """Stop JOB so that `resume` can go on later. Prints which epoch and step survive."""
+    with _client(url) as client:
+        job = client.pause(job_id)
+    if job.status is JobStatus.PAUSING:
+        click.echo(f"{job.status}: the training state is still being saved; `jobs` shows when it is")
+    else:
+        click.echo(f"{job.status}: {_survives(job)}")
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@_url_option
+def resume(job_id: str, url: str) -> None:
+    """Queue paused JOB again."""
+    with _client(url) as client:
+        _say_queued(client.resume(job_id))
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@click.option("--from-start", is_flag=True, help="Forget what it has learned; pinned checkpoints stay.")
+@_url_option
+def retry(job_id: str, from_start: bool, url: str) -> None:
+    """Queue failed or cancelled JOB again; it goes on from its last saved state."""
+    with _client(url) as client:
+        _say_queued(client.retry(job_id, from_start=from_start))
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@_url_option
+def pin(job_id: str, url: str) -> None:
+    """Keep the best checkpoint that JOB has now, whatever better one comes."""
+    with _client(url) as client:
+        checkpoint = client.pin(job_id).checkpoint
+    if checkpoint is not None:
+        click.echo(f"epoch {checkpoint.epoch} is kept; `download {job_id} --epoch {checkpoint.epoch}` fetches it")
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@_url_option
+def unpin(job_id: str, url: str) -> None:
+    """Take all pins of JOB away: only its best checkpoint stays."""
+    with _client(url) as client:
+        client.unpin(job_id)
+    click.echo("no checkpoint is pinned")
 
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: the file's own name.")
 @click.option("--format", "format_", type=click.Choice(["full", "backbone"]), default="full", show_default=True)
+@click.option("--epoch", type=click.IntRange(1), help="Of this stage 2 epoch, if it is kept. Default: the best.")
 @_url_option
-def download(job_id: str, output: Path | None, format_: Format, url: str) -> None:
+def download(job_id: str, output: Path | None, format_: CheckpointFormat, epoch: int | None, url: str) -> None:
     """Download JOB's checkpoint: edgeface_finetuned.pth, or the bare backbone. Prints its path."""
     name = "edgeface_finetuned.pth" if format_ == "full" else "edgeface_backbone.pth"
+    with _client(url) as client:
+        click.echo(client.download(job_id, output or Path(name), format=format_, epoch=epoch))
+
+
+def _say_queued(job: JobView) -> None:
+    click.echo(f"{job.status}: {_survives(job)}" if job.status is JobStatus.QUEUED else job.status)
+
+
+def _survives(job: JobView) -> str:
+    if job.resume_point is None:
+        return "no training state is saved yet, so it goes on from the start"
+    return f"it goes on from {point_line(job.resume_point.model_dump())}"
+
+
+def _watch(url: str, job_id: str) -> None:
     with Client(url) as client:
-        click.echo(client.download(job_id, output or Path(name), format=format_))
-
-
-def _watch(client: Client, job_id: str) -> None:
-    if watch_job(client, job_id, Console()).status is not JobStatus.SUCCEEDED:
-        sys.exit(1)
+        if watch_job(client, job_id, Console()).status is not JobStatus.SUCCEEDED:
+            sys.exit(1)

@@ -57,7 +57,34 @@ def event_line(event: EventView) -> str | None:
             return f"  best so far: epoch {data['epoch']}, score {data['score']:.4f}, checkpoint written"
         case "stopped_early":
             return f"stopped early after epoch {data['epoch']}: epoch {data['best_epoch']} stays the best"
+        case "waiting":
+            return f"waits for {data['reason']}"
+        case "resumed":
+            return resumed_line(data)
+        case "batch_split":
+            return (
+                f"out of memory: batches of {data['batch_size']} are computed in parts of "
+                f"{data['micro_batch_size']} from here on; goes on from {point_line(data)}"
+            )
+        case "rolled_back":
+            return (
+                f"the loss was not finite: goes on from {point_line(data)}, learning rates times "
+                f"{data['learning_rate_scale']:g}"
+            )
     return None
+
+
+def resumed_line(receipt: dict[str, Any]) -> str:
+    if receipt["from_attempt"] is None:
+        start = "begins from the start"
+    else:
+        start = f"goes on from {point_line(receipt)} of attempt {receipt['from_attempt']}"
+    return f"{start}; {receipt['steps_redone']} steps to do again, {receipt['seconds_lost']:.1f} s lost"
+
+
+def point_line(point: dict[str, Any]) -> str:
+    """Where a saved training state stands: epochs that are finished, and steps of the next."""
+    return f"stage {point['stage']} epoch {point['epoch']} step {point['step']}"
 
 
 def epoch_line(data: dict[str, Any]) -> str:
@@ -89,14 +116,19 @@ def _status_line(data: dict[str, Any]) -> str:
     error = data.get("error")
     if error:
         return f"{data['status']}: {error['message']} ({error['code']})\n  hint: {error['hint']}"
-    if data["status"] == JobStatus.QUEUED and data.get("reason"):
-        return f"queued again: {data['reason']}"
+    match data["status"]:
+        case JobStatus.QUEUED if data.get("reason"):
+            return f"queued again: {data['reason']}"
+        case JobStatus.PAUSING:
+            return "pausing: the training state is being saved"
+        case JobStatus.PAUSED:
+            return "paused: `edgeface-finetune resume JOB` goes on, `edgeface-finetune cancel JOB` ends it"
     return f"{data['status']}"
 
 
 def _where(progress: dict[str, Any]) -> str:
-    if progress["stage"] is None:
-        return "preparing"
+    if progress["stage"] is None or progress["status"] not in (JobStatus.PREPARING, JobStatus.RUNNING):
+        return str(progress["status"])
     return f"stage {progress['stage']}" + ("" if progress["epoch"] is None else f" epoch {progress['epoch']}")
 
 

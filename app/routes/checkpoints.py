@@ -1,16 +1,16 @@
 """The checkpoint's download."""
 
-from email.utils import formatdate
-from typing import Annotated, Literal
+from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Header, Query, Response, status
 from fastapi.responses import FileResponse
 
-from app.jobs import store
-from app.jobs.errors import CheckpointNotReady
-from app.jobs.states import JobStatus
+from app.jobs.checkpoints import CheckpointFormat, find_checkpoint
+from app.jobs.errors import CheckpointFileMissing
+from app.jobs.resume import StoredFile
 from app.problems import PROBLEM_RESPONSES
-from app.routes.dependencies import ReadingSessionDep, ServiceDep
+from app.routes.dependencies import Service, ServiceDep
+from app.routes.open_file import OpenFileResponse
 
 router = APIRouter(prefix="/jobs/{job_id}/checkpoint", tags=["checkpoint"], responses=PROBLEM_RESPONSES)
 
@@ -28,30 +28,55 @@ _FILE_NAMES = {"full": "edgeface_finetuned.pth", "backbone": "edgeface_backbone.
 )
 def get_checkpoint(
     job_id: str,
-    session: ReadingSessionDep,
     service: ServiceDep,
     format: Annotated[  # noqa: A002 - the query parameter's name
-        Literal["full", "backbone"],
+        CheckpointFormat,
         Query(description="`full`: edgeface_finetuned.pth. `backbone`: the bare state dict of the backbone."),
     ] = "full",
+    epoch: Annotated[
+        int | None,
+        Query(ge=1, le=2**31 - 1, description="Of this epoch of stage 2, where it is still kept. Default: the best."),
+    ] = None,
+    attempt: Annotated[
+        int | None,
+        Query(ge=1, le=2**31 - 1, description="With `epoch`: of this attempt. Default: the newest that has one."),
+    ] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """The best epoch so far; of a succeeded job, the result. The ETag is the file's sha256; Range is honoured."""
-    job = store.get(session, job_id)
-    if job.checkpoint is None:
-        raise CheckpointNotReady(job_id, JobStatus(job.status))
-    file = job.checkpoint[format]
-    etag = f'"{file["sha256"]}"'
-    if if_none_match is not None and etag in {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}:
-        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
-    path = service.artifacts.path_of(file["key"])
-    return FileResponse(
-        path,
+    """The best epoch so far; of a succeeded job, the result. With `epoch`, an older one that is still kept, such as a
+    pinned one. The ETag is the file's sha256; Range is honoured."""
+
+    def find() -> StoredFile:
+        with service.database.reading() as session:
+            return find_checkpoint(session, job_id, format, epoch=epoch, attempt=attempt)
+
+    found = find()
+    if if_none_match is not None and found.sha256 in _named(if_none_match):
+        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": f'"{found.sha256}"'})
+    while True:
+        try:
+            file = _open(service, found.key)
+            break
+        except CheckpointFileMissing:
+            missing, found = found, find()
+            if found.key == missing.key:
+                raise
+    return OpenFileResponse(
+        file,
         filename=_FILE_NAMES[format],
         media_type="application/octet-stream",
-        headers={
-            "ETag": etag,
-            "Cache-Control": "no-cache",
-            "Last-Modified": formatdate(path.stat().st_mtime, usegmt=True),
-        },
+        headers={"ETag": f'"{found.sha256}"', "Cache-Control": "no-cache"},
     )
+
+
+def _named(if_none_match: str) -> set[str]:
+    return {tag.strip().removeprefix("W/").strip('"') for tag in if_none_match.split(",")}
+
+
+def _open(service: Service, key: str) -> BinaryIO:
+    """Raises CheckpointFileMissing, also where the file is deleted between looking and opening."""
+    path = service.artifacts.path_of(key)
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise CheckpointFileMissing(path) from None

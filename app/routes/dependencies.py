@@ -1,6 +1,6 @@
 """What routes ask for: the parts of the service that create_app put together."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Annotated, cast
@@ -11,6 +11,8 @@ from sqlmodel import Session
 from app.artifacts import Artifacts
 from app.database import Database
 from app.inputs import DatasetChecks
+from app.jobs.tables import Job
+from app.jobs.views import JobView, view_job
 from app.queue import Bell
 from app.settings import Settings
 
@@ -40,3 +42,9 @@ def get_reading_session(service: ServiceDep) -> Iterator[Session]:
 
 
 ReadingSessionDep = Annotated[Session, Depends(get_reading_session)]
+
+
+def change_job(service: Service, transition: Callable[[Session], Job]) -> JobView:
+    """One transaction that changes a job; the job as it then is."""
+    with service.database.writing() as session:
+        return view_job(session, transition(session), service.settings.worker_seen_seconds)

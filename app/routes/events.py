@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from app.jobs import store
+from app.jobs import queries
 from app.jobs.states import JobStatus
 from app.jobs.views import EventPage, view_event
 from app.problems import PROBLEM_RESPONSES
@@ -40,8 +40,8 @@ def get_events(
     ] = None,
     after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only events numbered above this.")] = 0,
 ) -> Response:
-    """Every status change, warning, epoch and checkpoint. With `Accept: text/event-stream` they come as they happen,
-    `progress` between them, until the job ends; otherwise one page as JSON."""
+    """Every status change, warning, epoch, checkpoint, resume and wait. With `Accept: text/event-stream` they come as
+    they happen, `progress` between them, until the job ends (a pause is no end); otherwise one page as JSON."""
     cursor = after if last_event_id is None else last_event_id
     page, _ = _read(service, job_id, cursor)
     if "text/event-stream" not in accept:
@@ -78,12 +78,12 @@ def _read(service: Service, job_id: str, cursor: int) -> tuple[EventPage, str]:
     """Events after the cursor, and the progress as JSON; the job's row is read first, so that `terminal` implies that
     the last event is seen."""
     with service.database.reading() as session:
-        job = store.get(session, job_id)
-        events = [view_event(event) for event in store.events_after(session, job_id, cursor)]
+        job = queries.get(session, job_id)
+        events = [view_event(event) for event in queries.events_after(session, job_id, cursor)]
     page = EventPage(
         events=events,
         next_cursor=events[-1].number if events else cursor,
         terminal=JobStatus(job.status).terminal and (events[-1].number if events else cursor) >= job.event_count,
     )
-    progress = job.model_dump_json(include={"progress", "eta_seconds", "stage", "epoch"})
+    progress = job.model_dump_json(include={"status", "progress", "eta_seconds", "stage", "epoch", "step"})
     return page, progress

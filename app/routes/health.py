@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter, Response, status
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
-from app.jobs import store
+from app.jobs import queries
 from app.routes.dependencies import ServiceDep
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -34,9 +34,9 @@ def get_ready(service: ServiceDep, response: Response) -> Ready:
     seen: float | None = None
     try:
         with service.database.reading() as session:
-            seen = store.seconds_since_worker(session)
+            seen = queries.seconds_since_worker(session)
         database = True
-    except OperationalError:
+    except (OperationalError, InterfaceError):
         database = False
     broker = service.bell.broker_answers()
     worker = seen is not None and seen <= service.settings.worker_seen_seconds

@@ -1,19 +1,20 @@
-"""Jobs: submit, look at, list, cancel."""
+"""Jobs: submit, look at, list."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response, status
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Header, Query, Response, status
+from pydantic import AfterValidator, BaseModel, Field
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
 from app.inputs import check_inputs, find_inputs
-from app.jobs import store
+from app.jobs import queries
 from app.jobs.errors import CursorInvalid
 from app.jobs.states import JobStatus
 from app.jobs.views import JobPage, JobView, view_job
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ReadingSessionDep, ServiceDep
+from app.submission import submit_once
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], responses=PROBLEM_RESPONSES)
 
@@ -25,23 +26,64 @@ class DryRun(BaseModel):
     warnings: list[JobWarning]
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, responses={200: {"model": DryRun, "description": "A dry run"}})
+def _check_key(key: str) -> str:
+    if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
+        raise ValueError("an Idempotency-Key has 1 to 255 printable ASCII characters, such as a UUID")
+    return key
+
+
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    responses={
+        200: {
+            "model": JobView | DryRun,
+            "description": "A dry run; or the job that the same request with the same Idempotency-Key made before",
+            "headers": {
+                "Idempotency-Replayed": {"schema": {"type": "string"}, "description": "`true` for the latter."}
+            },
+        }
+    },
+)
 def submit_job(
     config: FinetuneConfig,
     service: ServiceDep,
     response: Response,
     dry_run: Annotated[bool, Query(description="Check and resolve the config, queue nothing, answer 200.")] = False,
+    priority: Annotated[
+        int, Query(ge=-100, le=100, description="Higher is run first; among equals the one that has waited longest.")
+    ] = 0,
+    idempotency_key: Annotated[
+        str | None,
+        AfterValidator(_check_key),
+        Header(
+            description="1 to 255 printable ASCII characters, new for every job. The same request sent again with the "
+            "same key makes no second job, so it is safe to repeat; another request with it is refused."
+        ),
+    ] = None,
 ) -> JobView | DryRun:
     """Queue a fine-tuning. What can be checked is checked first: names, ranges, the images that
     training reads (EDGEFACE_CHECKED_IMAGES of them), the weights' tensors."""
-    warnings = check_inputs(find_inputs(config, service.settings), service.dataset_checks)
+
+    def check(config: FinetuneConfig) -> list[JobWarning]:
+        return check_inputs(find_inputs(config, service.settings), service.dataset_checks)
+
     if dry_run:
         response.status_code = status.HTTP_200_OK
-        return DryRun(config=config, warnings=warnings)
-    with service.database.writing() as session:
-        job = view_job(session, store.submit(session, config, warnings), service.settings.worker_seen_seconds)
+        return DryRun(config=config, warnings=check(config))
+    job, replayed = submit_once(
+        service.database,
+        config,
+        check,
+        priority=priority,
+        idempotency_key=idempotency_key,
+        worker_seen_seconds=service.settings.worker_seen_seconds,
+    )
     service.bell.ring()
     response.headers["Location"] = f"/jobs/{job.id}"
+    if replayed:
+        response.status_code = status.HTTP_200_OK
+        response.headers["Idempotency-Replayed"] = "true"
     return job
 
 
@@ -56,7 +98,7 @@ def list_jobs(
     """Jobs, newest first."""
     if cursor is not None and not (len(cursor) == 24 and cursor.isalnum()):
         raise CursorInvalid(cursor)
-    jobs = store.page(session, statuses=status or [], before=cursor, limit=limit + 1)
+    jobs = queries.page(session, statuses=status or [], before=cursor, limit=limit + 1)
     shown = jobs[:limit]
     return JobPage(
         jobs=[view_job(session, job, service.settings.worker_seen_seconds) for job in shown],
@@ -66,14 +108,6 @@ def list_jobs(
 
 @router.get("/{job_id}")
 def get_job(job_id: str, session: ReadingSessionDep, service: ServiceDep) -> JobView:
-    """Where the job is: status, stage, epoch, progress, metrics, warnings, error, checkpoint."""
-    return view_job(session, store.get(session, job_id), service.settings.worker_seen_seconds)
-
-
-@router.post("/{job_id}/cancel")
-def cancel_job(job_id: str, service: ServiceDep) -> JobView:
-    """Stop the job; safe to repeat. The best checkpoint so far stays. A running job is `cancelling` until its trainer
-    is gone, which takes at most 2 seconds."""
-    with service.database.writing() as session:
-        job = store.request_cancel(session, job_id)
-        return view_job(session, job, service.settings.worker_seen_seconds)
+    """Where the job is: status, stage, epoch, progress, metrics, warnings, error, checkpoint, files, and the state
+    that survives if it stops now."""
+    return view_job(session, queries.get(session, job_id), service.settings.worker_seen_seconds)

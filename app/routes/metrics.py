@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel
 
-from app.jobs import store
+from app.jobs import queries
 from app.jobs.views import EpochView, view_epoch
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ReadingSessionDep
@@ -29,8 +29,8 @@ def get_metrics(
     job_id: str, session: ReadingSessionDep, accept: Annotated[str, Header()] = "application/json"
 ) -> Metrics | Response:
     """Every epoch of both stages. `Accept: text/csv` gives a table."""
-    job = store.get(session, job_id)
-    epochs = [view_epoch(metric) for metric in store.metrics(session, job)]
+    job = queries.get(session, job_id)
+    epochs = [view_epoch(metric) for metric in queries.metrics(session, job)]
     if "text/csv" in accept:
         return Response(_csv(epochs), media_type="text/csv")
     return Metrics(job_id=job_id, epochs=epochs)

@@ -1,10 +1,14 @@
 """The API's public face, in one process: what is refused, what is answered, what is listed."""
 
 import csv
+import dataclasses
 import io
 import json
+import shutil
 import struct
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,14 +16,22 @@ import pytest
 import torch
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlmodel import col, update
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.database import Database
+import app.routes.actions
+import app.routes.jobs
+from app.artifacts import Artifacts
+from app.database import Database, database_now
 from app.finetune.config import FinetuneConfig
-from app.jobs import store
+from app.finetune.errors import ErrorReport
+from app.jobs import queries, store
+from app.jobs.errors import LeaseLost
 from app.jobs.states import JobStatus
 from app.jobs.store import Claim
 from app.jobs.tables import Job
 from app.main import create_app
+from app.routes.dependencies import Service
 from app.settings import Settings
 from tests.support.datasets import write_dataset, write_edgeface
 
@@ -47,6 +59,9 @@ EPOCH: dict[str, Any] = {
     "val_loss": None,
     "val_accuracy": None,
     "val_auc": 0.75,
+    "val_genuine_similarity": 0.5,
+    "val_impostor_similarity": 0.125,
+    "val_d_prime": 2.5,
     "head_lr": 1e-3,
     "backbone_lr": None,
     "seconds": 1.5,
@@ -72,7 +87,11 @@ def api(settings: Settings) -> Iterator[TestClient]:
 
 @pytest.fixture
 def database(api: TestClient) -> Database:
-    return cast("FastAPI", api.app).state.service.database  # type: ignore[no-any-return]
+    return service(api).database
+
+
+def service(api: TestClient) -> Service:
+    return cast("FastAPI", api.app).state.service  # type: ignore[no-any-return]
 
 
 def submit(api: TestClient, **fields: object) -> dict[str, Any]:
@@ -84,21 +103,59 @@ def submit(api: TestClient, **fields: object) -> dict[str, Any]:
 
 def run(database: Database) -> Claim:
     with database.writing() as session:
-        claim = store.claim_next(session, "worker-1", 60.0)
+        job = queries.next_queued(session)
+        assert job is not None
+        claim = store.claim(session, job.id, "worker-1", 60.0)
         assert claim is not None
+        store.begin_attempt(session, claim, next(iter(queries.resume_points(session, job.id)), None))
         store.record_running(session, claim, {"device": "cpu"})
     return claim
 
 
-def publish(database: Database, settings: Settings, claim: Claim, content: bytes) -> None:
-    key = f"{claim.job_id}/attempt-1/edgeface_finetuned.pth"
-    path = settings.artifacts_dir / key
-    path.parent.mkdir(parents=True)
-    path.write_bytes(content)
-    file = {"key": key, "size": len(content), "sha256": "ab" * 32}
-    checkpoint = {"epoch": 1, "score": 0.75, "full": file, "backbone": file | {"sha256": "cd" * 32}}
+def publish(database: Database, settings: Settings, claim: Claim, content: bytes, epoch: int = 1) -> Path:
+    """A new best checkpoint, whose file's sha256 is the epoch's number again and again; the file of format `full`."""
+    folder = f"{claim.job_id}/attempt-{claim.attempt}/best-epoch-{epoch:03}"
+    checkpoint: dict[str, Any] = {"epoch": epoch, "score": 0.75}
+    for kind, name in (("full", "edgeface_finetuned.pth"), ("backbone", "edgeface_backbone.pth")):
+        path = settings.artifacts_dir / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        sha256 = f"{epoch}{kind[0]}" * 32
+        checkpoint[kind] = {"key": f"{folder}/{name}", "size": len(content), "sha256": sha256}
     with database.writing() as session:
-        store.record_event(session, claim, "checkpoint", checkpoint, checkpoint=checkpoint)
+        store.record_checkpoint(session, claim, checkpoint)
+    return settings.artifacts_dir / folder / "edgeface_finetuned.pth"
+
+
+def save_state(database: Database, claim: Claim, epoch: int, step: int) -> None:
+    with database.writing() as session:
+        job = queries.get(session, claim.job_id)
+        key = f"{claim.job_id}/attempt-{claim.attempt}/state-{epoch}-{step}.pt"
+        point = {
+            "stage": 2,
+            "epoch": epoch,
+            "step": step,
+            "steps_done": 10 * epoch + step,
+            "progress": 0.5,
+            "state": {"key": key, "size": 1000, "sha256": "ef" * 32},
+            "checkpoint": job.checkpoint,
+        }
+        store.record_state(session, claim, point)
+
+
+def end(database: Database, claim: Claim, status: JobStatus) -> None:
+    error = ErrorReport(code="x", message="it broke", hint="mend it", blame="service")
+    with database.writing() as session:
+        store.finish(session, claim, status, error if status is JobStatus.FAILED else None)
+
+
+def status_of(database: Database, job_id: str) -> JobStatus:
+    with database.reading() as session:
+        return JobStatus(queries.get(session, job_id).status)
+
+
+def rings(settings: Settings) -> int:
+    return len(list((settings.var_dir / "broker" / "messages").iterdir()))
 
 
 def refused(answer: Any, status: int, code: str) -> dict[str, Any]:
@@ -134,6 +191,64 @@ def test_a_dry_run_resolves_and_queues_nothing(api: TestClient) -> None:
     assert answer.json()["config"]["vlr_size"] == 16
     assert answer.json()["warnings"]
     assert api.get("/jobs").json() == {"jobs": [], "next_cursor": None}
+
+
+def send_with_key(api: TestClient, key: str, fields: dict[str, object] | None = None, **params: object) -> Any:
+    body = {"dataset": "faces", **(fields or {})}
+    headers = {b"Idempotency-Key": key.encode("latin-1")}
+    return api.post("/jobs", params=cast("Any", params), headers=cast("Any", headers), json=body)
+
+
+def test_the_same_request_with_the_same_key_makes_one_job(api: TestClient, settings: Settings) -> None:
+    first = send_with_key(api, "monday's run")
+    assert first.status_code == 201
+    assert "idempotency-replayed" not in first.headers
+    shutil.rmtree(settings.datasets_dir / "faces")  # what was accepted was accepted
+    again = send_with_key(api, "monday's run", {"seed": 42})  # spelled out, the same request
+    assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.headers["location"] == first.headers["location"]
+    assert len(api.get("/jobs").json()["jobs"]) == 1
+
+
+def test_another_request_with_the_same_key_is_refused(api: TestClient) -> None:
+    first = send_with_key(api, "key").json()
+    for other in (send_with_key(api, "key", {"seed": 43}), send_with_key(api, "key", priority=1)):
+        assert first["id"] in refused(other, 422, "idempotency_key_reused")["detail"]
+    assert len(api.get("/jobs").json()["jobs"]) == 1
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "\xfcber", "tab\there"])
+def test_a_key_that_is_none_is_refused_by_name(api: TestClient, key: str) -> None:
+    problem = refused(send_with_key(api, key), 422, "request_invalid")
+    assert problem["errors"][0]["field"] == "header.idempotency-key"
+    assert "printable ASCII" in problem["detail"]
+    assert send_with_key(api, "x" * 255).status_code == 201
+
+
+def test_a_dry_run_spends_no_key(api: TestClient) -> None:
+    assert send_with_key(api, "key", {"seed": 1}, dry_run=True).json()["config"]["seed"] == 1
+    assert send_with_key(api, "key").status_code == 201
+    assert send_with_key(api, "key", {"seed": 1}, dry_run=True).json()["config"]["seed"] == 1
+
+
+def test_the_same_request_sent_at_once_makes_one_job(
+    settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = 4
+    everyone_has_looked = threading.Barrier(at_once, timeout=30)
+
+    def check(*_: object) -> list[Any]:
+        everyone_has_looked.wait()
+        return []
+
+    monkeypatch.setattr(app.routes.jobs, "check_inputs", check)
+    elsewhere = settings.model_copy(update={"database_url": database_url})
+    with TestClient(create_app(elsewhere)) as api, ThreadPoolExecutor(at_once) as pool:
+        answers = list(pool.map(lambda _: send_with_key(api, "key"), range(at_once)))
+        assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 201]
+        assert len({answer.json()["id"] for answer in answers}) == 1
+        assert len(api.get("/jobs").json()["jobs"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -257,16 +372,50 @@ def test_unknown_val_subjects_are_told_and_change_how_the_best_is_chosen(api: Te
 
 
 def test_a_waiting_job_says_what_for(api: TestClient, database: Database) -> None:
-    first, second = submit(api), submit(api)
+    first, second, third = submit(api), submit(api), submit(api)
     assert second["queue_position"] == 2
     assert first["waiting_for"] == "no worker has ever reported: start one with edgeface-finetune worker"
     with database.writing() as session:
         store.report_worker(session, "worker-1", "here")
-    jobs = [api.get(f"/jobs/{job['id']}").json() for job in (first, second)]
+    jobs = [api.get(f"/jobs/{job['id']}").json() for job in (first, second, third)]
     assert [job["waiting_for"] for job in jobs] == [
         "a worker to be free: this job is next",
-        "the job that was submitted before it",
+        "the job before it in the queue",
+        "the 2 jobs before it in the queue",
     ]
+
+
+def test_a_job_that_lost_its_worker_says_when_it_is_tried_again(api: TestClient, database: Database) -> None:
+    path = f"/jobs/{submit(api)['id']}"
+    claim = run(database)
+    lost = ErrorReport(code="worker_lost", message="lost", hint="look", blame="service")
+    with database.writing() as session:
+        store.report_worker(session, "worker-1", "here")
+        store.lose_trainer(session, claim, lost, store.LossPolicy(max_losses=3, backoff_seconds=100.0))
+    job = api.get(path).json()
+    assert job["waiting_for"].startswith("its next try, in ")
+    assert job["retry_at"] > job["started_at"]
+    assert job["worker_losses"] == 1
+    with database.writing() as session:
+        session.execute(update(Job).where(col(Job.id) == job["id"]).values(retry_at=database_now() - 1.0))
+    assert api.get(path).json()["waiting_for"] == "a worker to be free: this job is next"
+
+
+def test_a_job_that_cannot_start_yet_says_why(api: TestClient, database: Database) -> None:
+    job = submit(api)
+    with database.writing() as session:
+        store.report_worker(session, "worker-1", "here")
+        store.note_waiting(session, job["id"], "disk space: 3 MB free, 500 MB needed")
+    assert api.get(f"/jobs/{job['id']}").json()["waiting_for"] == "disk space: 3 MB free, 500 MB needed"
+
+
+def test_a_higher_priority_goes_first(api: TestClient, database: Database) -> None:
+    usual = submit(api)
+    urgent = api.post("/jobs", params={"priority": 10}, json={"dataset": "faces"}).json()
+    assert (urgent["priority"], urgent["queue_position"]) == (10, 1)
+    assert api.get(f"/jobs/{usual['id']}").json()["queue_position"] == 2
+    assert run(database).job_id == urgent["id"]
+    refused(api.post("/jobs", params={"priority": 101}, json={"dataset": "faces"}), 422, "request_invalid")
 
 
 def test_jobs_are_listed_newest_first_by_page_and_status(api: TestClient, database: Database) -> None:
@@ -291,6 +440,8 @@ def test_metrics_come_as_json_and_as_csv(api: TestClient, database: Database) ->
     epochs = api.get(path).json()["epochs"]
     assert [epoch["stage"] for epoch in epochs] == [1, 2]
     assert epochs[0]["val_auc"] == 0.75
+    told = ("val_genuine_similarity", "val_impostor_similarity", "val_d_prime")
+    assert [epochs[0][name] for name in told] == [0.5, 0.125, 2.5]
     answer = api.get(path, headers={"Accept": "text/csv"})
     assert answer.headers["content-type"].startswith("text/csv")
     rows = list(csv.DictReader(io.StringIO(answer.text)))
@@ -333,6 +484,119 @@ def test_cancel_is_safe_to_repeat(api: TestClient, database: Database) -> None:
     assert answers == ["cancelling", "cancelling"]
 
 
+def test_a_forced_cancel_does_not_wait_for_the_worker(api: TestClient, database: Database) -> None:
+    path = f"/jobs/{submit(api)['id']}"
+    claim = run(database)
+    assert api.post(f"{path}/cancel").json()["status"] == "cancelling"
+    assert "force=true" in api.get(path).json()["waiting_for"]
+    assert api.post(f"{path}/cancel", params={"force": True}).json()["status"] == "cancelled"
+    with pytest.raises(LeaseLost):
+        end(database, claim, JobStatus.SUCCEEDED)
+
+
+def test_a_queued_job_pauses_at_once_and_is_resumed_by_the_bell(
+    api: TestClient, database: Database, settings: Settings
+) -> None:
+    path = f"/jobs/{submit(api)['id']}"
+    for _ in range(2):
+        job = api.post(f"{path}/pause").json()
+        assert (job["status"], job["resume_point"], job["queue_position"]) == ("paused", None, None)
+    assert job["waiting_for"] == "a person to resume it"
+    with database.reading() as session:
+        assert queries.next_queued(session) is None
+    rung = rings(settings)
+    for _ in range(2):
+        assert api.post(f"{path}/resume").json()["status"] == "queued"
+    assert rings(settings) == rung + 2
+    assert run(database).job_id == job["id"]
+
+
+def test_the_answer_to_a_pause_says_what_survives(api: TestClient, database: Database) -> None:
+    path = f"/jobs/{submit(api)['id']}"
+    claim = run(database)
+
+    def supervise() -> None:
+        while status_of(database, claim.job_id) is not JobStatus.PAUSING:
+            pass
+        save_state(database, claim, epoch=7, step=13)
+        with database.writing() as session:
+            store.hand_back(session, claim, "paused by a person")
+
+    with ThreadPoolExecutor(1) as pool:
+        supervisor = pool.submit(supervise)
+        job = api.post(f"{path}/pause").json()
+        supervisor.result()
+    assert job["status"] == "paused"
+    survives = job["resume_point"]
+    assert [survives[name] for name in ("attempt", "stage", "epoch", "step", "steps_done")] == [1, 2, 7, 13, 83]
+    assert (survives["progress"], job["progress"]) == (0.5, 0.5)
+    assert "state" not in survives
+
+
+def test_a_pause_does_not_wait_for_ever(api: TestClient, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app.routes.actions, "PAUSE_ANSWER_SECONDS", 0.3)
+    path = f"/jobs/{submit(api)['id']}"
+    run(database)
+    job = api.post(f"{path}/pause").json()
+    assert (job["status"], job["waiting_for"]) == ("pausing", "its worker to save the training state")
+    assert "few seconds" in refused(api.post(f"{path}/resume"), 409, "job_not_paused")["hint"]
+
+
+def test_what_a_state_does_not_allow_is_refused(api: TestClient, database: Database) -> None:
+    path = f"/jobs/{submit(api)['id']}"
+    claim = run(database)
+    refused(api.post(f"{path}/retry"), 409, "job_not_retryable")
+    end(database, claim, JobStatus.FAILED)
+    assert "retry" in refused(api.post(f"{path}/resume"), 409, "job_not_paused")["hint"]
+    refused(api.post(f"{path}/pause"), 409, "job_not_pausable")
+    problem = refused(api.post(f"{path}/retry", params={"from": "epoch 3"}), 422, "request_invalid")
+    assert "query.from" in problem["detail"]
+    assert "JSON" not in problem["hint"]
+
+
+@pytest.mark.parametrize(("start", "epochs", "progress"), [("state", [1], 0.5), ("start", [], 0.0)])
+def test_a_failed_job_goes_on_from_its_state_or_from_the_start(
+    api: TestClient, database: Database, settings: Settings, start: str, epochs: list[int], progress: float
+) -> None:
+    path = f"/jobs/{submit(api)['id']}"
+    claim = run(database)
+    with database.writing() as session:
+        store.record_epoch(session, claim, EPOCH | {"stage": 2, "epoch": 1})
+    save_state(database, claim, epoch=1, step=4)
+    with database.writing() as session:
+        store.record_progress(session, claim, progress=0.7, eta_seconds=1.0, stage=2, epoch=2, step=9, steps_done=19)
+    assert api.get(path).json()["step"] == 9
+    end(database, claim, JobStatus.FAILED)
+    rung = rings(settings)
+    job = api.post(f"{path}/retry", params={"from": start}).json()
+    assert (job["status"], job["error"], job["finished_at"]) == ("queued", None, None)
+    assert rings(settings) == rung + 1
+    run(database)
+    job = api.get(path).json()
+    assert job["progress"] == progress
+    assert [epoch["epoch"] for epoch in api.get(f"{path}/metrics").json()["epochs"]] == epochs
+    told = api.get(f"{path}/attempts").json()["attempts"]
+    assert [(each["number"], each["worker"], each["outcome"]) for each in told] == [
+        (1, "worker-1", "failed"),
+        (2, "worker-1", None),
+    ]
+    assert (told[0]["reason"], told[0]["receipt"], told[1]["ended_at"]) == ("it broke", None, None)
+    receipt = told[1]["receipt"]
+    assert receipt == job["resume_receipt"]
+    assert (receipt["from_attempt"], receipt["steps_redone"]) == ((1, 5) if start == "state" else (None, 19))
+
+
+def test_the_event_stream_goes_on_over_a_failure_that_is_retried(api: TestClient, database: Database) -> None:
+    path = f"/jobs/{submit(api)['id']}"
+    end(database, run(database), JobStatus.FAILED)
+    seen = api.get(f"{path}/events").json()
+    assert seen["terminal"]
+    api.post(f"{path}/retry")
+    rest = api.get(f"{path}/events", params={"after": seen["next_cursor"]}).json()
+    assert not rest["terminal"]
+    assert [event["data"]["status"] for event in rest["events"]] == ["queued"]
+
+
 def test_the_best_checkpoint_so_far_downloads_by_range_and_etag(
     api: TestClient, database: Database, settings: Settings
 ) -> None:
@@ -346,28 +610,145 @@ def test_the_best_checkpoint_so_far_downloads_by_range_and_etag(
     assert whole.content == content
     assert whole.headers["content-disposition"] == 'attachment; filename="edgeface_finetuned.pth"'
     etag = whole.headers["etag"]
-    assert etag == f'"{"ab" * 32}"'
+    assert etag == f'"{"1f" * 32}"'
     part = api.get(path, headers={"Range": "bytes=100-199", "If-Range": etag})
     assert (part.status_code, part.content) == (206, content[100:200])
     changed = api.get(path, headers={"Range": "bytes=100-199", "If-Range": '"an older one"'})
     assert (changed.status_code, changed.content) == (200, content)
     assert api.get(path, headers={"If-None-Match": etag}).status_code == 304
-    assert api.get(path, params={"format": "backbone"}).headers["etag"] == f'"{"cd" * 32}"'
+    assert api.get(path, params={"format": "backbone"}).headers["etag"] == f'"{"1b" * 32}"'
     view = api.get(path.removesuffix("/checkpoint")).json()["checkpoint"]
-    assert view["full"] == {"url": path, "size": len(content), "sha256": "ab" * 32}
+    assert view["full"] == {"url": path, "size": len(content), "sha256": "1f" * 32}
 
 
 def test_a_checkpoint_whose_file_is_gone_says_so(api: TestClient, database: Database, settings: Settings) -> None:
     path = f"/jobs/{submit(api)['id']}/checkpoint"
-    claim = run(database)
-    publish(database, settings, claim, b"weights")
-    (settings.artifacts_dir / claim.job_id / "attempt-1" / "edgeface_finetuned.pth").unlink()
+    publish(database, settings, run(database), b"weights").unlink()
     assert refused(api.get(path), 410, "checkpoint_file_missing")["blame"] == "service"
 
 
-@pytest.mark.parametrize("path", ["", "/metrics", "/events", "/checkpoint"])
+class ReplacedWhileLooking(Artifacts):
+    """A better checkpoint comes, and the old file goes, after the row was read and before the file is opened."""
+
+    def __init__(self, root: Path, replace: Callable[[], None]) -> None:
+        super().__init__(root)
+        self._replace: Callable[[], None] | None = replace
+
+    def path_of(self, key: str) -> Path:
+        replace, self._replace = self._replace, None
+        path = super().path_of(key)
+        if replace is not None:
+            replace()
+        return path
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_looked_up_is_the_new_one(
+    api: TestClient, database: Database, settings: Settings
+) -> None:
+    path = f"/jobs/{submit(api)['id']}/checkpoint"
+    claim = run(database)
+    old = publish(database, settings, claim, b"old" * 1000)
+
+    def replace() -> None:
+        publish(database, settings, claim, b"new" * 2000, epoch=2)
+        old.unlink()
+
+    artifacts = ReplacedWhileLooking(settings.artifacts_dir, replace)
+    cast("FastAPI", api.app).state.service = dataclasses.replace(service(api), artifacts=artifacts)
+    answer = api.get(path)
+    assert answer.content == b"new" * 2000
+    assert answer.headers["etag"] == f'"{"2f" * 32}"'
+
+
+def interfering(application: ASGIApp, interfere: Callable[[], None]) -> ASGIApp:
+    """Calls `interfere` once the answer's head has been sent and before its body is."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_and_interfere(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.start":
+                interfere()
+
+        await application(scope, receive, send_and_interfere)
+
+    return call
+
+
+@pytest.mark.parametrize("part", [None, (1000, 1999)], ids=["whole", "range"])
+def test_a_checkpoint_whose_file_is_deleted_while_it_is_sent_arrives_whole(
+    api: TestClient, database: Database, settings: Settings, part: tuple[int, int] | None
+) -> None:
+    content = struct.pack("<100000I", *range(100_000))
+    path = f"/jobs/{submit(api)['id']}/checkpoint"
+    file = publish(database, settings, run(database), content)
+    headers = {} if part is None else {"Range": f"bytes={part[0]}-{part[1]}"}
+    answer = TestClient(interfering(api.app, file.unlink)).get(path, headers=headers)
+    assert not file.exists()
+    assert answer.content == (content if part is None else content[part[0] : part[1] + 1])
+
+
+def test_a_pinned_checkpoint_stays_when_a_better_one_comes(
+    api: TestClient, database: Database, settings: Settings
+) -> None:
+    path = f"/jobs/{submit(api)['id']}"
+    refused(api.post(f"{path}/pin"), 409, "nothing_to_pin")
+    claim = run(database)
+    publish(database, settings, claim, b"first", epoch=1)
+    for _ in range(2):
+        job = api.post(f"{path}/pin").json()
+    assert kinds(job) == [(1, "backbone", "best", True), (1, "full", "best", True)]
+    publish(database, settings, claim, b"second one", epoch=2)
+    save_state(database, claim, epoch=1, step=3)
+    save_state(database, claim, epoch=2, step=0)
+    job = api.get(path).json()
+    assert kinds(job) == [
+        (1, "backbone", "pinned", True),
+        (1, "full", "pinned", True),
+        (1, "state", "older", False),
+        (2, "backbone", "best", False),
+        (2, "full", "best", False),
+        (2, "state", "latest", False),
+    ]
+    assert job["files_size"] == 2 * len(b"first") + 2 * len(b"second one") + 2 * 1000
+    contents = sorted(api.get(file["url"]).content for file in job["files"] if file["url"] is not None)
+    assert contents == [b"first", b"first", b"second one", b"second one"]
+    job = api.delete(f"{path}/pin").json()
+    assert kinds(job)[:2] == [(1, "backbone", "older", False), (1, "full", "older", False)]
+
+
+def kinds(job: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return sorted((file["epoch"], file["content"], file["kind"], file["pinned"]) for file in job["files"])
+
+
+def test_the_checkpoint_of_an_epoch_is_had_where_it_is_kept(
+    api: TestClient, database: Database, settings: Settings
+) -> None:
+    path = f"/jobs/{submit(api)['id']}"
+    claim = run(database)
+    refused(api.get(f"{path}/checkpoint", params={"epoch": 1}), 404, "checkpoint_not_kept")
+    for epoch in (1, 3):
+        publish(database, settings, claim, b"epoch %d" % epoch, epoch)
+    answer = api.get(f"{path}/checkpoint", params={"epoch": 1, "format": "backbone"})
+    assert (answer.content, answer.headers["etag"]) == (b"epoch 1", f'"{"1b" * 32}"')
+    assert api.get(f"{path}/checkpoint", params={"epoch": 3}).content == b"epoch 3"
+    problem = refused(api.get(f"{path}/checkpoint", params={"epoch": 2}), 404, "checkpoint_not_kept")
+    assert "epoch 1, 3" in problem["detail"]
+    api.post(f"{path}/pin")
+    end(database, claim, JobStatus.FAILED)
+    api.post(f"{path}/retry", params={"from": "start"})
+    publish(database, settings, run(database), b"another epoch 3", 3)
+    assert api.get(f"{path}/checkpoint", params={"epoch": 3}).content == b"another epoch 3"
+    assert api.get(f"{path}/checkpoint", params={"epoch": 3, "attempt": 1}).content == b"epoch 3"
+
+
+@pytest.mark.parametrize("path", ["", "/metrics", "/events", "/attempts", "/checkpoint", "/checkpoint?epoch=1"])
 def test_an_unknown_job_is_a_404_with_a_hint(api: TestClient, path: str) -> None:
     refused(api.get(f"/jobs/nobody{path}"), 404, "job_not_found")
+
+
+@pytest.mark.parametrize("action", ["cancel", "pause", "resume", "retry", "pin"])
+def test_what_is_done_to_an_unknown_job_is_a_404_with_a_hint(api: TestClient, action: str) -> None:
+    refused(api.post(f"/jobs/nobody/{action}"), 404, "job_not_found")
 
 
 def test_unknown_paths_and_methods_are_problems_too(api: TestClient) -> None:

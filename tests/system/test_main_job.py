@@ -68,6 +68,7 @@ def check_main_job(machine: Machine, restart_api: subprocess.Popen[bytes] | None
         check_metrics(machine, client, job)
         full = client.download(job.id, machine.var_dir / "edgeface_finetuned.pth")
         bare = client.download(job.id, machine.var_dir / "edgeface_backbone.pth", format="backbone")
+        check_pinned(machine, client, job)
     check_checkpoint(full, bare)
 
 
@@ -86,6 +87,7 @@ def watch(
             assert not client.get(job_id).terminal, "the first checkpoint came only when the job had ended"
             so_far = client.download(job_id, machine.var_dir / "so_far.pth")
             torch.load(so_far, weights_only=True)
+            client.pin(job_id)
             if restart_api is not None:
                 restart_api.kill()
                 restart_api.wait()
@@ -128,6 +130,15 @@ def check_metrics(machine: Machine, client: Client, job: JobView) -> None:
     assert all(later.head_lr <= earlier.head_lr for earlier, later in itertools.pairwise(stage2))
     table = httpx2.get(f"{machine.url}/jobs/{job.id}/metrics", headers={"Accept": "text/csv"}).text
     assert len(list(csv.DictReader(io.StringIO(table)))) == len(epochs)
+
+
+def check_pinned(machine: Machine, client: Client, job: JobView) -> None:
+    """The checkpoint that was pinned when it was the best is still there, whichever is the best now."""
+    pinned = [file for file in job.files if file.pinned and file.content == "full"]
+    assert len(pinned) == 1
+    kept = client.download(job.id, machine.var_dir / "pinned.pth", epoch=pinned[0].epoch)
+    assert torch.load(kept, weights_only=True)["epoch"] == pinned[0].epoch
+    assert job.files_size == sum(file.size for file in job.files)
 
 
 def check_checkpoint(full: Path, bare: Path) -> None:

@@ -64,6 +64,35 @@ def test_cancel_ends_the_trainer_within_two_seconds_and_keeps_the_checkpoint(mac
         assert client.download(job_id, machine.var_dir / "best.pth").stat().st_size > 1_000_000
 
 
+def test_a_paused_job_frees_its_worker_and_goes_on_where_it_was(machine: Machine) -> None:
+    job_id = start_long_job(machine)
+    with machine.client() as client:
+        paused = client.pause(job_id)
+        assert paused.status is JobStatus.PAUSED
+        survives = paused.resume_point
+        assert survives is not None
+        assert survives.stage == 2
+        wait_until(lambda: trainers(machine) == [], STOP_SECONDS)
+        other = client.submit(LONG | {"stage2_epochs": 1})
+        wait_until(lambda: client.get(other.id).terminal, START_SECONDS)
+        assert client.get(job_id).status is JobStatus.PAUSED
+        client.resume(job_id)
+        wait_until(lambda: client.get(job_id).status is JobStatus.RUNNING, START_SECONDS)
+        receipt = client.get(job_id).resume_receipt
+        assert receipt is not None
+        assert (receipt.from_attempt, receipt.epoch, receipt.step) == (1, survives.epoch, survives.step)
+        assert receipt.steps_redone == 0
+        client.cancel(job_id)
+        wait_until(lambda: client.get(job_id).terminal, STOP_SECONDS)
+        epochs = [epoch.epoch for epoch in client.metrics(job_id).epochs]
+        assert epochs == list(range(1, len(epochs) + 1))
+        client.retry(job_id)
+        wait_until(lambda: client.get(job_id).status is JobStatus.RUNNING, START_SECONDS)
+        assert [each.outcome for each in client.attempts(job_id).attempts] == ["paused", "cancelled", None]
+        assert client.cancel(job_id, force=True).status is JobStatus.CANCELLED
+        wait_until(lambda: trainers(machine) == [], STOP_SECONDS)
+
+
 def test_ctrl_c_ends_every_process_and_the_job_goes_on_at_the_next_start(machine: Machine) -> None:
     job_id = start_long_job(machine)
     serve = machine.processes.pop()
@@ -78,7 +107,9 @@ def test_ctrl_c_ends_every_process_and_the_job_goes_on_at_the_next_start(machine
     with machine.client() as client:
         wait_until(lambda: client.get(job_id).status is JobStatus.RUNNING, STOP_SECONDS)
         job = client.get(job_id)
-        assert job.attempt == 2
+        assert (job.attempt, job.worker_losses) == (2, 0)
+        assert job.resume_receipt is not None
+        assert (job.resume_receipt.from_attempt, job.resume_receipt.steps_redone) == (1, 0)
         client.cancel(job_id)
         wait_until(lambda: client.get(job_id).terminal, STOP_SECONDS)
 
@@ -101,6 +132,11 @@ def test_a_killed_worker_loses_no_job(machine: Machine) -> None:
     wait_until(lambda: gone(orphans), STOP_SECONDS)
     with machine.client() as client:
         wait_until(lambda: client.get(job_id).attempt == 2, START_SECONDS)
+        wait_until(lambda: client.get(job_id).resume_receipt is not None, START_SECONDS)
+        receipt = client.get(job_id).resume_receipt
+        assert receipt is not None
+        assert receipt.from_attempt == 1
+        assert "was silent" in receipt.reason
         client.cancel(job_id)
         wait_until(lambda: client.get(job_id).terminal, STOP_SECONDS)
 

@@ -1,0 +1,83 @@
+"""What a person does to a job: cancel, pause, resume, retry."""
+
+import asyncio
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
+
+from app.jobs import queries, store
+from app.jobs.states import JobStatus
+from app.jobs.views import JobView, view_job
+from app.problems import PROBLEM_RESPONSES
+from app.routes.dependencies import Service, ServiceDep, change_job
+
+PAUSE_ANSWER_SECONDS = 5.0
+"""How long the answer to a pause waits for the state to be saved, so that it can say what survives."""
+
+POLL_SECONDS = 0.1
+
+router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"], responses=PROBLEM_RESPONSES)
+
+
+@router.post("/cancel")
+def cancel_job(
+    job_id: str,
+    service: ServiceDep,
+    force: Annotated[
+        bool,
+        Query(
+            description="Write `cancelled` at once, for a job whose worker is gone. One that is not gone loses its "
+            "claim and ends its trainer at its next heartbeat."
+        ),
+    ] = False,
+) -> JobView:
+    """Stop the job; safe to repeat. The best checkpoint so far stays. A running job is `cancelling` until its trainer
+    is gone, which takes at most 2 seconds."""
+    return change_job(service, lambda session: store.request_cancel(session, job_id, force=force))
+
+
+@router.post("/pause")
+async def pause_job(job_id: str, service: ServiceDep) -> JobView:
+    """Stop the job so that it can go on later; safe to repeat. A queued job is `paused` at once. A running one is
+    `pausing` while it saves its state; the answer waits up to 5 seconds for that, and `resume_point` says which epoch
+    and step survive."""
+    job = await run_in_threadpool(change_job, service, lambda session: store.request_pause(session, job_id))
+    loop = asyncio.get_running_loop()
+    answer_by = loop.time() + PAUSE_ANSWER_SECONDS
+    while job.status is JobStatus.PAUSING and loop.time() < answer_by and not service.stopping.is_set():
+        await asyncio.sleep(POLL_SECONDS)
+        job = await run_in_threadpool(_look, service, job_id)
+    return job
+
+
+@router.post("/resume")
+def resume_job(job_id: str, service: ServiceDep) -> JobView:
+    """Queue a paused job again, behind the others of its priority; safe to repeat. It goes on from `resume_point`."""
+    job = change_job(service, lambda session: store.resume(session, job_id))
+    service.bell.ring()
+    return job
+
+
+@router.post("/retry")
+def retry_job(
+    job_id: str,
+    service: ServiceDep,
+    from_: Annotated[
+        Literal["state", "start"],
+        Query(
+            alias="from",
+            description="`state`: go on from `resume_point`, or from the start where there is none. `start`: forget "
+            "the epochs, the states and the checkpoints that are not pinned.",
+        ),
+    ] = "state",
+) -> JobView:
+    """Queue a failed or cancelled job again under the same id."""
+    job = change_job(service, lambda session: store.retry(session, job_id, from_start=from_ == "start"))
+    service.bell.ring()
+    return job
+
+
+def _look(service: Service, job_id: str) -> JobView:
+    with service.database.reading() as session:
+        return view_job(session, queries.get(session, job_id), service.settings.worker_seen_seconds)

@@ -1,0 +1,23 @@
+"""Every claim of a job by a worker."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from app.jobs import queries
+from app.jobs.attempt_views import AttemptView, view_attempt
+from app.problems import PROBLEM_RESPONSES
+from app.routes.dependencies import ReadingSessionDep
+
+router = APIRouter(prefix="/jobs/{job_id}/attempts", tags=["jobs"], responses=PROBLEM_RESPONSES)
+
+
+class Attempts(BaseModel):
+    job_id: str
+    attempts: list[AttemptView]
+
+
+@router.get("")
+def get_attempts(job_id: str, session: ReadingSessionDep) -> Attempts:
+    """Every time a worker took the job, the first one first: how it ended and why, and what it had gone on from."""
+    queries.get(session, job_id)
+    return Attempts(job_id=job_id, attempts=[view_attempt(each) for each in queries.attempts(session, job_id)])

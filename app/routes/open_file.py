@@ -1,0 +1,32 @@
+"""A download of a file that is open already: what is deleted or replaced meanwhile, it is sent whole."""
+
+import os
+from collections.abc import Mapping
+from typing import BinaryIO
+
+from fastapi.responses import FileResponse
+from starlette.types import Receive, Scope, Send
+
+
+class OpenFileResponse(FileResponse):
+    """Sends `file` from its start, honours Range and If-Range, and closes it.
+
+    FileResponse opens a path only after it has sent the size, when the file may be gone or another. The path given to
+    it here is the open file itself.
+    """
+
+    def __init__(self, file: BinaryIO, *, filename: str, media_type: str, headers: Mapping[str, str]) -> None:
+        super().__init__(
+            f"/dev/fd/{file.fileno()}",
+            filename=filename,
+            media_type=media_type,
+            headers=headers,
+            stat_result=os.fstat(file.fileno()),
+        )
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()

@@ -1,0 +1,52 @@
+"""Accepts a job: checked first, and made once however often the same request comes with the same key."""
+
+from collections.abc import Callable
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session
+
+from app.database import Database
+from app.finetune.config import FinetuneConfig
+from app.finetune.dataset import JobWarning
+from app.jobs import store
+from app.jobs.tables import Job
+from app.jobs.views import JobView, view_job
+
+Check = Callable[[FinetuneConfig], list[JobWarning]]
+"""Raises what is wrong with the inputs that the config names; returns what is merely worth a warning."""
+
+
+def submit_once(
+    database: Database,
+    config: FinetuneConfig,
+    check: Check,
+    *,
+    priority: int,
+    idempotency_key: str | None,
+    worker_seen_seconds: float,
+) -> tuple[JobView, bool]:
+    """The queued job, and whether it had been made before. Ring the bell then.
+
+    Raises IdempotencyKeyReused, and what `check` raises.
+    """
+
+    def find_repeated(session: Session) -> Job | None:
+        if idempotency_key is None:
+            return None
+        return store.find_repeated(session, idempotency_key, config, priority=priority)
+
+    # Before the check: whether the job was made before does not depend on whether its dataset is still there.
+    with database.reading() as session:
+        if (job := find_repeated(session)) is not None:
+            return view_job(session, job, worker_seen_seconds), True
+    warnings = check(config)
+    try:
+        with database.writing() as session:
+            job = store.submit(session, config, warnings, priority=priority, idempotency_key=idempotency_key)
+            return view_job(session, job, worker_seen_seconds), False
+    except IntegrityError:
+        # The same key came twice at once, and the other one won.
+        with database.reading() as session:
+            if (job := find_repeated(session)) is None:
+                raise
+            return view_job(session, job, worker_seen_seconds), True

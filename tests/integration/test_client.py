@@ -1,0 +1,407 @@
+"""The Python client and the commands against a real server that loses answers, is away or is busy."""
+
+import io
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import uvicorn
+from click.testing import CliRunner, Result
+from fastapi import FastAPI
+from rich.console import Console
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import app.client
+from app.cli import _edgeface_finetune
+from app.cli.live import event_line, watch_job
+from app.client import ApiError, ApiUnavailable, Client
+from app.database import Database
+from app.finetune.errors import ErrorReport
+from app.jobs import queries, store
+from app.jobs.states import JobStatus
+from app.jobs.store import Claim
+from app.jobs.views import EventView
+from app.main import create_app
+from app.settings import Settings
+from tests.support.datasets import write_dataset, write_edgeface
+from tests.support.servers import free_port
+
+CONFIG = {"dataset": "faces"}
+
+
+class Faulty:
+    """Does to requests, one after the other, what `faults` say; to the rest nothing. `requests` remembers them all."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
+        self.faults: list[str] = []
+        self.requests: list[tuple[str, str, str | None]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            key = dict(scope["headers"]).get(b"idempotency-key")
+            self.requests.append((scope["method"], scope["path"], None if key is None else key.decode()))
+            if self.faults:
+                await self._fail(self.faults.pop(0), scope, receive, send)
+                return
+        await self._application(scope, receive, send)
+
+    async def _fail(self, fault: str, scope: Scope, receive: Receive, send: Send) -> None:
+        async def swallow(_: Message) -> None:
+            pass
+
+        if fault == "lost answer":  # what was asked for is done; the answer breaks off
+            await self._application(scope, receive, swallow)
+            head = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100")]}
+            await send(head)
+            await send({"type": "http.response.body", "body": b"{", "more_body": True})
+            return
+        assert fault == "gateway away"
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b"nobody home"})
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    settings = Settings(var_dir=tmp_path / "var", port=free_port())
+    settings.make_directories()
+    write_dataset(settings.datasets_dir / "faces")
+    write_edgeface(settings.weights_dir / "edgeface_xxs.pt")
+    return settings
+
+
+@pytest.fixture
+def application(settings: Settings) -> FastAPI:
+    return create_app(settings)
+
+
+@pytest.fixture
+def server(application: FastAPI, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
+    monkeypatch.setattr(app.client, "RECONNECT_SECONDS", 0.01)
+    faulty = Faulty(application)
+    config = uvicorn.Config(faulty, port=settings.port, log_config=None, lifespan="on")
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    try:
+        with Client(url(settings), patience_seconds=30.0) as client:
+            client.list()
+        faulty.requests.clear()
+        yield faulty
+    finally:
+        application.state.service.stopping.set()
+        running.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def client(server: Faulty, settings: Settings) -> Iterator[Client]:  # noqa: ARG001 - it listens
+    with Client(url(settings), patience_seconds=10.0) as client:
+        yield client
+
+
+@pytest.fixture
+def database(server: Faulty, application: FastAPI) -> Database:  # noqa: ARG001 - it migrates
+    database: Database = application.state.service.database
+    return database
+
+
+def url(settings: Settings) -> str:
+    return f"http://127.0.0.1:{settings.port}"
+
+
+def run(database: Database, job_id: str) -> Claim:
+    with database.writing() as session:
+        claim = store.claim(session, job_id, "worker-1", 60.0)
+        assert claim is not None
+        store.begin_attempt(session, claim, next(iter(queries.resume_points(session, job_id)), None))
+        store.record_running(session, claim, PREPARED)
+    return claim
+
+
+PREPARED = {
+    "train_images": 10,
+    "val_images": 5,
+    "subjects": 2,
+    "seconds": 0.5,
+    "variant": "edgeface_xxs",
+    "device": "cpu",
+    "enlargement": "bicubic",
+}
+
+
+def save_state(database: Database, claim: Claim) -> None:
+    point = {"stage": 2, "epoch": 7, "step": 13, "steps_done": 83, "progress": 0.5}
+    file = {"key": f"{claim.job_id}/state.pt", "size": 10, "sha256": "ef" * 32}
+    with database.writing() as session:
+        store.record_state(session, claim, point | {"state": file, "checkpoint": None})
+        store.record_progress(session, claim, progress=0.6, eta_seconds=1.0, stage=2, epoch=8, step=17, steps_done=87)
+
+
+def finish(database: Database, claim: Claim, status: JobStatus = JobStatus.SUCCEEDED) -> None:
+    with database.writing() as session:
+        error = ErrorReport(code="x", message="it broke", hint="mend it", blame="service")
+        store.finish(session, claim, status, error if status is JobStatus.FAILED else None)
+
+
+@pytest.mark.parametrize("fault", ["lost answer", "gateway away"])
+def test_a_submission_whose_answer_is_lost_is_sent_again_and_makes_one_job(
+    server: Faulty, client: Client, fault: str
+) -> None:
+    server.faults = [fault, fault]
+    job = client.submit(CONFIG, priority=3)
+    keys = {key for method, _, key in server.requests if method == "POST"}
+    assert len(server.requests) == 3
+    assert len(keys) == 1
+    assert None not in keys
+    assert [each.id for each in client.list().jobs] == [job.id]
+    assert job.priority == 3
+    assert client.submit(CONFIG).id != job.id
+
+
+def test_the_same_key_from_another_process_gives_the_same_job(client: Client) -> None:
+    job = client.submit(CONFIG, idempotency_key="monday")
+    assert client.submit(CONFIG, idempotency_key="monday").id == job.id
+    with pytest.raises(ApiError) as refused:
+        client.submit(CONFIG | {"seed": 7}, idempotency_key="monday")
+    assert refused.value.problem.code == "idempotency_key_reused"
+
+
+def test_a_database_that_is_away_for_a_while_is_waited_for(
+    server: Faulty, client: Client, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename(database, "job", "moved")
+    monkeypatch.setattr("app.client.time.sleep", lambda _: rename(database, "moved", "job"))
+    assert client.list().jobs == []
+    assert len(server.requests) == 2
+
+
+def rename(database: Database, old: str, new: str) -> None:
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
+
+
+def test_patience_ends(server: Faulty, settings: Settings) -> None:
+    with Client(url(settings), patience_seconds=0.0) as client:
+        server.faults = ["lost answer"]
+        with pytest.raises(httpx2.TransportError):
+            client.list()
+        server.faults = ["gateway away"]
+        with pytest.raises(httpx2.HTTPStatusError):
+            client.list()
+    with Client(f"http://127.0.0.1:{free_port()}", patience_seconds=0.0) as nobody, pytest.raises(httpx2.ConnectError):
+        nobody.submit(CONFIG)
+
+
+def test_what_the_api_says_of_its_database_is_passed_on(settings: Settings, database: Database) -> None:
+    rename(database, "job", "moved")
+    with Client(url(settings), patience_seconds=0.0) as client, pytest.raises(ApiUnavailable) as away:
+        client.list()
+    assert away.value.problem.code == "database_unavailable"
+    rename(database, "moved", "job")
+
+
+def test_a_retry_is_sent_once(server: Faulty, client: Client, database: Database) -> None:
+    job_id = client.submit(CONFIG).id
+    finish(database, run(database, job_id), JobStatus.FAILED)
+    server.requests.clear()
+    server.faults = ["lost answer"]
+    with pytest.raises(httpx2.TransportError):
+        client.retry(job_id)
+    assert len(server.requests) == 1
+    assert client.get(job_id).status is JobStatus.QUEUED
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "cancel", "pin", "unpin", "attempts", "metrics", "get"])
+def test_everything_else_is_repeated(
+    server: Faulty, client: Client, database: Database, settings: Settings, action: str
+) -> None:
+    job_id = client.submit(CONFIG).id
+    if action == "pin":
+        publish(database, settings, run(database, job_id))
+    if action == "resume":
+        client.pause(job_id)
+    server.faults = ["lost answer", "gateway away"]
+    getattr(client, action)(job_id)
+    status = {"pause": JobStatus.PAUSED, "cancel": JobStatus.CANCELLED, "pin": JobStatus.RUNNING}
+    assert client.get(job_id).status is status.get(action, JobStatus.QUEUED)
+
+
+def publish(database: Database, settings: Settings, claim: Claim) -> None:
+    file = {"key": f"{claim.job_id}/best.pth", "size": 7, "sha256": WEIGHTS_SHA256}
+    path = settings.artifacts_dir / claim.job_id / "best.pth"
+    path.parent.mkdir()
+    path.write_bytes(b"weights")
+    with database.writing() as session:
+        backbone = file | {"key": f"{claim.job_id}/backbone.pth"}
+        store.record_checkpoint(session, claim, {"epoch": 3, "score": 0.5, "full": file, "backbone": backbone})
+
+
+WEIGHTS_SHA256 = "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c"
+
+
+def test_a_download_that_breaks_off_is_tried_again(
+    server: Faulty, client: Client, database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    job_id = client.submit(CONFIG).id
+    publish(database, settings, run(database, job_id))
+    server.faults = ["lost answer"]
+    assert client.download(job_id, tmp_path / "best.pth").read_bytes() == b"weights"
+    assert client.download(job_id, tmp_path / "third.pth", epoch=3).read_bytes() == b"weights"
+    with pytest.raises(ApiError) as absent:
+        client.download(job_id, tmp_path / "second.pth", epoch=2)
+    assert absent.value.problem.code == "checkpoint_not_kept"
+    assert not (tmp_path / "second.pth").exists()
+
+
+def test_one_event_stream_goes_on_over_pause_and_resume(server: Faulty, client: Client, database: Database) -> None:
+    job_id = client.submit(CONFIG).id
+    statuses = []
+    for event in client.events(job_id):
+        if isinstance(event, EventView):
+            if event.kind == "status":
+                statuses.append(event.data["status"])
+            if statuses == ["queued"]:
+                client.pause(job_id)
+        elif event["status"] == "paused":  # it came after the event, so the stream goes on
+            client.resume(job_id)
+            finish(database, run(database, job_id))
+    assert statuses == ["queued", "paused", "queued", "preparing", "running", "succeeded"]
+    assert [path for _, path, _ in server.requests].count(f"/jobs/{job_id}/events") == 1
+
+
+def test_watching_shows_what_was_lost_and_what_goes_on(client: Client, database: Database) -> None:
+    job_id = client.submit(CONFIG).id
+    claim = run(database, job_id)
+    save_state(database, claim)
+    with database.writing() as session:
+        point = {"stage": 2, "epoch": 7, "step": 13}
+        store.record_event(session, claim, "batch_split", point | {"batch_size": 32, "micro_batch_size": 16})
+        store.record_event(session, claim, "rolled_back", point | {"learning_rate_scale": 0.5})
+        store.request_pause(session, job_id)
+        store.hand_back(session, claim, "paused by a person")
+        store.resume(session, job_id)
+        store.note_waiting(session, job_id, "disk space: 3 MB free")
+    second = run(database, job_id)
+    with database.writing() as session:
+        store.hand_back(session, second, "the worker was stopped")
+    finish(database, run(database, job_id))
+    shown = io.StringIO()
+    job = watch_job(client, job_id, Console(file=shown, width=200))
+    assert job.status is JobStatus.SUCCEEDED
+    lines = [line.rstrip() for line in shown.getvalue().splitlines()]
+    assert [line for line in lines if line and not line.startswith(("prepared", "warning"))] == [
+        "queued",
+        "preparing",
+        "running",
+        "out of memory: batches of 32 are computed in parts of 16 from here on; goes on from stage 2 epoch 7 step 13",
+        "the loss was not finite: goes on from stage 2 epoch 7 step 13, learning rates times 0.5",
+        "pausing: the training state is being saved",
+        "paused: `edgeface-finetune resume JOB` goes on, `edgeface-finetune cancel JOB` ends it",
+        "queued again: resumed by a person",
+        "waits for disk space: 3 MB free",
+        "preparing",
+        "goes on from stage 2 epoch 7 step 13 of attempt 1; 4 steps to do again, 0.0 s lost",
+        "running",
+        "queued again: the worker was stopped",
+        "preparing",
+        "goes on from stage 2 epoch 7 step 13 of attempt 1; 0 steps to do again, 0.0 s lost",
+        "running",
+        "succeeded",
+    ]
+
+
+def test_a_job_that_starts_again_from_nothing_is_told_so(client: Client, database: Database) -> None:
+    job_id = client.submit(CONFIG).id
+    claim = run(database, job_id)
+    with database.writing() as session:
+        store.hand_back(session, claim, "the worker was stopped")
+    finish(database, run(database, job_id))
+    lines = [event_line(event) for event in client.events(job_id) if isinstance(event, EventView)]
+    assert "begins from the start; 0 steps to do again, 0.0 s lost" in lines
+
+
+@pytest.fixture
+def command(server: Faulty, settings: Settings) -> Callable[..., Result]:  # noqa: ARG001 - it listens
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(_edgeface_finetune, [*arguments, "--url", url(settings)])
+
+    return call
+
+
+def said(result: Result) -> str:
+    assert result.exit_code == 0, result.output
+    return result.stdout.strip()
+
+
+def test_the_commands_pause_resume_retry_and_cancel(
+    command: Callable[..., Result], client: Client, database: Database, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(CONFIG))
+    submit = ("submit", str(config), "--priority", "5", "--idempotency-key", "monday")
+    job_id = said(command(*submit))
+    assert said(command(*submit)) == job_id
+    assert said(command("pause", job_id)) == "paused: no training state is saved yet, so it goes on from the start"
+    listed = said(command("jobs", "--status", "paused"))
+    assert listed.startswith(job_id)
+    assert listed.endswith("priority 5  waits for a person to resume it")
+    assert said(command("resume", job_id)) == "queued: no training state is saved yet, so it goes on from the start"
+    claim = run(database, job_id)
+    save_state(database, claim)
+    with database.writing() as session:
+        store.request_pause(session, job_id)
+        store.hand_back(session, claim, "paused by a person")
+    goes_on = "it goes on from stage 2 epoch 7 step 13"
+    assert said(command("pause", job_id)) == f"paused: {goes_on}"
+    assert said(command("cancel", job_id)) == "cancelled"
+    assert said(command("retry", job_id)) == f"queued: {goes_on}"
+    run(database, job_id)
+    assert said(command("cancel", job_id)) == "cancelling"
+    assert said(command("cancel", job_id, "--force")) == "cancelled"
+    again = said(command("retry", job_id, "--from-start"))
+    assert again == "queued: no training state is saved yet, so it goes on from the start"
+    assert client.get(job_id).resume_point is None
+
+
+def test_the_commands_pin_and_unpin(
+    command: Callable[..., Result], client: Client, database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    job_id = client.submit(CONFIG).id
+    publish(database, settings, run(database, job_id))
+    assert said(command("pin", job_id)) == f"epoch 3 is kept; `download {job_id} --epoch 3` fetches it"
+    output = tmp_path / "third.pth"
+    assert said(command("download", job_id, "--epoch", "3", "--output", str(output))) == str(output)
+    assert all(file.pinned for file in client.get(job_id).files)
+    assert said(command("unpin", job_id)) == "no checkpoint is pinned"
+    assert not any(file.pinned for file in client.get(job_id).files)
+
+
+def test_a_pause_that_takes_long_says_so(
+    command: Callable[..., Result], client: Client, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.routes.actions.PAUSE_ANSWER_SECONDS", 0.0)
+    job_id = client.submit(CONFIG).id
+    run(database, job_id)
+    assert said(command("pause", job_id)).startswith("pausing: the training state is still being saved")
+
+
+def test_watching_a_job_that_failed_is_exit_status_1(
+    command: Callable[..., Result], client: Client, database: Database
+) -> None:
+    job_id = client.submit(CONFIG).id
+    finish(database, run(database, job_id), JobStatus.FAILED)
+    watched = command("watch", job_id)
+    assert watched.exit_code == 1
+    assert "failed: it broke (x)" in watched.output
+
+
+def test_without_a_service_a_command_says_so_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["app.cli.jobs"], "PATIENCE_SECONDS", 0.0)
+    arguments: list[Any] = ["watch", "nobody", "--url", f"http://127.0.0.1:{free_port()}"]
+    assert isinstance(CliRunner().invoke(_edgeface_finetune, arguments).exception, httpx2.ConnectError)
