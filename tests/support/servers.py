@@ -49,8 +49,13 @@ def redis_server() -> Iterator[str]:
 
 
 def _empty_redis_database() -> str | None:
-    """A database of the running Redis that nobody uses; None where there is none, or where it lets nobody in."""
-    for number in range(15, 0, -1):
+    """A database of the running Redis that nobody uses; None where there is none, or where it lets nobody in.
+
+    Test processes that run side by side look at different ones.
+    """
+    number_of_process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    for number in range(15 - number_of_process, 0, -processes):
         url = f"redis://127.0.0.1:6379/{number}"
         with contextlib.suppress(redis.RedisError), redis.Redis.from_url(url) as client:
             if client.dbsize() == 0:
