@@ -546,8 +546,8 @@ def _write_receipt(session: Session, claim: Claim, point: ResumePoint | None, st
         epoch=None if point is None else point.epoch,
         step=None if point is None else point.step,
         steps_redone=max(0, trained.steps_done - steps_done),
-        seconds_lost=max(0.0, heard_at - since),
-        seconds_waited=max(0.0, clock(session) - (before.ended_at or before.heard_at or before.started_at)),
+        seconds_lost=round(max(0.0, heard_at - since), 3),
+        seconds_waited=round(max(0.0, clock(session) - (before.ended_at or before.heard_at or before.started_at)), 3),
         reason=before.reason or before.outcome or "unknown",
     )
 

@@ -25,6 +25,7 @@ JOBS = 40
 _WAITING_AT_ONCE = 4
 _END_SECONDS = 300.0
 _BETWEEN_FAULTS_SECONDS = 0.7
+_KILLED_AT_START = 0.05
 
 CONFIGS: list[dict[str, Any]] = [
     {
@@ -115,18 +116,22 @@ class Faults:
             case "trainer":
                 self._kill_trainer()
             case "machine":
-                if self._tokens.spend("machine"):
+                if all(map(self._may_be_killed, self._installation.services)) and self._tokens.spend("machine"):
                     self._kill_all()
             case "freeze":
                 self._freeze(self._random.choice(["worker-1", "worker-2"]))
             case "terminate":
-                self._installation.services[self._random.choice(["worker-1", "worker-2", "api"])].send(signal.SIGTERM)
+                self._terminate(self._random.choice(["worker-1", "worker-2", "api"]))
             case "flush":
                 with contextlib.suppress(redis.RedisError):
                     redis.Redis.from_url(self._installation.settings.broker_url).flushall()
             case _:
-                if self._tokens.spend(kind):
+                if self._may_be_killed(kind) and self._tokens.spend(kind):
                     self._installation.services[kind].send(signal.SIGKILL)
+
+    def _may_be_killed(self, name: str) -> bool:
+        """Seldom while it starts: on a slow machine nothing would ever be up."""
+        return self._installation.works(name) or self._random.random() < _KILLED_AT_START
 
     def _kill_trainer(self) -> None:
         trainers = self._installation.trainers()
@@ -140,6 +145,10 @@ class Faults:
                 os.kill(pid, signal.SIGKILL)
         for service in self._installation.services.values():
             service.send(signal.SIGKILL)
+
+    def _terminate(self, name: str) -> None:
+        if self._may_be_killed(name):
+            self._installation.services[name].send(signal.SIGTERM)
 
     def _freeze(self, name: str) -> None:
         """Past its lease: it wakes to find its job taken."""

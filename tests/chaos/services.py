@@ -60,6 +60,12 @@ class Service:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(number)
 
+    def works(self, folder: Path) -> bool:
+        """Whether it has got past its start; Redis needs none."""
+        if self.process is None or self.process.poll() is not None:
+            return False
+        return self.name == "redis" or (folder / str(self.process.pid)).exists()
+
     def wait_for_end(self) -> None:
         if self.process is not None:
             self.process.wait(60)
@@ -97,7 +103,7 @@ class Installation:
         )
         for name, kind in (("api", "api"), ("worker-1", "worker"), ("worker-2", "worker")):
             self._add(name, [sys.executable, "-m", "tests.chaos.process", kind], inherited | own)
-        for folder in ("running", "doubled"):
+        for folder in ("running", "doubled", "works"):
             (self.folder / "chaos" / folder).mkdir(parents=True)
 
     def client(self) -> Client:
@@ -107,6 +113,9 @@ class Installation:
         """Start what has ended; in chaos, with a transaction at which it will die."""
         for name, service in self.services.items():
             service.keep_running(self._death() if self.chaos and name != "redis" else None)
+
+    def works(self, name: str) -> bool:
+        return self.services[name].works(self.folder / "chaos" / "works")
 
     def trainers(self) -> list[int]:
         """Process ids of the trainers that run."""

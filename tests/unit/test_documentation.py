@@ -90,3 +90,15 @@ def test_every_error_has_a_code_of_its_own_and_an_answer() -> None:
         error = kind.__new__(kind)
         assert status_of(error) >= 400
         assert (status_of(error) >= 500) <= (kind.blame == "service"), kind
+
+
+def test_every_test_that_the_reliability_page_names_exists() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    written = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert len(named) > 20
+    assert named - written == set()
