@@ -1,10 +1,13 @@
 """Databases of both kinds, and one chain of helpers that bring a job one state further each."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 from sqlmodel import col, update
 
 from app.database import Database, database_now
@@ -29,20 +32,53 @@ def postgresql() -> Iterator[str]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the tables and no row, to be copied: migrating anew for each test takes longer than the test."""
+    path = tmp_path_factory.mktemp("template") / "edgeface.sqlite"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql: str) -> Iterator[str]:
+    """The name of such a database."""
+    with postgresql_database(postgresql) as url:
+        _migrate(url)
+        yield make_url(url).database or ""
+
+
+@contextmanager
+def fresh_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """URL of a `sqlite` or `postgresql` database; with the tables, where the test asks for `database`."""
+    migrated = "database" in request.fixturenames
+    if kind == "sqlite":
+        path = folder / "edgeface.sqlite"
+        if migrated:
+            shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    template = request.getfixturevalue("postgresql_template") if migrated else None
+    with postgresql_database(request.getfixturevalue("postgresql"), template) as url:
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'edgeface.sqlite'}"
-        return
-    with postgresql_database(request.getfixturevalue("postgresql")) as url:
+    with fresh_database(request.param, request, tmp_path) as url:
         yield url
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
-    database.migrate()
     yield database
+    database.close()
+
+
+def _migrate(url: str) -> None:
+    database = Database(url)
+    database.migrate()
     database.close()
 
 

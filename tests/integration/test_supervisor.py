@@ -23,9 +23,8 @@ from app.jobs.resume import ResumeReceipt
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
 from app.settings import Settings
-from tests.integration.conftest import event_kinds, run_out_lease, status, submit
+from tests.integration.conftest import event_kinds, fresh_database, run_out_lease, status, submit
 from tests.support.datasets import write_dataset
-from tests.support.servers import postgresql_database
 from tests.trainers import fixtures
 from worker.attempt import TrainerMain
 from worker.supervisor import Supervisor
@@ -36,10 +35,7 @@ DEADLINE_SECONDS = 30.0
 # The store is tested on both databases; what a supervisor makes of its answers is the same on either.
 @pytest.fixture(params=["sqlite"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'edgeface.sqlite'}"
-        return
-    with postgresql_database(request.getfixturevalue("postgresql")) as url:
+    with fresh_database(request.param, request, tmp_path) as url:
         yield url
 
 

@@ -85,14 +85,14 @@ def postgresql_server() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def postgresql_database(server: str) -> Iterator[str]:
-    """SQLAlchemy URL of a fresh database, dropped at the end."""
+def postgresql_database(server: str, template: str | None = None) -> Iterator[str]:
+    """SQLAlchemy URL of a fresh database, dropped at the end; a copy of the database `template`, if one is named."""
     name = f"edgeface_{secrets.token_hex(6)}"
     base, _, parameters = server.partition("?")
     root = base.rsplit("/", 1)[0]
     suffix = f"?{parameters}" if parameters else ""
     with psycopg.connect(f"{root}/postgres{suffix}", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
         try:
             yield f"{root}/{name}{suffix}".replace("postgresql://", "postgresql+psycopg://", 1)
         finally:
