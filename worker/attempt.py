@@ -184,6 +184,8 @@ class ClaimedJob:
             if trainer.sentinel in ready or self._stops_too_slowly():
                 _end(trainer)
                 if not self._take_messages(connection):
+                    # Where the fork server was killed the trainer only looks dead: now it sees its pipe closed.
+                    connection.close()
                     self._settle_death(trainer)
                 return
 

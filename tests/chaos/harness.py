@@ -108,7 +108,7 @@ class Faults:
         return self._random.expovariate(1 / _BETWEEN_FAULTS_SECONDS)
 
     def next(self) -> None:
-        kinds = {"trainer": 40, "worker-1": 8, "worker-2": 8, "api": 8, "machine": 3, "freeze": 4, "terminate": 5}
+        kinds = {"trainer": 50, "worker-1": 5, "worker-2": 5, "api": 8, "machine": 2, "freeze": 3, "terminate": 4}
         if self._installation.on_redis:
             kinds |= {"redis": 6, "flush": 4}
         kind = self._random.choices(list(kinds), list(kinds.values()))[0]

@@ -26,11 +26,12 @@ from worker.trainer_process import train
 
 _SHARE_OF_TRAINERS_THAT_DIE = 0.3
 _RENAMINGS = 14
+_COMMITS_OF_A_START = 8
 
 
 def main() -> None:
     name, settings = sys.argv[1], Settings()
-    event.listen(Engine, "commit", _say_that_it_works)
+    _say_when_it_works()
     if "CHAOS_TRANSACTION" in os.environ:
         _die_at_transaction(name, int(os.environ["CHAOS_TRANSACTION"]), os.environ["CHAOS_PHASE"])
     if name == "api":
@@ -56,8 +57,15 @@ def train_under_chaos(connection: Connection, order: TrainingOrder) -> None:
         train(connection, order)
 
 
-def _say_that_it_works(_: DatabaseConnection) -> None:
-    (Path(os.environ["CHAOS_DIR"]) / "works" / str(os.getpid())).touch()
+def _say_when_it_works() -> None:
+    """After its migration, its first cleaning and its first rounds."""
+    count = itertools.count(1)
+
+    def commit(_: DatabaseConnection) -> None:
+        if next(count) == _COMMITS_OF_A_START:
+            (Path(os.environ["CHAOS_DIR"]) / "works" / str(os.getpid())).touch()
+
+    event.listen(Engine, "commit", commit)
 
 
 def _die_at_transaction(name: str, number: int, phase: str) -> None:

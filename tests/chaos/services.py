@@ -29,7 +29,7 @@ FAST = {
     # Here it is not the job that kills its workers.
     "EDGEFACE_MAX_WORKER_LOSSES": "1000",
 }
-_MOST_TRANSACTIONS = 60
+_MOST_TRANSACTIONS = 400  # about ten a second
 
 
 @dataclass
