@@ -8,6 +8,9 @@ from pathlib import Path
 
 from app.jobs.errors import CheckpointFileMissing
 
+RESERVATION = ".reserved"
+"""In an attempt's folder: disk space held for its next write."""
+
 
 def copy_whole(source: Path, target: Path) -> Path:
     """Copy a file; `target` appears, or is replaced, only once it is whole."""
@@ -26,6 +29,14 @@ class Artifacts:
     def attempt_directory(self, job_id: str, attempt: int) -> Path:
         """The folder that only this attempt writes to."""
         return self._root / job_id / f"attempt-{attempt}"
+
+    def exists(self, key: str) -> bool:
+        return (self._root / key).is_file()
+
+    def delete_reservations(self, job_id: str) -> None:
+        """Those of attempts that are dead: call it for a job that nobody holds."""
+        for path in (self._root / job_id).glob(f"attempt-*/{RESERVATION}"):
+            path.unlink(missing_ok=True)
 
     def is_whole(self, key: str, size: int, sha256: str) -> bool:
         """Whether the file is there, every byte of it."""

@@ -12,6 +12,17 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlmodel import Session
 
+# A client that vanished or froze inside a transaction must not hold up everybody else's, nor a server that vanished its
+# clients: without these, TCP and PostgreSQL wait for hours.
+_POSTGRESQL_CONNECTION = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+    "options": "-c lock_timeout=20s -c idle_in_transaction_session_timeout=20s",
+}
+
 _MIGRATION_LOCK = 0xED6EFACE
 
 
@@ -91,7 +102,9 @@ def _foreign_keys_unchecked(connection: Connection) -> Iterator[None]:
 
 def _make_engine(url: str) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_size=20, max_overflow=40, pool_pre_ping=True)
+        return create_engine(
+            url, pool_size=20, max_overflow=40, pool_pre_ping=True, connect_args=_POSTGRESQL_CONNECTION
+        )
     database = make_url(url).database
     if database and database != ":memory:":
         Path(database).parent.mkdir(parents=True, exist_ok=True)

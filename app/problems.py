@@ -22,6 +22,7 @@ from app.jobs.errors import (
     NotPausable,
     NotPaused,
     NotRetryable,
+    StatesGone,
 )
 
 _log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ STATUS_OF_ERROR: dict[type[EdgefaceError], HTTPStatus] = {
     NotPausable: HTTPStatus.CONFLICT,
     NotPaused: HTTPStatus.CONFLICT,
     NotRetryable: HTTPStatus.CONFLICT,
+    StatesGone: HTTPStatus.CONFLICT,
     NothingToPin: HTTPStatus.CONFLICT,
     CheckpointNotReady: HTTPStatus.CONFLICT,
     CheckpointNotKept: HTTPStatus.NOT_FOUND,

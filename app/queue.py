@@ -23,6 +23,7 @@ def make_celery(settings: Settings) -> Celery:
         task_create_missing_queues=True,
         worker_prefetch_multiplier=1,
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # for ever: a broker may be away for a night
         broker_transport_options=_transport_options(settings),
         worker_hijack_root_logger=False,
     )

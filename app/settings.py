@@ -36,7 +36,7 @@ class Settings(BaseSettings):
         45.0,
         gt=0,
         description="A running job whose worker is silent for this long is given to another worker. A database that is "
-        "away for less costs nothing.",
+        "away for half of it costs nothing.",
     )
     heartbeat_seconds: float = Field(
         0.5, gt=0, description="How often a worker renews its lease and looks for a cancel."
@@ -88,6 +88,8 @@ class Settings(BaseSettings):
         for wrong in ("postgres://", "postgresql://"):
             # The driver that is installed; SQLAlchemy would look for another one.
             self.database_url = self.database_url.replace(wrong, "postgresql+psycopg://", 1)
+        if self.heartbeat_seconds > self.lease_seconds / 4:
+            raise ValueError("heartbeat_seconds: a lease must outlast four heartbeats; raise lease_seconds")
         self.var_dir = self.var_dir.absolute()
         for name, subfolder in (
             ("datasets_dir", "datasets"),

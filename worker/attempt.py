@@ -10,19 +10,19 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlmodel import Session
 
-from app.artifacts import Artifacts
+from app.artifacts import RESERVATION, Artifacts
 from app.database import Database
 from app.finetune.config import FinetuneConfig
-from app.finetune.errors import ConfigError, DataError, DiskFull, EdgefaceError, ErrorReport
+from app.finetune.errors import ConfigError, DiskFull, EdgefaceError, ErrorReport
 from app.inputs import Inputs, find_inputs
 from app.jobs import queries, store
-from app.jobs.errors import LeaseLost, TrainerDied, TrainerStuck
+from app.jobs.errors import FilesAway, LeaseLost, MachineFailed, TrainerCrashed, TrainerDied, TrainerStuck
 from app.jobs.rescue import loss_policy
 from app.jobs.resume import ResumePoint
 from app.jobs.retention import Retention, clean_job
@@ -30,9 +30,9 @@ from app.jobs.states import JobStatus
 from app.jobs.store import Claim
 from app.settings import Settings
 from worker.lease import LeaseClock, seconds_since_boot
-from worker.messages import Failed, Stop, TrainerMessage, TrainingOrder
+from worker.messages import Failed, StillPreparing, Stop, TrainerMessage, TrainingOrder
 from worker.recording import record
-from worker.space import bytes_of_one_save, make_directory, reserved
+from worker.space import make_directory, reserved
 from worker.training import events
 from worker.training.files import ResumeFrom, TrainingFiles
 
@@ -42,7 +42,8 @@ _Result = TypeVar("_Result")
 TrainerMain = Callable[[Connection, TrainingOrder], None]
 
 RETRY_SECONDS = 0.2
-DISK_RETRY_SECONDS = 30.0
+WAIT_SECONDS = 30.0
+KILL_SECONDS = 10.0
 
 
 class ClaimedJob:
@@ -59,6 +60,7 @@ class ClaimedJob:
         worker_stopping: threading.Event,
         lease: LeaseClock,
         slot: int,
+        save_bytes: int,
     ) -> None:
         self._claim = claim
         self._database = database
@@ -68,9 +70,10 @@ class ClaimedJob:
         self._worker_stopping = worker_stopping
         self._lease = lease
         self._slot = slot
+        self._save_bytes = save_bytes
         self._artifacts = Artifacts(settings.artifacts_dir)
         self._directory = self._artifacts.attempt_directory(claim.job_id, claim.attempt)
-        self._reserved = self._directory / ".reserved"
+        self._reserved = self._directory / RESERVATION
         self._messages = 0
         self._heard_at = time.monotonic()
         self._stop_asked_at: float | None = None
@@ -79,18 +82,24 @@ class ClaimedJob:
     def run(self) -> None:
         """Raises LeaseLost once another attempt may have taken over; then nothing more was written."""
         try:
-            make_directory(self._directory)
             order = self._prepare_order()
-            with reserved(self._reserved, self._save_bytes(order)):
+            make_directory(self._directory)
+            with reserved(self._reserved, self._save_bytes):
                 self._train(order)
-        except DiskFull as full:
-            self._hand_back(full.message, retry_in=DISK_RETRY_SECONDS)
+        except (DiskFull, FilesAway) as wait:
+            self._hand_back(wait.message, retry_in=WAIT_SECONDS)
+        except LeaseLost:
+            raise
         except EdgefaceError as error:
-            if isinstance(error, LeaseLost):
-                raise
-            self.fail(error.report())
+            self._fail(error.report())
+        except (OSError, EOFError) as error:
+            _log.exception("job %s", self._claim.job_id)
+            self._lose(MachineFailed(error).report())
+        except Exception as error:
+            _log.exception("job %s cannot be run here", self._claim.job_id)
+            self._fail(TrainerCrashed(error).report())
 
-    def fail(self, error: ErrorReport) -> None:
+    def _fail(self, error: ErrorReport) -> None:
         self._write(lambda session: store.finish(session, self._claim, JobStatus.FAILED, error))
 
     def _prepare_order(self) -> TrainingOrder:
@@ -112,14 +121,23 @@ class ClaimedJob:
         )
 
     def _newest_whole_point(self) -> ResumePoint | None:
-        for point in self._read(lambda session: queries.resume_points(session, self._claim.job_id)):
+        """None where the training has to start from the beginning: nothing was saved, or the best checkpoint is
+        damaged, without which no later epoch would be judged as it was. Raises FilesAway."""
+        points = self._read(lambda session: queries.resume_points(session, self._claim.job_id))
+        for point in points:
             files = [point.state.model_dump()]
             if point.checkpoint is not None:
                 files += [point.checkpoint["full"], point.checkpoint["backbone"]]
-            if all(self._artifacts.is_whole(file["key"], file["size"], file["sha256"]) for file in files):
+            if all(self._is_whole(file) for file in files):
                 return point
             _log.warning("job %s: %s or its checkpoint is damaged", self._claim.job_id, point.state.key)
+        if points and not any(self._artifacts.exists(point.state.key) for point in points):
+            raise FilesAway(self._claim.job_id, self._settings.artifacts_dir)
         return None
+
+    def _is_whole(self, file: dict[str, Any]) -> bool:
+        self._renew_lease()  # a large file on a slow drive takes its time
+        return self._artifacts.is_whole(file["key"], file["size"], file["sha256"])
 
     def _files(self, inputs: Inputs, point: ResumePoint | None) -> TrainingFiles:
         return TrainingFiles(
@@ -146,18 +164,12 @@ class ClaimedJob:
         )
         return ResumeFrom(self._artifacts.path_of(point.state.key), best or None)
 
-    def _save_bytes(self, order: TrainingOrder) -> int:
-        files = order.files
-        try:
-            return bytes_of_one_save(Inputs(files.train_dir, files.val_dir, files.edgeface, files.dsr))
-        except DataError:  # the trainer says what is wrong with the dataset, and says it better
-            return 1
-
     def _train(self, order: TrainingOrder) -> None:
         ours, theirs = self._processes.Pipe()
         trainer: BaseProcess = self._processes.Process(  # type: ignore[attr-defined]
             target=self._trainer_main, args=(theirs, order), name=f"trainer-{self._claim.job_id}"
         )
+        self._renew_lease()
         trainer.start()
         theirs.close()
         try:
@@ -220,6 +232,8 @@ class ClaimedJob:
                     self._settle_stop()
                 case Failed():
                     self._settle_failure(message)
+                case StillPreparing():
+                    pass
                 case _:
                     superseded = self._write(partial(self._record, message=message, number=self._messages))
                     self._artifacts.delete(superseded)
@@ -250,11 +264,11 @@ class ClaimedJob:
 
     def _settle_failure(self, failed: Failed) -> None:
         if failed.error.code == DiskFull.code:
-            self._hand_back(failed.error.message, retry_in=DISK_RETRY_SECONDS)
+            self._hand_back(failed.error.message, retry_in=WAIT_SECONDS)
         elif failed.worth_another_try:
             self._lose(failed.error)
         else:
-            self.fail(failed.error)
+            self._fail(failed.error)
 
     def _settle_death(self, trainer: BaseProcess) -> None:
         if self._stop_asked_at is not None:
@@ -307,7 +321,8 @@ def _receive(connection: Connection) -> TrainerMessage | None:
 
 
 def _end(trainer: BaseProcess) -> None:
-    """The trainer is gone when this returns. Files it was writing were aside, so killing it harms none."""
+    """The trainer is gone when this returns, or stuck in the kernel, from where it returns only to die. Files it was
+    writing were aside, so killing it harms none."""
     if trainer.is_alive():
         trainer.kill()
-    trainer.join()
+    trainer.join(KILL_SECONDS)

@@ -42,4 +42,9 @@ class Failed:
     worth_another_try: bool = False
 
 
-TrainerMessage = TrainingEvent | Failed
+@dataclass(frozen=True)
+class StillPreparing:
+    """Nothing to tell, but the trainer is at work: reading a large dataset takes long."""
+
+
+TrainerMessage = TrainingEvent | Failed | StillPreparing

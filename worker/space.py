@@ -6,6 +6,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.finetune.architectures import EMBEDDING_SIZE
@@ -22,35 +23,40 @@ _FLOAT_BYTES = 4
 _SETS = 4  # two states kept, one being written, and as much again for checkpoints that are superseded
 
 
-def bytes_of_one_save(inputs: Inputs) -> int:
-    """What an epoch's end writes at most: a state (weights and the optimizer's two moments) and a checkpoint.
+@dataclass(frozen=True)
+class SpaceNeeded:
+    """Bytes: of one save, which is what an epoch's end writes at most (a state: weights and the optimizer's two
+    moments; and a checkpoint), and of the faces that are not prepared yet."""
 
-    Raises DataError where the dataset is no longer one.
-    """
-    subjects = len(scan_dataset(inputs.train_dir, inputs.val_dir).subject_to_id)
+    save: int
+    faces: int
+
+
+def space_needed(inputs: Inputs, *, faces_are_prepared: bool) -> SpaceNeeded:
+    """Raises DataError where the dataset is no longer one."""
+    scan = scan_dataset(inputs.train_dir, inputs.val_dir)
+    images = (
+        0 if faces_are_prepared else len(scan.train.vlr_images) + len(scan.val.vlr_images) + len(scan.val.hr_images)
+    )
     backbone = inputs.edgeface.stat().st_size
-    head = subjects * EMBEDDING_SIZE * _FLOAT_BYTES
-    return 3 * (backbone + head) + (2 * backbone + head)
+    head = len(scan.subject_to_id) * EMBEDDING_SIZE * _FLOAT_BYTES
+    return SpaceNeeded(save=3 * (backbone + head) + (2 * backbone + head), faces=images * 3 * FACE_SIZE**2)
 
 
-def shortage(inputs: Inputs, settings: Settings, *, faces_are_prepared: bool) -> str | None:
-    """Why the job cannot start for want of disk space, in words; None where there is enough. Raises DataError."""
-    needed = {settings.artifacts_dir: _SETS * bytes_of_one_save(inputs)}
-    if not faces_are_prepared:
-        scan = scan_dataset(inputs.train_dir, inputs.val_dir)
-        images = len(scan.train.vlr_images) + len(scan.val.vlr_images) + len(scan.val.hr_images)
-        needed[settings.prepared_dir] = images * 3 * FACE_SIZE**2
+def shortage(needed: SpaceNeeded, settings: Settings) -> str | None:
+    """Why a job cannot start for want of disk space, in words; None where there is enough.
+
+    The words do not change with every byte: they are told once.
+    """
+    bytes_in = {settings.artifacts_dir: _SETS * needed.save, settings.prepared_dir: needed.faces}
     on_device: defaultdict[int, list[Path]] = defaultdict(list)
-    for folder in needed:
-        on_device[folder.stat().st_dev].append(folder)
+    for folder, size in bytes_in.items():
+        if size:
+            on_device[folder.stat().st_dev].append(folder)
     for folders in on_device.values():
-        free = shutil.disk_usage(folders[0]).free
-        wanted = sum(needed[folder] for folder in folders) + MARGIN_BYTES
-        if free < wanted:
-            return (
-                f"disk space: {' and '.join(map(str, folders))} has {_megabytes(free)} free, "
-                f"and the job needs {_megabytes(wanted)}"
-            )
+        wanted = sum(bytes_in[folder] for folder in folders) + MARGIN_BYTES
+        if shutil.disk_usage(folders[0]).free < wanted:
+            return f"disk space: the job needs {_megabytes(wanted)} free in {' and '.join(map(str, folders))}"
     return None
 
 

@@ -12,18 +12,19 @@ from multiprocessing.context import BaseContext
 from pydantic import ValidationError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from app.artifacts import Artifacts
 from app.database import Database
 from app.finetune.config import FinetuneConfig
 from app.finetune.errors import EdgefaceError
 from app.inputs import find_inputs
 from app.jobs import queries, store
-from app.jobs.errors import LeaseLost, TrainerCrashed
+from app.jobs.errors import LeaseLost
 from app.jobs.store import Claim
 from app.jobs.tables import Job
 from app.settings import Settings
 from worker.attempt import RETRY_SECONDS, ClaimedJob, TrainerMain
 from worker.lease import LeaseClock
-from worker.space import shortage
+from worker.space import SpaceNeeded, shortage, space_needed
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Supervisor:
         self._settings = settings
         self._processes = processes
         self._trainer_main = trainer_main
+        self._artifacts = Artifacts(settings.artifacts_dir)
         self._stopping = threading.Event()
         self._free_slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(settings.slots):
@@ -75,7 +77,7 @@ class Supervisor:
         finally:
             self._free_slots.put(slot)
 
-    def _claim_next(self, slot: int) -> tuple[Claim, LeaseClock] | None:
+    def _claim_next(self, slot: int) -> tuple[Claim, LeaseClock, int] | None:
         """The next job that there is disk space for. A job that lacks it says so and lets others pass."""
         lacking_space: set[str] = set()
         while True:
@@ -83,7 +85,8 @@ class Supervisor:
                 job = queries.next_queued(session, lacking_space)
             if job is None:
                 return None
-            if (reason := self._why_not_now(job)) is not None:
+            needed = self._space_needed(job)
+            if needed is not None and (reason := shortage(needed, self._settings)) is not None:
                 lacking_space.add(job.id)
                 with self._database.writing() as session:
                     store.note_waiting(session, job.id, reason)
@@ -91,7 +94,7 @@ class Supervisor:
             # Before the question is asked: the lease must never last longer here than in the database.
             lease = LeaseClock(self._processes, self._settings.lease_seconds)
             if (claim := self._claim(job.id, slot, lease)) is not None:
-                return claim, lease
+                return claim, lease, 1 if needed is None else needed.save
 
     def _claim(self, job_id: str, slot: int, lease: LeaseClock) -> Claim | None:
         holder = f"{self.worker_id}/{slot}"
@@ -106,16 +109,17 @@ class Supervisor:
                 _log.warning("the database does not answer, trying again: %s", error)
                 time.sleep(RETRY_SECONDS)
 
-    def _why_not_now(self, job: Job) -> str | None:
+    def _space_needed(self, job: Job) -> SpaceNeeded | None:
+        self._artifacts.delete_reservations(job.id)
         with self._database.reading() as session:
             prepared = bool(queries.resume_points(session, job.id))
         try:
             inputs = find_inputs(FinetuneConfig.model_validate(job.config), self._settings)
-            return shortage(inputs, self._settings, faces_are_prepared=prepared)
+            return space_needed(inputs, faces_are_prepared=prepared)
         except (EdgefaceError, ValidationError, OSError):
             return None  # the attempt says what is wrong, and fails the job with it
 
-    def _run(self, claim: Claim, lease: LeaseClock, slot: int) -> None:
+    def _run(self, claim: Claim, lease: LeaseClock, save_bytes: int, slot: int) -> None:
         _log.info("job %s: attempt %d begins", claim.job_id, claim.attempt)
         job = ClaimedJob(
             claim,
@@ -126,14 +130,9 @@ class Supervisor:
             worker_stopping=self._stopping,
             lease=lease,
             slot=slot,
+            save_bytes=save_bytes,
         )
         try:
-            try:
-                job.run()
-            except LeaseLost:
-                raise
-            except Exception as error:
-                _log.exception("job %s cannot be run here", claim.job_id)
-                job.fail(TrainerCrashed(error).report())
+            job.run()
         except LeaseLost as lost:
             _log.warning("job %s: %s", claim.job_id, lost.message)

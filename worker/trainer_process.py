@@ -8,17 +8,24 @@ import logging
 import os
 import signal
 import threading
+import time
+from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from app.finetune.errors import EdgefaceError, FileGone
-from app.jobs.errors import DeviceFailed, StorageFailed, TrainerCrashed
+from app.jobs.errors import DeviceFailed, MachineFailed, TrainerCrashed
 from worker.lease import LeaseClock
-from worker.messages import Failed, TrainingOrder
+from worker.messages import Failed, StillPreparing, TrainerMessage, TrainingOrder
 from worker.training.control import Control
+from worker.training.files import TrainingFiles
 
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.25
+_AT_WORK_SECONDS = 5.0
+
+_telling = threading.Lock()
 
 
 def train(connection: Connection, order: TrainingOrder) -> None:
@@ -29,30 +36,35 @@ def train(connection: Connection, order: TrainingOrder) -> None:
 
     control = obey(connection, order)
     try:
-        finetune(order.config, order.files, connection.send, control)
+        finetune(order.config, order.files, partial(tell, connection), control)
     except EdgefaceError as error:
-        connection.send(Failed(error.report()))
+        tell(connection, Failed(error.report()))
     except torch.AcceleratorError as error:
         _log.exception("the device failed")
-        connection.send(Failed(DeviceFailed(error).report(), worth_another_try=True))
-    except FileNotFoundError as error:
-        _log.exception("a file is gone")
-        connection.send(Failed(FileGone(error.filename).report()))
+        tell(connection, Failed(DeviceFailed(error).report(), worth_another_try=True))
     except OSError as error:
-        _log.exception("the storage failed")
-        connection.send(Failed(StorageFailed(error).report(), worth_another_try=True))
+        _log.exception("a file cannot be read or written")
+        tell(connection, _of_file(error, order.files))
     except Exception as error:
         _log.exception("the training crashed")
-        connection.send(Failed(TrainerCrashed(error).report()))
+        tell(connection, Failed(TrainerCrashed(error).report()))
+
+
+def tell(connection: Connection, message: TrainerMessage) -> None:
+    """From any thread."""
+    with _telling:
+        connection.send(message)
 
 
 def obey(connection: Connection, order: TrainingOrder) -> Control:
     """Do what the supervisor says, and end when it is gone or has lost the job: see `Control`."""
+    end_without_lease(order.lease)
     control = Control(
         save_every_seconds=order.save_every_seconds,
         before_write=lambda: end_without_lease(order.lease),
         release_space=lambda: _delete(order),
         slot=order.slot,
+        at_work=_SeldomTold(connection),
     )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the supervisor decides
     # A service manager may signal every process of the service at once: this one still saves its state.
@@ -67,6 +79,28 @@ def end_without_lease(lease: LeaseClock) -> None:
     """End this process if its supervisor no longer holds the job: another attempt may have begun."""
     if lease.expired():
         os._exit(1)
+
+
+class _SeldomTold:
+    """Tells that the trainer is at work, however often it is called."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._told_at = time.monotonic()
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._told_at > _AT_WORK_SECONDS:
+            self._told_at = time.monotonic()
+            tell(self._connection, StillPreparing())
+
+
+def _of_file(error: OSError, files: TrainingFiles) -> Failed:
+    """An input that is gone is the data's fault; any other file, and any other error, the machine's."""
+    inputs = [files.train_dir, files.val_dir, files.edgeface, *([files.dsr] if files.dsr else [])]
+    path = Path(str(error.filename))
+    if isinstance(error, FileNotFoundError) and any(path.is_relative_to(each) for each in inputs):
+        return Failed(FileGone(path).report())
+    return Failed(MachineFailed(error).report(), worth_another_try=True)
 
 
 def _listen(connection: Connection, lease: LeaseClock, stop: threading.Event) -> None:

@@ -90,7 +90,6 @@ def _end_attempt(scope: Scope, job_id: str, number: int) -> None:
         attempt = session.get_one(Attempt, (job_id, number))
         if attempt.ended_at is None and (job.status not in CLAIMED or number < job.attempt):
             attempt.ended_at = attempt.heard_at or attempt.started_at
-            attempt.outcome = "unknown"
             attempt.reason = "how it ended was not written down"
 
 

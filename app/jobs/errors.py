@@ -6,6 +6,7 @@ EdgefaceError
 ├── NotPausable                    it has ended
 ├── NotPaused                      only a paused job can be resumed
 ├── NotRetryable                   only a failed or cancelled job can be retried
+├── StatesGone                     a retry has nothing to go on from
 ├── NothingToPin
 ├── IdempotencyKeyReused           the key came with another request before
 ├── CheckpointNotReady             no best epoch yet, or none ever
@@ -20,7 +21,8 @@ EdgefaceError
 ├── TrainerStuck                   no step for too long, while its worker was well
 ├── TrainerCrashed                 an error nobody foresaw, inside the training
 ├── DeviceFailed                   an error of the GPU or its driver
-├── StorageFailed                  a file could not be read or written, though it is there
+├── MachineFailed                  a file could not be read or written, or a process not started
+├── FilesAway                      none of the files that the job saved is there
 ├── WorkerLost                     the lease ran out
 └── Poisoned                       the job lost too many workers or trainers without getting further
 """
@@ -68,8 +70,25 @@ class NotRetryable(EdgefaceError):
     blame: Blame = "request"
 
     def __init__(self, job_id: str, status: JobStatus) -> None:
-        hint = "submit its config again for another run" if status.terminal else "cancel it first"
+        hint = (
+            "submit its config again for another run"
+            if status.terminal
+            else "POST /jobs/{id}/resume goes on with it"
+            if status is JobStatus.PAUSED
+            else "cancel it first"
+        )
         super().__init__(f"job {job_id} is {status}; only a failed or cancelled job can be retried", hint)
+
+
+class StatesGone(EdgefaceError):
+    code = "states_gone"
+    blame: Blame = "request"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"job {job_id} has no saved state left to go on from (see EDGEFACE_KEEP_STATES_DAYS)",
+            "POST /jobs/{id}/retry?from=start trains it anew and forgets its checkpoint: pin that one to keep it",
+        )
 
 
 class NothingToPin(EdgefaceError):
@@ -234,13 +253,24 @@ class DeviceFailed(EdgefaceError):
         )
 
 
-class StorageFailed(EdgefaceError):
-    code = "storage_failed"
+class MachineFailed(EdgefaceError):
+    code = "machine_failed"
 
-    def __init__(self, error: OSError) -> None:
+    def __init__(self, error: OSError | EOFError) -> None:
         super().__init__(
-            f"the storage failed: {error}",
-            "see the disks and network drives of that machine; the worker's log has more",
+            f"the worker's machine failed: {type(error).__name__}: {error}",
+            "see its disks, network drives and free memory; the worker's log has more",
+        )
+
+
+class FilesAway(EdgefaceError):
+    code = "files_away"
+
+    def __init__(self, job_id: str, root: Path) -> None:
+        super().__init__(
+            f"none of the files that job {job_id} saved is in {root} on this worker",
+            "see that its disk is mounted and that all workers share EDGEFACE_ARTIFACTS_DIR; where the files are gone "
+            "for good, edgeface-finetune doctor --repair --accept-loss",
         )
 
 

@@ -103,7 +103,7 @@ def artifacts(session: Session, job_id: str) -> list[Artifact]:
     """The job's files, the oldest first."""
     return list(
         session.exec(
-            select(Artifact).where(Artifact.job_id == job_id).order_by(col(Artifact.created_at), col(Artifact.key))
+            select(Artifact).where(Artifact.job_id == job_id).order_by(col(Artifact.sequence), col(Artifact.key))
         )
     )
 

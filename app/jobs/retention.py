@@ -70,11 +70,13 @@ def _expendable(job: Job, artifacts: list[Artifact], now: float, retention: Rete
     """Those of the job's files that nothing needs any more."""
     states = [artifact for artifact in artifacts if artifact.kind == "state"]
     ended_for = now - job.finished_at if JobStatus(job.status).terminal and job.finished_at is not None else None
-    old_states = states if ended_for is not None and ended_for > retention.states else []
+    # A job that succeeded is never retried.
+    useless = job.status == JobStatus.SUCCEEDED or (ended_for is not None and ended_for > retention.states)
+    old_states = states if useless else []
     expired = ended_for is not None and retention.checkpoints is not None and ended_for > retention.checkpoints
 
     needed = set() if expired else {file.key for file in checkpoint_files(job.checkpoint)}
-    if not old_states and job.status != JobStatus.SUCCEEDED:  # a job that succeeded never goes on from its states
+    if not useless:
         for state in states:
             needed |= {file.key for file in checkpoint_files((state.resume_point or {}).get("checkpoint"))}
     old_checkpoints = [

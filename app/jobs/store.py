@@ -20,7 +20,16 @@ from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import ErrorReport
 from app.jobs import queries
-from app.jobs.errors import IdempotencyKeyReused, LeaseLost, NotPausable, NotPaused, NotRetryable, Poisoned, WorkerLost
+from app.jobs.errors import (
+    IdempotencyKeyReused,
+    LeaseLost,
+    NotPausable,
+    NotPaused,
+    NotRetryable,
+    Poisoned,
+    StatesGone,
+    WorkerLost,
+)
 from app.jobs.resume import ResumePoint, ResumeReceipt
 from app.jobs.states import CLAIMED, RETRYABLE, TERMINAL, JobStatus
 from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent, WorkerSeen
@@ -301,8 +310,8 @@ def finish(
 
 def hand_back(session: Session, claim: Claim, reason: str, *, retry_in: float = 0.0) -> JobStatus:
     """The worker gives the job up on purpose: it is queued again, or cancelled or paused if that was asked for. Spends
-    no try. Nobody claims it for `retry_in` seconds."""
-    current = _write_claimed(session, claim)
+    no try. With `retry_in` nobody claims it for so many seconds, and `reason` is what it waits for."""
+    current = _write_claimed(session, claim, **({"waiting_reason": reason} if retry_in else {}))
     return _release(session, claim, current, reason, retry_in)
 
 
@@ -338,7 +347,10 @@ def request_cancel(session: Session, job_id: str, *, force: bool = False) -> Job
     """
     job = queries.locked(session, job_id)
     if job.status in {JobStatus.QUEUED, JobStatus.PAUSED, *(CLAIMED if force else ())}:
+        lease_expires_at = job.lease_expires_at
         _settle(session, job_id, job.attempt, JobStatus.CANCELLED, None, "cancelled by a person")
+        # Its trainer may live as long as the lease: a retry must not start another beside it.
+        _update_job(session, job_id, retry_at=lease_expires_at)
     else:
         _ask(session, job, [JobStatus.PREPARING, JobStatus.RUNNING, JobStatus.PAUSING], JobStatus.CANCELLING)
     return queries.fresh(session, job_id)
@@ -369,7 +381,11 @@ def resume(session: Session, job_id: str) -> Job:
 
 def retry(session: Session, job_id: str, *, from_start: bool = False) -> Job:
     """Queue a failed or cancelled job again: from its last saved state, or from the start. Ring the bell after the
-    commit. Raises NotRetryable."""
+    commit. Raises NotRetryable, and StatesGone where its states were deleted since, but not what they had led to."""
+    if not from_start:
+        job = queries.locked(session, job_id)
+        if job.checkpoint is not None and not queries.resume_points(session, job_id):
+            raise StatesGone(job_id)
     again = "from the start" if from_start else "from the last saved state"
     if not _queue_again(session, job_id, list(RETRYABLE), f"retried by a person {again}"):
         raise NotRetryable(job_id, JobStatus(queries.fresh(session, job_id).status))
@@ -496,9 +512,16 @@ def _update_attempt(session: Session, claim: Claim, **columns: object) -> None:
 def _add_artifact(session: Session, claim: Claim, **columns: Any) -> None:
     """A file that is written again under its name stays pinned."""
     there = session.get(Artifact, columns["key"])
-    pinned = there is not None and there.pinned
+    newest = select(func.max(Artifact.sequence)).where(Artifact.job_id == claim.job_id)
     session.merge(
-        Artifact(job_id=claim.job_id, attempt=claim.attempt, created_at=clock(session), pinned=pinned, **columns)
+        Artifact(
+            job_id=claim.job_id,
+            attempt=claim.attempt,
+            created_at=clock(session),
+            sequence=1 + (session.execute(newest).scalar_one() or 0),
+            pinned=there is not None and there.pinned,
+            **columns,
+        )
     )
 
 
@@ -570,7 +593,6 @@ def _queue_again(session: Session, job_id: str, sources: Sequence[JobStatus], re
         status=JobStatus.QUEUED,
         queued_at=database_now(),
         rung_at=None,
-        retry_at=None,
         waiting_reason=None,
         worker_losses=0,
         worker_id=None,

@@ -117,6 +117,8 @@ class Artifact(SQLModel, table=True):
     size: int = Field(sa_type=BigInteger)
     sha256: str
     created_at: float
+    sequence: int = 0
+    """Counts the job's files in the order in which they were written, whatever the clock did."""
     pinned: bool = False
     resume_point: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     """Of a state: where the training stood, and the best checkpoint then."""

@@ -19,8 +19,8 @@ def run_chaos(folder: Path, kind: Kind, *, kills: int, seed: int, jobs: int) -> 
         installation = Installation(folder, kind == "redis-postgresql", database_url, seed)
         try:
             prepare_inputs(installation)
-            undisturbed = run_undisturbed(installation)
-            submitted = run_disturbed(installation, kills, seed, jobs)
+            undisturbed, start_seconds = run_undisturbed(installation)
+            submitted = run_disturbed(installation, kills, seed, jobs, start_seconds)
         finally:
             installation.end()
         return judge(installation, undisturbed, submitted)

@@ -19,7 +19,7 @@ from app.settings import Settings
 from tests.support.servers import free_port
 
 FAST = {
-    "EDGEFACE_LEASE_SECONDS": "4",
+    "EDGEFACE_LEASE_SECONDS": "6",
     "EDGEFACE_HEARTBEAT_SECONDS": "0.2",
     "EDGEFACE_ROUNDS_SECONDS": "0.3",
     "EDGEFACE_RING_AGAIN_SECONDS": "1",
@@ -30,6 +30,7 @@ FAST = {
     "EDGEFACE_MAX_WORKER_LOSSES": "1000",
 }
 _MOST_TRANSACTIONS = 400  # about ten a second
+_SHARE_OF_PROCESSES_THAT_DIE_BY_THEMSELVES = 0.5
 
 
 @dataclass
@@ -137,6 +138,8 @@ class Installation:
             service.log.close()
 
     def _death(self) -> dict[str, str]:
+        if self._random.random() > _SHARE_OF_PROCESSES_THAT_DIE_BY_THEMSELVES:
+            return {}
         phase = self._random.choice(["begin", "commit"])
         return {"CHAOS_TRANSACTION": str(self._random.randint(1, _MOST_TRANSACTIONS)), "CHAOS_PHASE": phase}
 
@@ -145,12 +148,14 @@ class Installation:
         self.services[name] = Service(name, command, environment, log)
 
 
-def wait_until_ready(installation: Installation, seconds: float = 120.0) -> None:
+def wait_until_ready(installation: Installation, seconds: float = 120.0) -> float:
+    """How many seconds it took."""
+    started = time.monotonic()
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         installation.keep_running()
         with contextlib.suppress(Exception), installation.client() as client:
             if client.ready().ready:
-                return
+                return time.monotonic() - started
         time.sleep(0.1)
     raise TimeoutError(f"the services are not ready: see the logs in {installation.folder}")

@@ -59,7 +59,7 @@ def judge(installation: Installation, undisturbed: list[JobView], submitted: Sub
                 if job.status == JobStatus.SUCCEEDED:
                     same = undisturbed[number].checkpoint
                     assert same is not None
-                    _compare(session, job, same.full.sha256, metrics[number], verdict)
+                    _compare(session, job, same.backbone.sha256, metrics[number], verdict)
     database.close()
     return verdict
 
@@ -96,7 +96,7 @@ def _late_writes(session: Session, job: Job, installation: Installation) -> list
 
 def _compare(session: Session, job: Job, sha256: str, metrics: list[dict[str, Any]], verdict: Verdict) -> None:
     assert job.checkpoint is not None
-    if job.checkpoint["full"]["sha256"] != sha256:
+    if job.checkpoint["backbone"]["sha256"] != sha256:
         verdict.unequal.append(f"{job.id}: other weights")
     if (found := _metrics(session, job)) != metrics:
         verdict.unequal.append(f"{job.id}: other metrics: {found} instead of {metrics}")

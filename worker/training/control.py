@@ -16,7 +16,8 @@ class Control:
     `save_every_seconds`: how often the state is saved inside an epoch. `before_write` is called before any file is
     written or renamed; it does not return where writing is no longer allowed. `release_space` is called when the disk
     is full and tells whether it could free some, so that the write is worth another try. `slot` tells trainings that
-    run at once on one machine apart: see `choose_device`.
+    run at once on one machine apart: see `choose_device`. `at_work` is called every now and then, from any thread,
+    where long work goes on without an event.
     """
 
     save_every_seconds: float = 60.0
@@ -24,8 +25,10 @@ class Control:
     before_write: Callable[[], None] = lambda: None
     release_space: Callable[[], bool] = lambda: False
     slot: int = 0
+    at_work: Callable[[], None] = lambda: None
 
     def refuse_if_stopped(self) -> None:
         """For places with nothing of their own to save. Raises StopRequested."""
+        self.at_work()
         if self.stop.is_set():
             raise StopRequested

@@ -54,6 +54,7 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("sha256", sa.String(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
         sa.Column("pinned", sa.Boolean(), nullable=False),
         sa.Column("resume_point", sa.JSON(), nullable=True),
         sa.ForeignKeyConstraint(["job_id"], ["job.id"]),
@@ -76,7 +77,7 @@ def _list_checkpoints() -> None:
     artifact = sa.table(
         "artifact",
         *(sa.column(name, sa.String) for name in ("key", "job_id", "kind", "sha256")),
-        *(sa.column(name, sa.Integer) for name in ("attempt", "stage", "epoch", "size")),
+        *(sa.column(name, sa.Integer) for name in ("attempt", "stage", "epoch", "size", "sequence")),
         sa.column("created_at", sa.Float),
         sa.column("pinned", sa.Boolean),
     )
@@ -91,6 +92,7 @@ def _list_checkpoints() -> None:
             "size": row.checkpoint[kind]["size"],
             "sha256": row.checkpoint[kind]["sha256"],
             "created_at": row.finished_at or row.created_at,
+            "sequence": 0,
             "pinned": False,
         }
         for row in connection.execute(sa.select(job)).all()
