@@ -79,7 +79,14 @@ def test_a_file_written_anew_under_a_forgotten_name_stays(job: JobFiles) -> None
     assert there(*first) == [True, False]
 
 
-@pytest.mark.parametrize("ended", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED])
+def test_states_of_a_job_that_succeeded_go_at_once(job: JobFiles, settings: Settings) -> None:
+    best, state = job.checkpoint(1), job.state(1)
+    job.end(JobStatus.SUCCEEDED, days_ago=0.1)
+    clean(job.database, settings)
+    assert there(state, *best) == [False, True, True]
+
+
+@pytest.mark.parametrize("ended", [JobStatus.FAILED, JobStatus.CANCELLED])
 def test_states_of_ended_jobs_go_when_they_are_old(job: JobFiles, settings: Settings, ended: JobStatus) -> None:
     best, state = job.checkpoint(1), job.state(1)
     job.end(ended, days_ago=6.9)

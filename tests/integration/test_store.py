@@ -19,6 +19,7 @@ from app.jobs.errors import (
     NotPaused,
     NotRetryable,
     Poisoned,
+    StatesGone,
     WorkerLost,
 )
 from app.jobs.resume import ResumeReceipt
@@ -948,3 +949,36 @@ def test_the_lease_is_measured_by_the_clock_of_the_database(database: Database) 
     with database.writing() as session:
         session.execute(update(Job).values(lease_expires_at=database_now() + 100.0))
     assert expire(database) == []
+
+
+def test_a_retry_after_a_forced_cancel_waits_for_the_old_lease(database: Database) -> None:
+    """The trainer of a frozen worker lives as long as its lease."""
+    claimed = running(database)
+    with database.writing() as session:
+        store.request_cancel(session, claimed.job_id, force=True)
+    with database.writing() as session:
+        store.retry(session, claimed.job_id)
+    assert claim_next(database, "worker-2") is None
+    let_backoff_pass(database, claimed.job_id)
+    assert claim(database, "worker-2").attempt == 2
+
+
+def test_a_retry_without_the_states_that_led_to_a_checkpoint_is_refused(database: Database) -> None:
+    claimed = running(database)
+    with database.writing() as session:
+        store.record_checkpoint(session, claimed, checkpoint_of(claimed, 1))
+        store.finish(session, claimed, JobStatus.FAILED)
+    with pytest.raises(StatesGone, match="no saved state left"), database.writing() as session:
+        store.retry(session, claimed.job_id)
+    with database.writing() as session:
+        assert store.retry(session, claimed.job_id, from_start=True).checkpoint is None
+
+
+def test_the_newest_state_is_the_one_written_last_whatever_the_clock_did(database: Database) -> None:
+    claimed = running(database)
+    for steps in (3, 6):
+        with database.writing() as session:
+            store.record_state(session, claimed, state_of(claimed, 1, 0, steps, None))
+            session.execute(update(Artifact).values(created_at=Artifact.created_at - 3600 * steps))
+    with database.reading() as session:
+        assert [point.steps_done for point in queries.resume_points(session, claimed.job_id)] == [6, 3]

@@ -27,7 +27,7 @@ from sqlmodel import Session, SQLModel, col, delete, select, update
 from app.database import Database
 from app.finetune.dataset import JobWarning
 from app.jobs import queries, store
-from app.jobs.errors import IdempotencyKeyReused, LeaseLost, NotPausable, NotPaused, NotRetryable
+from app.jobs.errors import IdempotencyKeyReused, LeaseLost, NotPausable, NotPaused, NotRetryable, StatesGone
 from app.jobs.resume import ResumePoint
 from app.jobs.states import CLAIMED, NEXT, RETRYABLE, TERMINAL, JobStatus
 from app.jobs.store import Claim, LossPolicy
@@ -255,6 +255,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.turn(job, JobStatus.CANCELLED)
         elif force:
             self.turn(job, JobStatus.CANCELLED)
+            job.due = False  # until the lease of its worker is over
             job.steps_heard.clear()
         elif job.status is not JobStatus.CANCELLING:
             self.turn(job, JobStatus.CANCELLING)
@@ -281,6 +282,10 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(pick=picks, from_start=st.booleans())
     def retry(self, pick: int, from_start: bool) -> None:
         job = one_of(self.in_states(RETRYABLE), pick)
+        if not from_start and job.checkpoint is not None and not job.states:
+            with _raises(StatesGone), self.database.writing() as session:
+                store.retry(session, job.id)
+            return
         with self.database.writing() as session:
             store.retry(session, job.id, from_start=from_start)
         self.turn(job, JobStatus.QUEUED)
@@ -670,7 +675,7 @@ def _check_row(row: Job, job: ModelJob) -> None:
     assert (row.finished_at is not None) == job.status.terminal
     assert (row.error is not None) == (job.status is JobStatus.FAILED)
     assert (row.lease_expires_at is not None) == (job.status in CLAIMED)
-    assert (row.retry_at is not None) <= (job.status is JobStatus.QUEUED)
+    assert (row.retry_at is not None) <= (job.status is JobStatus.QUEUED or not job.due)
     assert row.queued_at == job.queued_at
     if job.status in CLAIMED:
         assert row.worker_id == _holder(job).worker_id

@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 import threading
@@ -108,6 +109,16 @@ def wait_for_trainer(database: Database, settings: Settings, job_id: str) -> int
 def receipt(database: Database, job: Job) -> ResumeReceipt:
     with database.reading() as session:
         return ResumeReceipt.model_validate(queries.attempts(session, job.id)[-1].receipt)
+
+
+def waiting_reason(database: Database, job_id: str) -> str | None:
+    with database.reading() as session:
+        return queries.get(session, job_id).waiting_reason
+
+
+def no_artifacts(database: Database, job_id: str) -> bool:
+    with database.reading() as session:
+        return queries.artifacts(session, job_id) == []
 
 
 def epochs(database: Database, job: Job) -> list[tuple[int, int, int]]:
@@ -233,8 +244,7 @@ def test_a_job_that_gets_further_each_time_is_not_poisoned(
     # The last two are of no use once it has succeeded; they are too new to be deleted yet.
     states = sorted(path.name for path in settings.artifacts_dir.rglob("state-*"))
     assert states == ["state-00000040.pth", "state-00000050.pth"]
-    with database.reading() as session:
-        assert queries.artifacts(session, job_id) == []
+    wait_until(lambda: no_artifacts(database, job_id))
 
 
 def test_a_damaged_state_is_passed_over_for_the_one_before(
@@ -251,7 +261,7 @@ def test_a_damaged_state_is_passed_over_for_the_one_before(
 def test_a_trainer_that_makes_no_step_is_ended_and_the_job_tried_again(
     database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
 ) -> None:
-    settings.stall_seconds, settings.stop_seconds = 0.5, 0.2
+    settings.stall_seconds, settings.stop_seconds = 4.0, 0.2
     job_id = submit(database)
     supervise(fixtures.hang_once)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
@@ -354,7 +364,7 @@ def test_a_trainer_whose_supervisor_renews_nothing_ends_itself(
     database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
 ) -> None:
     """As when the supervisor is frozen, or cut off from the database."""
-    settings.lease_seconds, settings.heartbeat_seconds = 2.0, 3600.0
+    settings.lease_seconds, settings.heartbeat_seconds = 8.0, 3600.0
     settings.rounds_seconds = 3600.0
     job_id = submit(database)
     supervise(fixtures.train_until_stopped)
@@ -439,6 +449,58 @@ def test_a_database_that_is_away_for_less_than_the_lease_costs_nothing(
         store.request_pause(session, job_id)
     job = wait_for_status(database, job_id, JobStatus.PAUSED)
     assert (job.attempt, job.worker_losses) == (1, 0)
+
+
+def test_a_folder_that_is_away_makes_the_job_wait_and_costs_nothing(
+    database: Database,
+    settings: Settings,
+    supervise: Callable[[TrainerMain], Supervisor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a disk that is not mounted, or not shared with this worker."""
+    monkeypatch.setattr("worker.attempt.WAIT_SECONDS", 0.2)
+    job_id = submit(database)
+    supervise(fixtures.save_when_stopped)
+    wait_for_trainer(database, settings, job_id)
+    with database.writing() as session:
+        store.request_pause(session, job_id)
+    wait_for_status(database, job_id, JobStatus.PAUSED)
+    away_dir = settings.artifacts_dir.with_name("not mounted")
+    settings.artifacts_dir.rename(away_dir)
+    settings.artifacts_dir.mkdir()
+    with database.writing() as session:
+        store.resume(session, job_id)
+    wait_until(lambda: "none of the files" in (waiting_reason(database, job_id) or ""))
+    shutil.rmtree(settings.artifacts_dir)
+    away_dir.rename(settings.artifacts_dir)
+    job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
+    assert job.worker_losses == 0
+    assert receipt(database, job).step == 8
+
+
+def test_a_machine_that_fails_the_supervisor_is_tried_again(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    job_id = submit(database)
+    (settings.artifacts_dir / job_id).write_text("where the job's folder should be")
+    supervise(fixtures.tell_all)
+    job = wait_for_status(database, job_id, JobStatus.FAILED)
+    assert job.attempt == 3
+    assert job.error is not None
+    assert job.error["code"] == "poison"
+    assert "NotADirectoryError" in job.error["message"]
+
+
+def test_what_a_dead_attempt_reserved_is_given_back_before_the_next(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    job_id = submit(database)
+    left = settings.artifacts_dir / job_id / "attempt-1" / ".reserved"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(bytes(1000))
+    supervise(fixtures.tell_all)
+    wait_for_status(database, job_id, JobStatus.SUCCEEDED)
+    assert not left.exists()
 
 
 def test_inputs_that_vanished_while_the_job_waited_fail_it_clearly(
