@@ -20,7 +20,7 @@ _POSTGRESQL_CONNECTION = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
-    "options": "-c lock_timeout=20s -c idle_in_transaction_session_timeout=20s",
+    "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=20s",
 }
 
 _MIGRATION_LOCK = 0xED6EFACE

@@ -1,11 +1,16 @@
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, col, update
 
 import app.jobs.tables
 from app.database import Database
+from app.jobs.rescue import rescue_jobs
+from app.jobs.store import LossPolicy
+from app.jobs.tables import Job
+from tests.integration.conftest import run_out_lease, running
 
 assert app.jobs.tables
 
@@ -22,3 +27,16 @@ def test_processes_that_start_together_migrate_once(database_url: str) -> None:
         list(pool.map(Database.migrate, databases))
     for each in databases:
         each.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_client_that_vanished_inside_a_transaction_holds_nobody_up_for_long(database: Database) -> None:
+    """On SQLite nothing ends it but its own end."""
+    claimed = running(database)
+    run_out_lease(database, claimed.job_id)
+    with database.engine.connect() as vanished:
+        vanished.execute(update(Job).where(col(Job.id) == claimed.job_id).values(step=1))
+        # It waits for the row's lock until the server ends the transaction.
+        assert rescue_jobs(database, LossPolicy(max_losses=3)) == [claimed.job_id]
+        vanished.invalidate()

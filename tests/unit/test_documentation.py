@@ -101,4 +101,5 @@ def test_every_test_that_the_reliability_page_names_exists() -> None:
         for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
     }
     assert len(named) > 20
+    assert re.search(r"^kills=\d+ lost=0 doubled=0 stuck=0 corrupt=0 unequal=0$", page, re.MULTILINE)
     assert named - written == set()
