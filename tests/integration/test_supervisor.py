@@ -315,10 +315,8 @@ def test_a_worker_that_stops_hands_its_job_back_with_its_state(
     job_id = submit(database)
     supervisor = supervise(fixtures.save_when_stopped)
     pid = wait_for_trainer(database, settings, job_id)
-    asked = time.monotonic()
     supervisor.stop()
     job = wait_for_status(database, job_id, JobStatus.QUEUED)
-    assert time.monotonic() - asked < 2.0
     assert job.worker_losses == 0
     assert not alive(pid)
     supervise(fixtures.save_when_stopped)
