@@ -12,6 +12,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlmodel import Session
 
+from app.database_version import SQLITE_BUSY_MILLISECONDS, DatabaseVersion
+
 # A client that vanished or froze inside a transaction must not hold up everybody else's, nor a server that vanished its
 # clients: without these, TCP and PostgreSQL wait for hours.
 _POSTGRESQL_CONNECTION = {
@@ -49,6 +51,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = _make_engine(url)
         self._writing_engine = self.engine.execution_options(edgeface_writing=True)
+        self.version = DatabaseVersion(self.engine)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -74,6 +77,7 @@ class Database:
             command.upgrade(alembic_config(connection), "head")
 
     def close(self) -> None:
+        self.version.close()
         self.engine.dispose()
 
 
@@ -108,7 +112,8 @@ def _make_engine(url: str) -> Engine:
     database = make_url(url).database
     if database and database != ":memory:":
         Path(database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, pool_size=20, max_overflow=40, connect_args={"timeout": 30})
+    patience = {"timeout": SQLITE_BUSY_MILLISECONDS / 1000}
+    engine = create_engine(url, pool_size=20, max_overflow=40, connect_args=patience)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -116,8 +121,9 @@ def _make_engine(url: str) -> Engine:
 
 def _configure_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # the begin event below decides; the driver's own BEGIN comes too late
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    connection.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_MILLISECONDS}")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from threading import Event
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -12,6 +13,7 @@ from app.artifacts import Artifacts
 from app.database import Database
 from app.inputs import DatasetChecks
 from app.jobs.rescue import Rounds
+from app.live.answers import JobAnswers
 from app.problems import add_problem_handlers
 from app.queue import Bell, make_celery
 from app.routes import actions, attempts, checkpoints, events, health, inputs, jobs, metrics, pins
@@ -33,23 +35,26 @@ Errors are RFC 9457 problem details with a stable `code`, a `hint` that says wha
 
 
 def create_app(settings: Settings) -> FastAPI:
+    database, stopping = Database(settings.database_url), Event()
     service = Service(
         settings=settings,
-        database=Database(settings.database_url),
+        database=database,
         bell=Bell(make_celery(settings)),
         artifacts=Artifacts(settings.artifacts_dir),
         dataset_checks=DatasetChecks(settings.checked_images),
+        job_answers=JobAnswers(database, settings.worker_seen_seconds),
+        stopping=stopping,
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         settings.make_directories()
-        service.database.migrate()
-        rounds = Rounds(service.database, settings, service.bell.ring)
+        database.migrate()
+        rounds = Rounds(database, settings, service.bell.ring)
         rounds.start()
         yield
         rounds.stop()
-        service.database.close()
+        database.close()
 
     # /docs without a CDN: the service often runs where there is no internet.
     app = FastAPIOffline(

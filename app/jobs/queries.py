@@ -83,6 +83,21 @@ def metrics(session: Session, job: Job) -> list[EpochMetric]:
     return list(session.exec(query))
 
 
+def latest_metric(session: Session, job: Job) -> EpochMetric | None:
+    """The epoch trained last."""
+    return _last_metric(session, col(EpochMetric.job_id) == job.id)
+
+
+def best_metric(session: Session, job: Job) -> EpochMetric | None:
+    """The best epoch: the last one that was the best so far."""
+    return _last_metric(session, col(EpochMetric.job_id) == job.id, col(EpochMetric.best).is_(True))
+
+
+def _last_metric(session: Session, *conditions: ColumnElement[bool]) -> EpochMetric | None:
+    order = (col(EpochMetric.stage).desc(), col(EpochMetric.epoch).desc())
+    return session.exec(select(EpochMetric).where(*conditions).order_by(*order).limit(1)).first()
+
+
 def events_after(session: Session, job_id: str, number: int, limit: int = 1000) -> list[JobEvent]:
     """Events numbered above `number`, oldest first."""
     query = (

@@ -122,7 +122,7 @@ class EventPage(BaseModel):
 
 def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
     status = JobStatus(job.status)
-    epochs = [view_epoch(metric) for metric in queries.metrics(session, job)]
+    latest, best = queries.latest_metric(session, job), queries.best_metric(session, job)
     files = queries.artifacts(session, job.id)
     newest = session.get(Attempt, (job.id, job.attempt))
     path = f"/jobs/{job.id}"
@@ -139,8 +139,8 @@ def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
         queue_position=queries.queue_position(session, job) if status is JobStatus.QUEUED else None,
         waiting_for=waiting_for(session, job, worker_seen_seconds),
         retry_at=_maybe_moment(job.retry_at),
-        latest=epochs[-1] if epochs else None,
-        best=next((epoch for epoch in reversed(epochs) if epoch.best), None),
+        latest=None if latest is None else view_epoch(latest),
+        best=None if best is None else view_epoch(best),
         recognition=RecognitionChange.model_validate(
             {"before": job.recognition_before, "after": job.recognition_after, "verdict": job.verdict}
         ),

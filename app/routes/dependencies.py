@@ -1,7 +1,7 @@
 """What routes ask for: the parts of the service that create_app put together."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Event
 from typing import Annotated, cast
 
@@ -13,6 +13,7 @@ from app.database import Database
 from app.inputs import DatasetChecks
 from app.jobs.tables import Job
 from app.jobs.views import JobView, view_job
+from app.live.answers import JobAnswers
 from app.queue import Bell
 from app.settings import Settings
 
@@ -26,10 +27,12 @@ class Service:
     bell: Bell
     artifacts: Artifacts
     dataset_checks: DatasetChecks
-    stopping: Event = field(default_factory=Event)
+    job_answers: JobAnswers
+    stopping: Event
 
 
-def get_service(request: Request) -> Service:
+async def get_service(request: Request) -> Service:
+    # async, or FastAPI would go to a thread for it
     return cast("Service", request.app.state.service)
 
 

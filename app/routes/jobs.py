@@ -106,8 +106,8 @@ def list_jobs(
     )
 
 
-@router.get("/{job_id}")
-def get_job(job_id: str, session: ReadingSessionDep, service: ServiceDep) -> JobView:
+@router.get("/{job_id}", response_model=JobView)
+async def get_job(job_id: str, service: ServiceDep) -> Response:
     """Where the job is: status, stage, epoch, progress, metrics, warnings, error, checkpoint, files, and the state
     that survives if it stops now."""
-    return view_job(session, queries.get(session, job_id), service.settings.worker_seen_seconds)
+    return Response(await service.job_answers.get(job_id), media_type="application/json")

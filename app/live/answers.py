@@ -1,0 +1,57 @@
+"""The answers to `GET /jobs/{id}`, ready to send."""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+
+from app.database import Database
+from app.jobs import queries
+from app.jobs.states import JobStatus
+from app.jobs.views import view_job
+from app.live.shared_read import SharedRead
+
+JOBS_KEPT = 256
+"""Of how many jobs the last answer is kept: those asked for last."""
+
+
+class JobAnswers:
+    """The JSON of jobs, kept until anything is committed to the database, whoever does it."""
+
+    def __init__(self, database: Database, worker_seen_seconds: float) -> None:
+        self._database = database
+        self._worker_seen_seconds = worker_seen_seconds
+        self._answers: OrderedDict[str, _Answer] = OrderedDict()
+
+    async def get(self, job_id: str) -> bytes:
+        """The JobView as JSON, with all that was committed before this was called. Raises JobNotFound."""
+        answer = self._answers.get(job_id)
+        if answer is None:
+            answer = self._answers[job_id] = _Answer(self._database, job_id, self._worker_seen_seconds)
+            if len(self._answers) > JOBS_KEPT:
+                self._answers.popitem(last=False)
+        self._answers.move_to_end(job_id)
+        if answer.kept is not None and answer.kept[0] == self._database.version.read_at_once():
+            return answer.kept[1]
+        return await answer.read.get()
+
+
+class _Answer:
+    """The last answer about one job."""
+
+    def __init__(self, database: Database, job_id: str, worker_seen_seconds: float) -> None:
+        self._database = database
+        self._job_id = job_id
+        self._worker_seen_seconds = worker_seen_seconds
+        self.kept: tuple[Hashable, bytes] | None = None
+        self.read = SharedRead(self._look)
+
+    def _look(self) -> bytes:
+        # The version first: what is committed between the two is in this answer, and makes the next one anew.
+        version = self._database.version.read()
+        if self.kept is not None and self.kept[0] == version:
+            return self.kept[1]
+        with self._database.reading() as session:
+            view = view_job(session, queries.get(session, self._job_id), self._worker_seen_seconds)
+        answer = view.model_dump_json().encode()
+        # What a queued job waits for changes with the clock, without a commit.
+        self.kept = None if view.status is JobStatus.QUEUED else (version, answer)
+        return answer

@@ -1,0 +1,46 @@
+"""One read for all who ask at the same time."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from anyio.to_thread import run_sync
+
+_Result = TypeVar("_Result")
+
+
+class SharedRead(Generic[_Result]):
+    """Calls `read`, which may block, in a thread, one call at a time. Who asks while one goes on shares the next.
+
+    So every answer is of a call that began after it was asked for: what was committed before is in it.
+    """
+
+    def __init__(self, read: Callable[[], _Result]) -> None:
+        self._read = read
+        self._waiting: list[asyncio.Future[_Result]] = []
+        self._reading: asyncio.Task[None] | None = None
+
+    async def get(self) -> _Result:
+        """Raises what the call raises."""
+        waiter: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read_for_all())
+        return await waiter
+
+    async def _read_for_all(self) -> None:
+        try:
+            while self._waiting:
+                asking, self._waiting = self._waiting, []
+                try:
+                    result = await run_sync(self._read)
+                except Exception as error:  # whatever it was, it is told to each who asked
+                    for waiter in asking:
+                        if not waiter.done():
+                            waiter.set_exception(error)
+                else:
+                    for waiter in asking:
+                        if not waiter.done():  # it is where its request was cancelled
+                            waiter.set_result(result)
+        finally:
+            self._reading = None

@@ -1,0 +1,71 @@
+"""The number by which the API knows that what it read still holds."""
+
+import sqlite3
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from app.database import Database
+from app.jobs import store
+from tests.integration.conftest import running, submit
+
+
+def test_it_changes_with_every_commit_and_with_nothing_else(database: Database) -> None:
+    claim = running(database)
+    seen = [database.version.read()]
+    with database.reading() as session:
+        store.clock(session)
+    assert database.version.read() == seen[0]
+    for progress in (0.25, 0.5):
+        with database.writing() as session:
+            store.record_progress(session, claim, progress=progress, eta_seconds=None, stage=None, epoch=None)
+            assert database.version.read() == seen[-1]  # nobody sees it yet
+        seen.append(database.version.read())
+    assert len(set(seen)) == 3
+    assert database.version.read() == seen[-1]
+
+
+def test_another_connection_gives_another_version(database: Database) -> None:
+    """SQLite counts per connection: an equal count on a new one says nothing."""
+    before = database.version.read()
+    database.version.close()
+    assert database.version.read() != before
+
+
+def test_a_connection_that_broke_is_made_anew(database: Database) -> None:
+    database.version.read()
+    if database.engine.dialect.name == "postgresql":
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
+        with database.engine.connect() as connection:
+            connection.execute(text(others + "pg_backend_pid()"))
+    else:
+        assert database.version._connection is not None
+        database.version._connection.dbapi_connection.close()  # type: ignore[union-attr]
+    assert database.version.read() == database.version.read()
+
+
+def test_on_sqlite_alone_it_is_had_at_once(database: Database) -> None:
+    assert database.version.read_at_once() is None  # there is no connection yet
+    version = database.version.read()
+    sqlite = database.engine.dialect.name == "sqlite"
+    assert database.version.read_at_once() == (version if sqlite else None)
+    submit(database)
+    assert database.version.read_at_once() == (database.version.read() if sqlite else None)
+
+
+def test_at_once_does_not_wait_for_another_thread_that_asks(database: Database) -> None:
+    database.version.read()
+    with database.version._lock:
+        assert database.version.read_at_once() is None
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_database_that_is_away_is_an_operational_error(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(database.engine, "raw_connection", refuse)
+    with pytest.raises(OperationalError):
+        database.version.read()
+    assert database.version.read_at_once() is None
