@@ -14,6 +14,7 @@ from app.database import Database
 from app.inputs import DatasetChecks
 from app.jobs.rescue import Rounds
 from app.live.answers import JobAnswers
+from app.live.feeds import Feeds
 from app.problems import add_problem_handlers
 from app.queue import Bell, make_celery
 from app.routes import actions, attempts, checkpoints, events, health, inputs, jobs, metrics, pins
@@ -43,6 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
         artifacts=Artifacts(settings.artifacts_dir),
         dataset_checks=DatasetChecks(settings.checked_images),
         job_answers=JobAnswers(database, settings.worker_seen_seconds),
+        feeds=Feeds(database, stopping),
         stopping=stopping,
     )
 

@@ -14,6 +14,7 @@ from app.inputs import DatasetChecks
 from app.jobs.tables import Job
 from app.jobs.views import JobView, view_job
 from app.live.answers import JobAnswers
+from app.live.feeds import Feeds
 from app.queue import Bell
 from app.settings import Settings
 
@@ -28,6 +29,7 @@ class Service:
     artifacts: Artifacts
     dataset_checks: DatasetChecks
     job_answers: JobAnswers
+    feeds: Feeds
     stopping: Event
 
 

@@ -1,5 +1,6 @@
 """The API's public face, in one process: what is refused, what is answered, what is listed."""
 
+import asyncio
 import csv
 import dataclasses
 import io
@@ -472,6 +473,64 @@ def test_events_are_a_page_with_a_cursor_or_a_stream_that_goes_on_where_it_broke
     assert [value for name, value in fields if name == "id"] == ["5", "6"]
     assert [value for name, value in fields if name == "event"] == ["prepared", "status"]
     assert json.loads([value for name, value in fields if name == "data"][-1])["data"]["status"] == "succeeded"
+
+
+def test_a_reader_whose_connection_breaks_is_forgotten(settings: Settings) -> None:
+    application = create_app(settings)
+    running: Service = application.state.service
+    running.database.migrate()
+    with running.database.writing() as session:
+        job_id = store.submit(session, FinetuneConfig(dataset="faces"), []).id
+
+    async def read() -> None:
+        begun = asyncio.Event()
+
+        async def receive() -> Message:
+            await begun.wait()
+            assert list(running.feeds.watched) == [job_id]
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            if b"event: progress" in message.get("body", b""):
+                begun.set()
+
+        await application(stream_request(f"/jobs/{job_id}/events"), receive, send)
+        assert not running.feeds.watched
+
+    asyncio.run(asyncio.wait_for(read(), 60.0))
+    running.database.close()
+
+
+def stream_request(path: str) -> Scope:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"accept", b"text/event-stream")],
+        "server": ("testserver", 80),
+        "client": ("testclient", 50000),
+    }
+
+
+def test_a_job_is_answered_byte_for_byte_as_after_a_change(
+    api: TestClient, database: Database, settings: Settings
+) -> None:
+    path = f"/jobs/{submit(api)['id']}"
+    claim = run(database)
+    with database.writing() as session:
+        store.record_epoch(session, claim, EPOCH | {"stage": 2, "epoch": 1})
+    publish(database, settings, claim, b"weights")
+    save_state(database, claim, epoch=1, step=4)
+    changed = api.post(f"{path}/pin")
+    looked = [api.get(path) for _ in range(2)]
+    assert [answer.content for answer in looked] == [changed.content] * 2
+    assert looked[0].headers["content-type"] == changed.headers["content-type"]
 
 
 def test_cancel_is_safe_to_repeat(api: TestClient, database: Database) -> None:

@@ -1,0 +1,143 @@
+"""One watcher a job, however many read its events (docs/decisions/0008-one-watcher-for-all-readers-of-a-job.md)."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Collection, Hashable, Iterator
+from threading import Event
+
+from anyio.to_thread import run_sync
+from fastapi.sse import format_sse_event
+
+from app.database import Database
+from app.live.look import Look, frames_after, look_again
+from app.live.shared_read import SharedRead
+
+POLL_SECONDS = 0.2
+KEEP_ALIVE_SECONDS = 15.0
+
+FRAMES_KEPT = 1000
+"""Newest events of a watched job that are kept in memory; a reader that is further behind reads the rows."""
+
+FRAMES_AT_ONCE = 100
+"""Most events that are handed to a reader's connection before it has taken the ones before."""
+
+_RECONNECT_AFTER = format_sse_event(retry=1000)
+_STILL_HERE = format_sse_event(comment="still here")
+
+_log = logging.getLogger(__name__)
+
+
+class Feeds:
+    """The jobs whose events are read now. `stopping`, once set, ends all streams."""
+
+    def __init__(self, database: Database, stopping: Event) -> None:
+        self._database = database
+        self._stopping = stopping
+        self._feeds: dict[str, _Feed] = {}
+
+    @property
+    def watched(self) -> Collection[str]:
+        """The ids of the jobs that are watched because someone reads their events."""
+        return self._feeds.keys()
+
+    async def stream(self, job_id: str, cursor: int) -> AsyncGenerator[bytes, None]:
+        """Every event numbered above `cursor` once and in order, and the progress between them, until the job has
+        ended. Each reader goes at its own pace: nothing is queued for it. Raises JobNotFound."""
+        yield _RECONNECT_AFTER
+        with self._joined(job_id) as feed:
+            # Of now: what the feed saw last may be older than a retry that has just been answered.
+            look = await feed.refresh()
+            loop = asyncio.get_running_loop()
+            shown, sent_at = b"", loop.time()
+            while not self._stopping.is_set():
+                frames = look.after(cursor, FRAMES_AT_ONCE)
+                if frames is None:
+                    frames = await run_sync(frames_after, self._database, job_id, cursor, FRAMES_AT_ONCE)
+                cursor += len(frames)
+                behind = cursor < look.last
+                if not behind and not look.terminal and look.progress != shown:
+                    frames = (*frames, look.progress)
+                    shown = look.progress
+                if frames:
+                    yield b"".join(frames)
+                    sent_at = loop.time()
+                elif look.terminal:
+                    return
+                elif loop.time() - sent_at > KEEP_ALIVE_SECONDS / 2:  # it was woken for nothing else
+                    yield _STILL_HERE
+                    sent_at = loop.time()
+                look = feed.look if behind or look.terminal else await feed.next(look)
+
+    @contextlib.contextmanager
+    def _joined(self, job_id: str) -> Iterator["_Feed"]:
+        feed = self._feeds.get(job_id)
+        if feed is None:
+            feed = self._feeds[job_id] = _Feed(self._database, job_id, self._stopping)
+        feed.readers += 1
+        try:
+            yield feed
+        finally:
+            feed.readers -= 1
+            if not feed.readers:
+                del self._feeds[job_id]
+                feed.close()
+
+
+class _Feed:
+    """What all readers of one job share. Lives on one event loop, as long as it has readers."""
+
+    def __init__(self, database: Database, job_id: str, stopping: Event) -> None:
+        self.readers = 0
+        self.look = Look()
+        self._database = database
+        self._job_id = job_id
+        self._stopping = stopping
+        self._version: Hashable = None
+        self._shared = SharedRead(self._look_at_rows)
+        self._bell = asyncio.Event()
+        self._watcher = asyncio.create_task(self._watch())
+
+    def close(self) -> None:
+        self._watcher.cancel()
+
+    async def refresh(self) -> Look:
+        """What the rows say now. Raises JobNotFound."""
+        return await self._shared.get()
+
+    async def next(self, seen: Look) -> Look:
+        """What comes after `seen`; `seen` itself at the latest after KEEP_ALIVE_SECONDS, or when the service stops."""
+        if self.look is seen and not self._stopping.is_set():
+            await self._bell.wait()
+        return self.look
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        rung, rung_at, failing = self.look, loop.time(), False
+        while not self._stopping.is_set():
+            await asyncio.sleep(POLL_SECONDS)
+            try:
+                await self.refresh()
+                failing = False
+            except Exception:  # whatever it was: the readers wait until it is over, as long as they like
+                if not failing:
+                    _log.exception("the events of job %s cannot be read; trying again", self._job_id)
+                failing = True
+            if self.look is not rung or loop.time() - rung_at > KEEP_ALIVE_SECONDS:
+                rung, rung_at = self.look, loop.time()
+                self._ring()
+        self._ring()
+
+    def _ring(self) -> None:
+        """Wake all who wait now."""
+        bell, self._bell = self._bell, asyncio.Event()
+        bell.set()
+
+    def _look_at_rows(self) -> Look:
+        version = self._database.version.read()
+        if version != self._version:
+            look = look_again(self._database, self._job_id, None if self._version is None else self.look, FRAMES_KEPT)
+            if look != self.look:  # other jobs' commits wake nobody
+                self.look = look
+            self._version = version
+        return self.look
