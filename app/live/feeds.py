@@ -22,6 +22,10 @@ FRAMES_KEPT = 1000
 FRAMES_AT_ONCE = 100
 """Most events that are handed to a reader's connection before it has taken the ones before."""
 
+PROGRESS_FRAMES_PER_SECOND = 500
+"""Progress goes to all readers together no more often than this; up to a hundred readers that holds nothing back. Each
+frame costs the API's processor, which the training may need; events are never held back."""
+
 _RECONNECT_AFTER = format_sse_event(retry=1000)
 _STILL_HERE = format_sse_event(comment="still here")
 
@@ -123,10 +127,17 @@ class _Feed:
                 if not failing:
                     _log.exception("the events of job %s cannot be read; trying again", self._job_id)
                 failing = True
-            if self.look is not rung or loop.time() - rung_at > KEEP_ALIVE_SECONDS:
+            silent = loop.time() - rung_at
+            if self._is_due(rung, silent) or silent > KEEP_ALIVE_SECONDS:
                 rung, rung_at = self.look, loop.time()
                 self._ring()
         self._ring()
+
+    def _is_due(self, rung: Look, silent: float) -> bool:
+        """Whether there is something new, or only newer progress and its time has come."""
+        if (self.look.last, self.look.terminal) != (rung.last, rung.terminal):
+            return True
+        return self.look.progress != rung.progress and silent >= self.readers / PROGRESS_FRAMES_PER_SECOND
 
     def _ring(self) -> None:
         """Wake all who wait now."""

@@ -157,6 +157,63 @@ def test_a_slow_reader_holds_up_nobody_and_nothing_is_queued_for_it(
     run(test)
 
 
+def test_while_nothing_is_committed_no_row_is_read(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = counted(monkeypatch, app.live.feeds, "look_again")
+
+    async def test() -> None:
+        feeds, claim = Feeds(database, threading.Event()), running(database)
+        stream = feeds.stream(claim.job_id, 0)
+        await read_until(stream, event_count(database, claim))
+        for _ in range(10):
+            await feeds._feeds[claim.job_id].refresh()
+        assert len(looks) == 1
+        await stream.aclose()
+
+    run(test)
+
+
+def test_progress_comes_by_itself(database: Database) -> None:
+    async def test() -> None:
+        feeds, claim = Feeds(database, threading.Event()), running(database)
+        stream = feeds.stream(claim.job_id, event_count(database, claim))
+        for step in (1, 2, 3):
+            advance(database, claim, step)
+            while f'"step":{step}'.encode() not in await anext(stream):
+                pass
+        await stream.aclose()
+
+    run(test)
+
+
+def test_where_there_are_many_readers_progress_waits_but_no_event_does(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.live.feeds, "PROGRESS_FRAMES_PER_SECOND", 1e-9)  # as if there were very many
+
+    async def test() -> None:
+        feeds, claim = Feeds(database, threading.Event()), running(database)
+        already = event_count(database, claim)
+        stream = feeds.stream(claim.job_id, already)
+        await anext(stream), await anext(stream)
+        reading = asyncio.create_task(read_until(stream, already + 1))
+        for step in range(1, 101):
+            advance(database, claim, step)
+            await feeds._feeds[claim.job_id].refresh()
+        train_epoch(database, claim, 1, 1)
+        chunks = await reading
+        # When it joined, at most once more as the watcher began, and with the event.
+        assert b"".join(chunks).count(b"event: progress") <= 3
+        assert b'"step":100' in chunks[-1]
+        await stream.aclose()
+
+    run(test)
+
+
+def advance(database: Database, claim: Claim, step: int) -> None:
+    with database.writing() as session:
+        store.record_progress(session, claim, progress=0.1, eta_seconds=None, stage=1, epoch=1, step=step)
+
+
 def test_streams_end_when_the_service_stops(database: Database) -> None:
     async def test() -> None:
         stopping = threading.Event()
@@ -165,6 +222,7 @@ def test_streams_end_when_the_service_stops(database: Database) -> None:
         streams = [feeds.stream(claim.job_id, 0) for _ in range(5)]
         await asyncio.gather(*(read_until(stream, already) for stream in streams))
         readers = [asyncio.create_task(read_all(stream)) for stream in streams]
+        await asyncio.sleep(0)  # now they wait for what comes next
         stopping.set()
         await asyncio.gather(*readers)
         assert not feeds.watched
