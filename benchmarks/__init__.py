@@ -1,0 +1,1 @@
+"""What is fast, measured: each `python -m benchmarks.NAME --json FILE [--check] [--quick]`."""

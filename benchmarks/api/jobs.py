@@ -1,0 +1,75 @@
+"""A job in the rows as after some epochs of a real training, and a writer that goes on with it."""
+
+from typing import Any
+
+from app.database import Database
+from app.finetune.config import FinetuneConfig
+from app.jobs import store
+from app.jobs.store import Claim
+
+CONFIG = FinetuneConfig.model_validate({"dataset": "drawn"})
+LEASE_SECONDS = 3600.0
+EPOCHS_DONE = 12
+STEPS_PER_EPOCH = 40
+
+
+def running_job(database: Database) -> Claim:
+    """Twelve epochs of stage 2 done, a checkpoint and a state kept."""
+    with database.writing() as session:
+        job_id = store.submit(session, CONFIG, []).id
+        claim = store.claim(session, job_id, "benchmark", LEASE_SECONDS)
+        assert claim is not None
+        store.begin_attempt(session, claim, None)
+        store.record_running(session, claim, {"variant": "edgeface_xxs", "device": "cpu", "train_images": 1280})
+    for stage, last in ((1, 5), (2, EPOCHS_DONE)):
+        for epoch in range(1, last + 1):
+            write_epoch(database, claim, stage, epoch)
+    files = {
+        kind: {"key": f"{claim.job_id}/{kind}.pth", "size": 5_089_341, "sha256": "5b" * 32}
+        for kind in ("full", "backbone")
+    }
+    state = {"key": f"{claim.job_id}/state.pt", "size": 15_000_000, "sha256": "ef" * 32}
+    checkpoint = {"epoch": EPOCHS_DONE, "score": 0.75} | files
+    point = {"stage": 2, "epoch": EPOCHS_DONE, "step": 0, "steps_done": 680, "progress": 0.5}
+    with database.writing() as session:
+        store.record_checkpoint(session, claim, checkpoint)
+        store.record_state(session, claim, point | {"state": state, "checkpoint": checkpoint})
+    write_progress(database, claim, 1)
+    return claim
+
+
+def write_epoch(database: Database, claim: Claim, stage: int, epoch: int) -> None:
+    """One event, with the metrics of an epoch."""
+    metrics: dict[str, Any] = {
+        "stage": stage,
+        "epoch": epoch,
+        "epochs": 5 if stage == 1 else 20,
+        "train_loss": 20.0 / epoch,
+        "train_accuracy": 0.5,
+        "val_auc": 0.75 + epoch / 1000,
+        "val_genuine_similarity": 0.34303783682027947,
+        "val_impostor_similarity": 0.01020975051354617,
+        "val_d_prime": 3.786820737247357,
+        "head_lr": 1e-4,
+        "backbone_lr": 1e-4,
+        "seconds": 4.8148621899995305,
+        "images_per_second": 85.08127208002612,
+        "best": True,
+    }
+    with database.writing() as session:
+        store.record_epoch(session, claim, metrics)
+
+
+def write_progress(database: Database, claim: Claim, step: int) -> None:
+    """No event: a step further."""
+    with database.writing() as session:
+        store.record_progress(
+            session,
+            claim,
+            progress=0.5 + step / 100_000,
+            eta_seconds=60.0,
+            stage=2,
+            epoch=EPOCHS_DONE + 1,
+            step=step % STEPS_PER_EPOCH,
+            steps_done=680 + step,
+        )

@@ -1,0 +1,90 @@
+"""What the API is compared with, as small FastAPI apps: `python -m benchmarks.api.peers KIND [FILE] --port N`."""
+
+import argparse
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.sse import EventSourceResponse, format_sse_event
+
+from app.database import Database
+from app.jobs import queries
+from app.jobs.states import JobStatus
+from app.jobs.views import view_event
+from app.settings import Settings
+
+POLL_SECONDS = 0.2
+
+
+def bare_app(body: bytes) -> FastAPI:
+    """Two routes that answer with this body: as bytes that are ready, and as a dict that FastAPI makes JSON of."""
+    app, content = FastAPI(), json.loads(body)
+
+    @app.get("/bytes/{job_id}")
+    async def get_bytes(job_id: str) -> Response:  # noqa: ARG001 - as the real one
+        return Response(body, media_type="application/json")
+
+    @app.get("/dict/{job_id}")
+    async def get_dict(job_id: str) -> dict[str, Any]:  # noqa: ARG001 - as the real one
+        return content  # type: ignore[no-any-return]
+
+    return app
+
+
+def polling_app(database: Database) -> FastAPI:
+    """Event streams as most write them, and as ours were: each reader looks at the rows by itself."""
+    app = FastAPI()
+
+    def read(job_id: str, cursor: int) -> tuple[list[bytes], int, str, bool]:
+        with database.reading() as session:
+            job = queries.get(session, job_id)
+            events = [view_event(event) for event in queries.events_after(session, job_id, cursor)]
+        frames = [
+            format_sse_event(data_str=event.model_dump_json(), event=event.kind, id=str(event.number))
+            for event in events
+        ]
+        last = events[-1].number if events else cursor
+        progress = job.model_dump_json(include={"status", "progress", "eta_seconds", "stage", "epoch", "step"})
+        return frames, last, progress, JobStatus(job.status).terminal and last >= job.event_count
+
+    async def stream(request: Request, job_id: str) -> AsyncIterator[bytes]:
+        cursor, shown = int(request.headers.get("last-event-id", "0")), ""
+        while True:
+            frames, last, progress, terminal = await run_in_threadpool(read, job_id, cursor)
+            for frame in frames:
+                yield frame
+            if progress != shown and not terminal:
+                yield format_sse_event(data_str=progress, event="progress")
+            if terminal and last == cursor:
+                return
+            cursor, shown = last, progress
+            await asyncio.sleep(POLL_SECONDS)
+
+    @app.get("/jobs/{job_id}/events")
+    async def get_events(request: Request, job_id: str) -> Response:
+        return EventSourceResponse(stream(request, job_id))
+
+    return app
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("kind", choices=["bare", "polling"])
+    parser.add_argument("file", type=Path, nargs="?", help="the body, for bare")
+    parser.add_argument("--port", type=int, required=True)
+    arguments = parser.parse_args()
+    if arguments.kind == "bare":
+        app = bare_app(arguments.file.read_bytes())
+    else:
+        app = polling_app(Database(Settings().database_url))
+    # As app/cli/api.py has it.
+    uvicorn.run(app, port=arguments.port, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+
+
+if __name__ == "__main__":
+    main()
