@@ -1,4 +1,4 @@
-"""A number that stays the same for exactly as long as nobody has committed anything to the database."""
+"""A number that stays the same only as long as nobody has committed anything to the database."""
 
 import threading
 from collections.abc import Hashable
@@ -12,7 +12,7 @@ SQLITE_BUSY_MILLISECONDS = 30_000
 _QUESTIONS = {
     # Changes with every commit of another connection, and this one never writes.
     "sqlite": "PRAGMA data_version",
-    # Two equal snapshots see the same rows: each commit of a transaction that wrote makes another.
+    # Two equal snapshots see the same rows: each transaction that writes makes another, in any database of the server.
     "postgresql": "SELECT pg_current_snapshot()::text",
 }
 
