@@ -26,7 +26,7 @@ JOB_SECONDS = 600.0
 
 
 def measure(folder: Path, *, quick: bool) -> Outcome:
-    readers, repeats, epochs = (50, 1, 2) if quick else (READERS, 6, 10)
+    readers, repeats, epochs = (50, 1, 2) if quick else (READERS, 5, 8)
     settings = Settings(var_dir=folder)
     settings.make_directories()
     write_drawn_faces(folder / "faces", subjects=8 if quick else 40, images_per_subject=8, seed=42)
