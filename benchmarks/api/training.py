@@ -45,6 +45,7 @@ def measure(folder: Path, *, quick: bool) -> Outcome:
             both = [(quiet, 0), (busy, readers)]
             for results, how_many in both if turn % 2 else reversed(both):
                 results.append(_train(client, api, how_many, epochs))
+                print(f"{how_many} readers: {results[-1]}", file=sys.stderr, flush=True)  # minutes go by
     return _outcome(quiet, busy, readers)
 
 
