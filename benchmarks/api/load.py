@@ -83,7 +83,7 @@ async def _load(arguments: argparse.Namespace) -> float:
     connections = [connection for _, connection in made]
     begun, before = time.monotonic(), sum(connection.answers for connection in connections)
     turn = 0
-    while time.monotonic() < begun + arguments.seconds:
+    while time.monotonic() < begun + arguments.seconds and not any(each.failure for each in connections):
         if at_once:
             await asyncio.sleep(arguments.seconds)
         else:

@@ -102,6 +102,8 @@ def _busy(api: Server, job: JobView, readers: int) -> Iterator[list[psutil.Proce
         assert clients[0].stdout is not None
         assert clients[0].stdout.readline() == b"ready\n"
         yield [psutil.Process(client.pid) for client in clients]
+        if any(client.poll() is not None for client in clients):
+            raise RuntimeError("a client of the API ended before the job did: it was not as busy as said")
 
 
 def _outcome(quiet: list[dict[str, float]], busy: list[dict[str, float]], readers: int) -> Outcome:
