@@ -1,6 +1,7 @@
 """`python -m benchmarks.api --json FILE [--check] [--quick] [--only PART]`."""
 
 import resource
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +18,7 @@ def main() -> int:
     parser = argument_parser("Event streams and GET /jobs/{id} under load, alone and while a job trains.")
     parser.add_argument("--only", choices=PARTS, action="append", help="only this part; may be repeated")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are ended too
     # A thousand readers are a thousand sockets at either end; the servers inherit this.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES if most == resource.RLIM_INFINITY else most, most))
