@@ -1,11 +1,11 @@
 """Where the files of jobs live: one folder a job and attempt, keys relative to the root in the rows."""
 
-import contextlib
 import hashlib
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from app.deletion import delete_file
 from app.jobs.errors import CheckpointFileMissing
 
 RESERVATION = ".reserved"
@@ -49,8 +49,7 @@ class Artifacts:
     def delete(self, keys: Iterable[str]) -> None:
         """Delete files that no row names any more; one that cannot be deleted is left to the cleaner."""
         for key in keys:
-            with contextlib.suppress(OSError):
-                (self._root / key).unlink(missing_ok=True)
+            delete_file(self._root / key)
 
     def key_of(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()

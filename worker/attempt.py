@@ -10,7 +10,7 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -24,8 +24,9 @@ from app.inputs import Inputs, find_inputs
 from app.jobs import queries, store
 from app.jobs.errors import FilesAway, LeaseLost, MachineFailed, TrainerCrashed, TrainerDied, TrainerStuck
 from app.jobs.rescue import loss_policy
-from app.jobs.resume import ResumePoint
+from app.jobs.resume import ResumePoint, StoredFile
 from app.jobs.retention import Retention, clean_job
+from app.jobs.stand_in import checkpoint_files
 from app.jobs.states import JobStatus
 from app.jobs.store import Claim
 from app.settings import Settings
@@ -86,8 +87,8 @@ class ClaimedJob:
             make_directory(self._directory)
             with reserved(self._reserved, self._save_bytes):
                 self._train(order)
-        except (DiskFull, FilesAway) as wait:
-            self._hand_back(wait.message, retry_in=WAIT_SECONDS)
+        except (DiskFull, FilesAway) as lacking:
+            self._hand_back(lacking.message, retry_in=WAIT_SECONDS)
         except LeaseLost:
             raise
         except EdgefaceError as error:
@@ -125,19 +126,16 @@ class ClaimedJob:
         damaged, without which no later epoch would be judged as it was. Raises FilesAway."""
         points = self._read(lambda session: queries.resume_points(session, self._claim.job_id))
         for point in points:
-            files = [point.state.model_dump()]
-            if point.checkpoint is not None:
-                files += [point.checkpoint["full"], point.checkpoint["backbone"]]
-            if all(self._is_whole(file) for file in files):
+            if all(self._is_whole(file) for file in (point.state, *checkpoint_files(point.checkpoint))):
                 return point
             _log.warning("job %s: %s or its checkpoint is damaged", self._claim.job_id, point.state.key)
         if points and not any(self._artifacts.exists(point.state.key) for point in points):
             raise FilesAway(self._claim.job_id, self._settings.artifacts_dir)
         return None
 
-    def _is_whole(self, file: dict[str, Any]) -> bool:
+    def _is_whole(self, file: StoredFile) -> bool:
         self._renew_lease()  # a large file on a slow drive takes its time
-        return self._artifacts.is_whole(file["key"], file["size"], file["sha256"])
+        return self._artifacts.is_whole(file.key, file.size, file.sha256)
 
     def _files(self, inputs: Inputs, point: ResumePoint | None) -> TrainingFiles:
         return TrainingFiles(
@@ -151,18 +149,14 @@ class ClaimedJob:
         )
 
     def _resume_from(self, point: ResumePoint) -> ResumeFrom:
-        def written(file: dict[str, object]) -> events.WrittenFile:
-            return events.WrittenFile(
-                self._artifacts.path_of(str(file["key"])), int(str(file["size"])), str(file["sha256"])
+        best = None
+        if point.checkpoint is not None:
+            full, backbone = (
+                events.WrittenFile(self._artifacts.path_of(file.key), file.size, file.sha256)
+                for file in checkpoint_files(point.checkpoint)
             )
-
-        best = point.checkpoint and events.CheckpointWritten(
-            full=written(point.checkpoint["full"]),
-            backbone=written(point.checkpoint["backbone"]),
-            epoch=point.checkpoint["epoch"],
-            score=point.checkpoint["score"],
-        )
-        return ResumeFrom(self._artifacts.path_of(point.state.key), best or None)
+            best = events.CheckpointWritten(full, backbone, point.checkpoint["epoch"], point.checkpoint["score"])
+        return ResumeFrom(self._artifacts.path_of(point.state.key), best)
 
     def _train(self, order: TrainingOrder) -> None:
         ours, theirs = self._processes.Pipe()

@@ -4,6 +4,7 @@ from sqlmodel import Session, col, update
 
 from app.jobs import queries
 from app.jobs.errors import NothingToPin
+from app.jobs.stand_in import checkpoint_files
 from app.jobs.tables import Artifact, Job
 
 
@@ -13,7 +14,7 @@ def pin_best(session: Session, job_id: str) -> Job:
     job = queries.locked(session, job_id)
     if job.checkpoint is None:
         raise NothingToPin(job_id)
-    keys = [job.checkpoint[kind]["key"] for kind in ("full", "backbone")]
+    keys = [file.key for file in checkpoint_files(job.checkpoint)]
     pinned = session.execute(
         update(Artifact)
         .where(col(Artifact.job_id) == job_id, col(Artifact.key).in_(keys))
