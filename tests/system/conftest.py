@@ -69,6 +69,7 @@ class Machine:
         for process in self.processes:
             if process.poll() is None:
                 process.terminate()
+                process.send_signal(signal.SIGCONT)  # a frozen process does not end
         for process in self.processes:
             try:
                 process.wait(STOP_SECONDS)

@@ -4,7 +4,9 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,20 @@ def wait_for_status(client: Client, job_id: str, status: JobStatus, seconds: flo
     return client.get(job_id)
 
 
+def freeze_outside_a_transaction(process: subprocess.Popen[bytes], machine: Machine) -> None:
+    """Inside one it would hold up all writers of SQLite: see the limits in docs/reliability.md."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, STOP_SECONDS)
+        with contextlib.closing(sqlite3.connect(machine.var_dir / "edgeface.sqlite", timeout=0.3)) as database:
+            with contextlib.suppress(sqlite3.OperationalError):
+                database.execute("BEGIN IMMEDIATE")
+                return
+        process.send_signal(signal.SIGCONT)
+    raise AssertionError("it was never outside a transaction")
+
+
 def fill(folder: Path, *, leave: int = 0) -> Path:
     """A file that takes the space that is left."""
     filler = folder / "filler"
@@ -86,7 +102,7 @@ def test_a_frozen_worker_that_wakes_writes_nothing_and_stops_its_trainer(machine
         job_id = client.submit(LONG).id
         wait_for_checkpoint(client, job_id)
         trainers = [process for process in descendants(frozen.pid) if process.parent().pid != frozen.pid]
-        frozen.send_signal(signal.SIGSTOP)
+        freeze_outside_a_transaction(frozen, machine)
         # Its trainer is not frozen, and ends by itself before the lease does.
         wait_until(lambda: gone(trainers), STOP_SECONDS)
         other = machine.start("worker")
