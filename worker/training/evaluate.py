@@ -78,14 +78,13 @@ def measure(probes: FaceSet, gallery: FaceSet) -> Measurement:
         tar_at_far_1_percent=tar_at_far(scores, 0.01),
         tar_at_far_01_percent=tar_at_far(scores, 0.001),
         genuine_pairs=len(scores.genuine),
-        impostor_pairs=len(scores.impostor),
+        impostor_pairs=scores.impostors,
     )
     accepted = accepted_at_far(scores, 0.01)
     if accepted is None:
         return Measurement(recognition, None, separation(scores))
-    subject_of_pair = np.asarray(probes.subjects)[scores.genuine_probe]
-    of_subject = {str(subject): accepted[subject_of_pair == subject] for subject in np.unique(subject_of_pair)}
-    per_subject = {subject: (len(a), int(a.sum())) for subject, a in of_subject.items()}
+    of_subject = {subject: accepted[scores.genuine_subject == number] for number, subject in enumerate(scores.subjects)}
+    per_subject = {subject: (len(a), int(a.sum())) for subject, a in of_subject.items() if len(a)}
     return Measurement(recognition, per_subject, separation(scores))
 
 

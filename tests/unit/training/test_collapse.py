@@ -8,14 +8,13 @@ import pytest
 from worker.training.collapse import collapse_warning
 from worker.training.events import EpochFinished, TrainingEvent, Warned
 from worker.training.metrics import PairScores, Separation, separation
+from worker.training.metrics.pairs import pairs_of_scores
 
 from .support import run, write_training
 
 
 def scores(genuine: list[float], impostor: list[float]) -> PairScores:
-    return PairScores(
-        np.array(genuine, np.float32), np.array(sorted(impostor), np.float32), np.zeros(len(genuine), np.int64)
-    )
+    return pairs_of_scores(np.array(genuine, np.float32), np.array(impostor, np.float32))
 
 
 def test_separation_by_hand() -> None:

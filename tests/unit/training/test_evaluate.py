@@ -45,7 +45,7 @@ def test_the_verdict_says_what_changed_in_numbers(before: float, after: float, s
 
 
 def test_the_verdict_does_not_claim_what_few_subjects_cannot_show() -> None:
-    assert "Too few subjects" in verdict(measured(2.0, subjects=4), measured(0.1, subjects=4))
+    assert "Too few subjects" in verdict(measured(2.0, subjects=4, images=10), measured(0.1, subjects=4, images=10))
     assert "Too few pairs" in verdict(measured(2.0, subjects=2, images=2), measured(0.1, subjects=2, images=2))
 
 

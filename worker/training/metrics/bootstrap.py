@@ -1,0 +1,109 @@
+"""How much a rate would vary with other people: bootstrap over subjects, the same draws for systems to compare.
+
+A pair's score depends on the people on both sides, so people are drawn and pairs follow: an impostor pair counts as
+often as its two people were drawn, multiplied (Owen, "The pigeonhole bootstrap", 2007; Bolle, Ratha and Pankanti,
+"Error analysis of pattern recognition systems: the subsets bootstrap", 2004). Thresholds are chosen anew in each draw.
+In 1:N searches the gallery stays as it is: one of fewer people is easier, which would push every rate up.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from worker.training.metrics.faces import Doubles, Integers
+from worker.training.metrics.identification import Searches
+from worker.training.metrics.open_set import Ranked
+from worker.training.metrics.pairs import PairScores
+from worker.training.metrics.verification import equal_error_rate, most_errors, roc_corners
+
+# Shape suffixes: B draws, S subjects, N genuine pairs, K impostor pairs, Q searches.
+
+DRAWS = 1000
+LEVEL = 0.95
+
+_MOST_GENUINE = 2**18
+
+
+@dataclass(frozen=True)
+class Interval:
+    """95 % of the draws lie in it (percentile method: Efron and Tibshirani, 1993, chapter 13)."""
+
+    low: float
+    high: float
+
+
+def draw_subjects(subjects: int, draws: int = DRAWS, seed: int = 0) -> Integers:
+    """[B, S] how often each subject is drawn; each row sums up to S."""
+    drawn_BS: Integers = (
+        np.random.default_rng(seed).multinomial(subjects, np.full(subjects, 1 / subjects), size=draws).astype(np.int64)
+    )
+    return drawn_BS
+
+
+def interval(rates_B: Doubles) -> Interval | None:
+    """Of the draws that have a rate; None where under half of them do."""
+    known = rates_B[np.isfinite(rates_B)]
+    if 2 * len(known) < len(rates_B) or not len(known):
+        return None
+    low, high = np.quantile(known, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return Interval(float(low), float(high))
+
+
+@dataclass(frozen=True)
+class VerificationDraws:
+    """[B] each; `tar` by FAR. NaN in draws without any pair of one kind."""
+
+    auc: Doubles
+    eer: Doubles
+    tar: dict[float, Doubles]
+
+
+def draw_verification(scores: PairScores, drawn_BS: Integers, fars: tuple[float, ...]) -> VerificationDraws:
+    """Impostors are those of the sample; of very many genuine pairs, every n-th by score."""
+    sample, every = scores.sample, max(1, -(-len(scores.genuine) // _MOST_GENUINE))
+    genuine_N, subject_N = scores.genuine[::every], scores.genuine_subject[::every]
+    above_N = np.searchsorted(-sample.scores_K, -genuine_N, side="left")
+    at_or_above_N = np.searchsorted(-sample.scores_K, -genuine_N, side="right")
+    auc, eer = np.full(len(drawn_BS), np.nan), np.full(len(drawn_BS), np.nan)
+    tar = {far: np.full(len(drawn_BS), np.nan) for far in fars}
+    for draw, drawn_S in enumerate(drawn_BS):
+        impostors = _counted(drawn_S[sample.probe_subject_K] * drawn_S[sample.gallery_subject_K])
+        weight_N, genuine, total = drawn_S[subject_N], drawn_S[subject_N].sum(), impostors[-1]
+        if not genuine or not total:
+            continue
+        over_N, at_or_over_N = impostors[above_N], impostors[at_or_above_N]
+        auc[draw] = 1 - (weight_N @ (over_N + at_or_over_N)) / 2 / genuine / total
+        eer[draw] = equal_error_rate(roc_corners(genuine_N, weight_N, over_N, at_or_over_N, total))
+        for far, rates in tar.items():
+            rates[draw] = weight_N[at_or_over_N <= most_errors(far, total)].sum() / genuine
+    return VerificationDraws(auc, eer, tar)
+
+
+def draw_rank_rate(searches: Searches, rank: int, drawn_BS: Integers) -> Doubles:
+    """[B] The rank-k rate of the people drawn; NaN where none of them has a mated search."""
+    people = len(searches.subjects)
+    searched_S: Doubles = np.bincount(searches.subject_Q, searches.mated_Q, minlength=people).astype(np.float64)
+    credit_S: Doubles = np.bincount(searches.subject_Q, searches.credit(rank), minlength=people).astype(np.float64)
+    drawn: Doubles = drawn_BS.astype(np.float64)
+    return _ratio(drawn @ credit_S, drawn @ searched_S)
+
+
+def draw_dir(ranked: Ranked, fpir: float, drawn_BS: Integers) -> Doubles:
+    """[B] DIR at a FPIR of at most `fpir`, its threshold chosen anew among the people drawn."""
+    rates = np.full(len(drawn_BS), np.nan)
+    for draw, drawn_S in enumerate(drawn_BS):
+        strangers, weight = _counted(drawn_S[ranked.non_mated_subject]), drawn_S[ranked.subject]
+        if strangers[-1] and weight.sum():
+            accepted = strangers[ranked.rivals] <= most_errors(fpir, strangers[-1])
+            rates[draw] = (weight * ranked.credit)[accepted].sum() / weight.sum()
+    return rates
+
+
+def _counted(weights: Integers) -> Integers:
+    """[len + 1] the sum of the first 0, 1, ... weights."""
+    return np.concatenate([[0], np.cumsum(weights)])
+
+
+def _ratio(above_B: Doubles, below_B: Doubles) -> Doubles:
+    ratio_B: Doubles = np.divide(above_B, below_B, out=np.full(len(above_B), np.nan), where=below_B > 0)
+    return ratio_B

@@ -1,0 +1,110 @@
+"""1:N identification, searching: probes looked up in a gallery of subjects."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from worker.training.metrics.faces import Booleans, Doubles, FaceSet, Floats, Integers, numbered, score_blocks
+
+# Shape suffixes: P probes, R a block of them, G gallery images, S gallery subjects, Q searches.
+
+Mates = Literal["one", "all"]
+"""How a subject is enrolled. `one`: by one image, and every probe is searched once for each choice of it (choice k
+takes image k of each subject, from the first again where a subject has fewer). `all`: by all its images, the best of
+which counts."""
+
+
+@dataclass(frozen=True)
+class Searches:
+    """Each probe looked up once or several times, never compared with the image of its own name.
+
+    `mated_Q`: the probe's subject is in the gallery. `own_Q` is its score (a cosine; -inf where not mated),
+    `best_other_Q` that of the best other subject, `other_Q`. `better_Q` and `tied_Q` count the other subjects that
+    score higher than its own, or the same. Subjects are numbers of `subjects`.
+    """
+
+    subjects: Sequence[str]
+    gallery_subjects: int
+    probe_Q: Integers
+    subject_Q: Integers
+    mated_Q: Booleans
+    own_Q: Floats
+    best_other_Q: Floats
+    other_Q: Integers
+    better_Q: Integers
+    tied_Q: Integers
+
+    def credit(self, rank: int) -> Doubles:
+        """[Q] The chance that the own subject is among the first `rank`, ties broken at random; 0 where not mated."""
+        credit_Q: Doubles = np.clip((rank - self.better_Q) / (self.tied_Q + 1), 0, 1) * self.mated_Q
+        return credit_Q
+
+
+def search(probes: FaceSet, gallery: FaceSet, mates: Mates, enrolled: frozenset[str] | None = None) -> Searches:
+    """Every probe in the gallery, or in its subjects that are `enrolled`. A probe whose subject is enrolled by nothing
+    but the probe's own image is left out."""
+    if enrolled is not None:
+        gallery = gallery.only(np.array([subject in enrolled for subject in gallery.subjects], np.bool_))
+    subjects, subject_P, subject_G = numbered(probes.subjects, gallery.subjects)
+    _, name_P, name_G = numbered(probes.names, gallery.names)
+    enrolled_S = np.unique(subject_G)
+    column_P = np.searchsorted(enrolled_S, subject_P).clip(max=max(0, len(enrolled_S) - 1))
+    in_gallery_P = enrolled_S[column_P] == subject_P if len(enrolled_S) else np.zeros(len(probes), np.bool_)
+    found: list[list[Integers | Floats | Booleans]] = []
+    for block, scores_RG in score_blocks(probes, gallery):
+        scores_RG[name_P[block, None] == name_G] = -np.inf
+        for scores_RS in _subject_scores(scores_RG, subject_G, mates):
+            column_R, mated_R = column_P[block], in_gallery_P[block]
+            rows_R = np.arange(len(column_R))
+            own_R = np.where(mated_R, scores_RS[rows_R, column_R], -np.inf).astype(np.float32)
+            counts_R = ~mated_R | (own_R > -np.inf)
+            scores_RS[rows_R[mated_R], column_R[mated_R]] = -np.inf
+            other_R = scores_RS.argmax(1)
+            columns = (
+                rows_R + block.start,
+                subject_P[block],
+                mated_R,
+                own_R,
+                scores_RS[rows_R, other_R],
+                enrolled_S[other_R],
+                (scores_RS > own_R[:, None]).sum(1),
+                (scores_RS == own_R[:, None]).sum(1),
+            )
+            found.append([column[counts_R] for column in columns])
+    return Searches(subjects, len(enrolled_S), *(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def rank_rate(searches: Searches, rank: int) -> float | None:
+    """Rank-k identification rate in 0..1: the share of mated searches whose subject is among the first `rank`.
+
+    The CMC curve is this over ranks (ISO/IEC 19795-1). None without a mated search or a second gallery subject.
+    """
+    mated = int(searches.mated_Q.sum())
+    return float(searches.credit(rank).sum() / mated) if mated and searches.gallery_subjects >= 2 else None
+
+
+def rank1(probes: FaceSet, gallery: FaceSet) -> float | None:
+    """Rank-1 with one gallery image per subject, averaged over the choices of it; None as for `rank_rate`."""
+    if len(set(gallery.subjects)) < 2:
+        return None
+    return rank_rate(search(probes, gallery, "one"), 1)
+
+
+def _subject_scores(scores_RG: Floats, subject_G: Integers, mates: Mates) -> Iterator[Floats]:
+    """[R, S] for each way to enrol; columns in the order of the subjects."""
+    if mates == "one":
+        for choice_S in _gallery_choices(subject_G):
+            yield scores_RG[:, choice_S]
+    else:
+        order_G = np.argsort(subject_G, kind="stable")
+        firsts_S = np.unique(subject_G[order_G], return_index=True)[1]
+        yield np.maximum.reduceat(scores_RG[:, order_G], firsts_S, axis=1)
+
+
+def _gallery_choices(subject_G: Integers) -> Integers:
+    """[choices, S] gallery images: row k has image k (modulo their number) of each subject, in the gallery's order."""
+    images_of = [np.flatnonzero(subject_G == subject) for subject in np.unique(subject_G)]
+    choices = max(map(len, images_of))
+    return np.stack([np.resize(images, choices) for images in images_of], axis=1)

@@ -1,0 +1,82 @@
+"""1:N identification where not everybody who is looked up is in the gallery."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from worker.training.metrics.faces import Booleans, FaceSet, Integers
+from worker.training.metrics.identification import Searches, search
+from worker.training.metrics.verification import FEWEST_ERRORS, most_errors, pairs_needed
+
+
+@dataclass(frozen=True)
+class OpenSet:
+    """DIR in 0..1: the share of mated searches that return their own subject first, at or above the threshold (a
+    cosine), which is the smallest that keeps FPIR (the share of non-mated searches that return anybody) at its target.
+    """
+
+    detected: float
+    threshold: float
+
+
+def open_set_searches(probes: FaceSet, gallery: FaceSet) -> tuple[Searches, ...]:
+    """Searches with all mates, non-mated ones among them.
+
+    Where probes of people outside the gallery exist, they are the non-mated ones. Otherwise one half of the subjects is
+    enrolled, then the other, as the two galleries of IJB-C are (Maze et al., 2018): each probe is searched
+    once with its mates there and once without.
+    """
+    people = sorted(set(gallery.subjects))
+    if set(probes.subjects) - set(people):
+        return (search(probes, gallery, "all"),)
+    shuffled = np.random.default_rng(0).permutation(len(people))
+    halves = [frozenset(people[index] for index in shuffled[first::2]) for first in (0, 1)]
+    return tuple(search(probes, gallery, "all", half) for half in halves if half)
+
+
+def non_mated(searches: tuple[Searches, ...]) -> int:
+    return sum(int((~each.mated_Q).sum()) for each in searches)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The mated searches of several galleries together: who, with how much credit at rank 1 (0..1), and how many
+    non-mated searches score at least as high as the own subject (`rivals`); and the non-mated ones, the best score
+    first. One threshold holds for all."""
+
+    subject: Integers
+    credit: np.ndarray[tuple[int], np.dtype[np.float64]]
+    rivals: Integers
+    non_mated_subject: Integers
+    non_mated_scores: np.ndarray[tuple[int], np.dtype[np.float32]]
+
+
+def rank_together(searches: tuple[Searches, ...]) -> Ranked:
+    mated: list[Booleans] = [each.mated_Q for each in searches]
+    own = np.concatenate([each.own_Q[chosen] for each, chosen in zip(searches, mated, strict=True)])
+    best = np.concatenate([each.best_other_Q[~chosen] for each, chosen in zip(searches, mated, strict=True)])
+    order = np.argsort(-best, kind="stable")
+    people = [each.subject_Q for each in searches]
+    return Ranked(
+        subject=np.concatenate([who[chosen] for who, chosen in zip(people, mated, strict=True)]),
+        credit=np.concatenate([each.credit(1)[chosen] for each, chosen in zip(searches, mated, strict=True)]),
+        rivals=np.searchsorted(-best[order], -own, side="right"),
+        non_mated_subject=np.concatenate([who[~chosen] for who, chosen in zip(people, mated, strict=True)])[order],
+        non_mated_scores=best[order],
+    )
+
+
+def dir_at_fpir(ranked: Ranked, fpir: float, fewest_errors: int = FEWEST_ERRORS) -> OpenSet | None:
+    """Detection and identification rate (Grother and Ngan, NIST IR 8009, 2014; Phillips, Grother and
+    Micheals, "Evaluation methods in face recognition", 2011).
+
+    None without a mated search, or with fewer than `fewest_errors` / fpir non-mated ones.
+    """
+    strangers = len(ranked.non_mated_scores)
+    if not len(ranked.subject) or strangers < pairs_needed(fpir, fewest_errors):
+        return None
+    allowed = most_errors(fpir, strangers)
+    detected = float((ranked.credit * (ranked.rivals <= allowed)).mean())
+    if allowed >= strangers:
+        return OpenSet(detected, -1.0)
+    return OpenSet(detected, float(np.nextafter(ranked.non_mated_scores[allowed], np.float32(np.inf))))
