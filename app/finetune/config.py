@@ -10,7 +10,10 @@ FACE_SIZE = 112
 BICUBIC = "bicubic"
 """The value of `dsr` that enlarges by interpolation instead of a network."""
 
-_Name = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f]+$")]
+Name = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f]+$")]
+"""Of a folder or a weights file."""
+
+DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d{1,2})?)$"
 
 
 class FinetuneConfig(BaseModel):
@@ -27,22 +30,22 @@ class FinetuneConfig(BaseModel):
         json_schema_extra={"examples": [{"dataset": "orl16", "stage2_epochs": 20}]},
     )
 
-    dataset: _Name | None = Field(
+    dataset: Name | None = Field(
         None,
         description="A dataset's name: short for train_dir `NAME/train_processed` and val_dir `NAME/val_processed`.",
     )
-    train_dir: _Name | None = Field(
+    train_dir: Name | None = Field(
         None, description="Folder with vlr_images/ (and hr_images/) to train on. Taken from `dataset` when left out."
     )
-    val_dir: _Name | None = Field(
+    val_dir: Name | None = Field(
         None, description="Folder with vlr_images/ and hr_images/ to validate on. Taken from `dataset` when left out."
     )
-    edgeface: _Name = Field(
+    edgeface: Name = Field(
         "edgeface_xxs.pt",
         description="EdgeFace weights to start from. The variant (xxs, xs, xs_gamma_06, s_gamma_05, base) is "
         "recognised from the tensors.",
     )
-    dsr: _Name = Field(
+    dsr: Name = Field(
         BICUBIC,
         description="DSR weights that super-resolve the VLR faces, or `bicubic` for plain antialiased interpolation.",
     )
@@ -55,7 +58,7 @@ class FinetuneConfig(BaseModel):
     )
     device: str = Field(
         "auto",
-        pattern=r"^(auto|cpu|cuda(:\d{1,2})?)$",
+        pattern=DEVICE_PATTERN,
         description="`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.",
     )
     mixed_precision: Literal["auto", "bf16", "fp16", "off"] = Field(

@@ -81,13 +81,13 @@ def scan_dataset(train_dir: Path, val_dir: Path) -> DatasetScan:
     Raises FolderMissing, FolderUnreadable, FolderEmpty, TooFewSubjects or NothingToSelectBy where training is
     impossible.
     """
-    train = _scan_split(train_dir, hr_required=False)
-    val = _scan_split(val_dir, hr_required=True)
+    train = scan_split(train_dir, hr_required=False)
+    val = scan_split(val_dir, hr_required=True)
     if len(train.subjects) < 2:
         raise TooFewSubjects(train_dir, train.subjects)
     subject_to_id = {subject: index for index, subject in enumerate(train.subjects)}
     unknown = tuple(subject for subject in val.subjects if subject not in subject_to_id)
-    if unknown and not _comparable(val):
+    if unknown and not comparable(val):
         raise NothingToSelectBy(val_dir)
     selection: Selection = "verification_auc" if unknown else "val_accuracy"
     return DatasetScan(train, val, subject_to_id, unknown, selection, tuple(_warnings(train, val, unknown)))
@@ -129,7 +129,8 @@ def _why_unreadable(path: Path) -> str | None:
     return None
 
 
-def _scan_split(directory: Path, *, hr_required: bool) -> Split:
+def scan_split(directory: Path, *, hr_required: bool = True) -> Split:
+    """List one half. Raises FolderMissing, FolderUnreadable or FolderEmpty."""
     try:
         if not directory.is_dir():
             raise FolderMissing(directory)
@@ -160,34 +161,8 @@ def _warnings(train: Split, val: Split, unknown: Sequence[str]) -> Iterable[JobW
             "the best epoch is chosen by verification AUC between VLR probes and HR gallery, and class accuracy is "
             + (f"given for the {known} known ones only" if known else "not given"),
         )
-    for split, name in ((train, "train"), (val, "val")):
-        vlr_names = {path.name for path in split.vlr_images}
-        hr_names = {path.name for path in split.hr_images}
-        if without_hr := sorted(vlr_names - hr_names):
-            yield JobWarning(
-                code="hr_missing",
-                message=f"{len(without_hr)} {name} VLR images have no HR image of the same name "
-                f"({name_some(without_hr)})",
-            )
-        if without_vlr := sorted(hr_names - vlr_names):
-            yield JobWarning(
-                code="vlr_missing",
-                message=f"{len(without_vlr)} {name} HR images have no VLR image of the same name "
-                f"({name_some(without_vlr)})",
-            )
-        if unnamed := [path.name for path in split.vlr_images if "_" not in path.stem]:
-            yield JobWarning(
-                code="subject_unclear",
-                message=f"{len(unnamed)} {name} file names have no `_`, so each whole name counts as a subject "
-                f"({name_some(unnamed)})",
-            )
-        for folder in ("vlr_images", "hr_images"):
-            if ignored := _other_files(split.directory / folder):
-                yield JobWarning(
-                    code="files_ignored",
-                    message=f"{len(ignored)} entries in {name} {folder} are not images and are ignored "
-                    f"({name_some(ignored)})",
-                )
+    yield from split_warnings(train, "train")
+    yield from split_warnings(val, "val")
     counts = Counter(subject_of(path.name) for path in train.vlr_images)
     if singles := sorted(subject for subject, count in counts.items() if count == 1):
         yield JobWarning(
@@ -196,7 +171,37 @@ def _warnings(train: Split, val: Split, unknown: Sequence[str]) -> Iterable[JobW
         )
 
 
-def _comparable(val: Split) -> bool:
+def split_warnings(split: Split, name: str) -> Iterable[JobWarning]:
+    """What a person should know of one half, called `name`."""
+    vlr_names = {path.name for path in split.vlr_images}
+    hr_names = {path.name for path in split.hr_images}
+    if without_hr := sorted(vlr_names - hr_names):
+        yield JobWarning(
+            code="hr_missing",
+            message=f"{len(without_hr)} {name} VLR images have no HR image of the same name ({name_some(without_hr)})",
+        )
+    if without_vlr := sorted(hr_names - vlr_names):
+        yield JobWarning(
+            code="vlr_missing",
+            message=f"{len(without_vlr)} {name} HR images have no VLR image of the same name "
+            f"({name_some(without_vlr)})",
+        )
+    if unnamed := [path.name for path in split.vlr_images if "_" not in path.stem]:
+        yield JobWarning(
+            code="subject_unclear",
+            message=f"{len(unnamed)} {name} file names have no `_`, so each whole name counts as a subject "
+            f"({name_some(unnamed)})",
+        )
+    for folder in ("vlr_images", "hr_images"):
+        if ignored := _other_files(split.directory / folder):
+            yield JobWarning(
+                code="files_ignored",
+                message=f"{len(ignored)} entries in {name} {folder} are not images and are ignored "
+                f"({name_some(ignored)})",
+            )
+
+
+def comparable(val: Split) -> bool:
     """Whether verification has a genuine and an impostor pair: VLR against HR images, none with itself."""
     hr_names: dict[str, set[str]] = {}
     for path in val.hr_images:

@@ -9,6 +9,7 @@ EdgefaceError                      code, message, hint, blame
 │   ├── UnreadableImages           truncated, corrupt or not an image
 │   ├── TooFewSubjects             ArcFace needs two subjects
 │   ├── NothingToSelectBy          no val subject is in train and no two val images can be compared
+│   ├── NothingToCompare           no two images to evaluate can be compared
 │   ├── FileGone                   an input was removed while the job ran
 │   ├── ChangedWhileRead           somebody wrote to the dataset while it was prepared
 │   └── InputsChanged              the files are no longer those that the saved state was trained on
@@ -137,6 +138,18 @@ class NothingToSelectBy(DataError):
             f"no epoch can be chosen by {folder}: it has subjects that train lacks, so accuracy does not serve, and no "
             "VLR image with another HR image of its own subject and one of another, so verification does not either",
             "give at least two val subjects two images each, in vlr_images/ and hr_images/",
+        )
+
+
+class NothingToCompare(DataError):
+    code = "eval_not_comparable"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"nothing in {folder} can be compared: no VLR image has another HR image of its own subject and one of "
+            "another subject",
+            "give at least two subjects two images each, in vlr_images/ and hr_images/; the subject is the file name "
+            "up to the first `_`",
         )
 
 

@@ -44,16 +44,23 @@ class Measurement:
 
 @torch.inference_mode()
 def embed(
-    backbone: nn.Module, faces_u8_NCHW: Tensor, device: torch.device, on_faces: Callable[[int], None] = lambda _: None
+    backbone: nn.Module,
+    faces_u8_NCHW: Tensor,
+    device: torch.device,
+    on_faces: Callable[[int], None] = lambda _: None,
+    *,
+    tta: bool = False,
 ) -> Tensor:
     """uint8 faces [N, 3, 112, 112] -> L2-normalised embeddings [N, 512] on `device`, in eval mode and float32,
-    whatever precision trains, in batches that fit its memory. `on_faces` hears how many more are done.
+    whatever precision trains, in batches that fit its memory. `on_faces` hears how many more are done. With `tta`
+    (test-time augmentation) each face's mirror image is embedded too, and both are added before normalising.
 
     Raises OutOfMemory.
     """
 
     def embed_at_once(faces_u8_BCHW: Tensor) -> Tensor:
-        return F.normalize(backbone(normalise(faces_u8_BCHW.to(device, non_blocking=True))))
+        x_BCHW = normalise(faces_u8_BCHW.to(device, non_blocking=True))
+        return F.normalize(backbone(x_BCHW) + backbone(x_BCHW.flip(3)) if tta else backbone(x_BCHW))
 
     was_training = backbone.training
     backbone.eval()

@@ -88,6 +88,11 @@ def enlarge_bicubic(images_u8_NCHW: Tensor) -> Tensor:
     return resize_bicubic(images_u8_NCHW, FACE_SIZE)
 
 
+def enlarge_bilinear(images_u8_NCHW: Tensor) -> Tensor:
+    """The `Enlarge` that is left of the pipeline with DSR when the network is taken out: its last resize."""
+    return _resize_bilinear(images_u8_NCHW.float() / 255)
+
+
 def enlarge_by_dsr(dsr: DSR, path: Path, device: torch.device) -> Enlarge:
     """The `Enlarge` of a DSR network, in batches on `device` that fit its memory.
 
@@ -107,9 +112,7 @@ def enlarge_by_dsr(dsr: DSR, path: Path, device: torch.device) -> Enlarge:
         if not finite_N.all():
             raise EnlargementNotFinite(path, int((~finite_N).sum()))
         super_resolved_NCHW = super_resolved_NCHW.clamp(0, 1)
-        reduces = max(super_resolved_NCHW.shape[2:]) > FACE_SIZE
-        face_NCHW = F.interpolate(super_resolved_NCHW, (FACE_SIZE, FACE_SIZE), mode="bilinear", antialias=reduces)
-        return _to_u8(face_NCHW).cpu()
+        return _resize_bilinear(super_resolved_NCHW).cpu()
 
     return enlarge
 
@@ -152,6 +155,12 @@ def _by_size(images: Sequence[npt.NDArray[np.uint8]]) -> Iterator[tuple[list[int
     for indices in indices_of_size.values():
         images_NHWC = torch.from_numpy(np.stack([images[index] for index in indices]))
         yield indices, images_NHWC.permute(0, 3, 1, 2)
+
+
+def _resize_bilinear(images_NCHW: Tensor) -> Tensor:
+    """Float in [0, 1] -> uint8 faces."""
+    reduces = max(images_NCHW.shape[2:]) > FACE_SIZE
+    return _to_u8(F.interpolate(images_NCHW, (FACE_SIZE, FACE_SIZE), mode="bilinear", antialias=reduces))
 
 
 def _to_u8(images_NCHW: Tensor) -> Tensor:

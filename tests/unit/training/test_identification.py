@@ -126,3 +126,10 @@ def test_too_few_strangers_give_no_rate() -> None:
     ranked = rank_together(open_set_searches(faces, faces))
     assert dir_at_fpir(ranked, 0.1) is None
     assert dir_at_fpir(ranked, 0.2) is not None
+
+
+def test_people_have_one_number_whoever_is_enrolled() -> None:
+    probes, gallery = noisy("bcde", 3, 0.9), noisy("abcdef", 3, 0.3, seed=2)
+    for each in open_set_searches(probes, gallery):
+        assert list(each.subjects) == list("abcdef")
+        assert [each.subjects[who] for who in each.subject_Q] == [probes.subjects[probe] for probe in each.probe_Q]

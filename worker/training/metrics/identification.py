@@ -45,9 +45,10 @@ class Searches:
 def search(probes: FaceSet, gallery: FaceSet, mates: Mates, enrolled: frozenset[str] | None = None) -> Searches:
     """Every probe in the gallery, or in its subjects that are `enrolled`. A probe whose subject is enrolled by nothing
     but the probe's own image is left out."""
-    if enrolled is not None:
-        gallery = gallery.only(np.array([subject in enrolled for subject in gallery.subjects], np.bool_))
     subjects, subject_P, subject_G = numbered(probes.subjects, gallery.subjects)
+    if enrolled is not None:
+        enrolled_G = np.array([subject in enrolled for subject in gallery.subjects], np.bool_)
+        gallery, subject_G = gallery.only(enrolled_G), subject_G[enrolled_G]
     _, name_P, name_G = numbered(probes.names, gallery.names)
     enrolled_S = np.unique(subject_G)
     column_P = np.searchsorted(enrolled_S, subject_P).clip(max=max(0, len(enrolled_S) - 1))

@@ -1,0 +1,258 @@
+"""The evaluation of a backbone: which rows there are, what they say, and what is refused."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from app.finetune.architectures import DsrLayout
+from app.finetune.errors import FolderMissing, NothingToCompare, UnreadableImages
+from app.finetune.evaluation import Change, Comparison, Evaluation
+from app.finetune.evaluation_config import EvaluationConfig
+from worker.training.control import Control, StopRequested
+from worker.training.evaluate import embed
+from worker.training.evaluation.changes import change, recommended_threshold
+from worker.training.evaluation.comparison import Compared, Row, compare
+from worker.training.evaluation.evaluate_backbone import Evaluated, EvaluationFiles, evaluate_backbone
+from worker.training.metrics import FaceSet
+from worker.training.models.dsr import DSR
+from worker.training.models.edgeface import new_edgeface
+
+from .support import write_drawn_split, write_untrained
+
+CPU = torch.device("cpu")
+
+
+def config(**changes: object) -> EvaluationConfig:
+    return EvaluationConfig.model_validate({"eval_dir": "val", "device": "cpu", "num_workers": 0, **changes})
+
+
+def write_dsr(path: Path) -> Path:
+    torch.manual_seed(0)
+    torch.save(DSR(DsrLayout(channels=4, blocks=1, factors=(2,), prelu_parameters=1)).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluation")
+    write_drawn_split(folder / "val", range(6), range(3))
+    write_untrained(folder / "before.pt")
+    torch.save(new_edgeface("edgeface_xxs", seed=1).state_dict(), folder / "after.pt")
+    wrapped = {"backbone_state_dict": new_edgeface("edgeface_xxs", seed=1).state_dict(), "epoch": 3, "val_acc": 0.5}
+    torch.save(wrapped, folder / "edgeface_finetuned.pth")
+    write_dsr(folder / "dsr.pth")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated(folder: Path) -> Evaluated:
+    files = EvaluationFiles(folder / "val", folder / "after.pt", folder / "before.pt", folder / "dsr.pth")
+    return evaluate_backbone(config(), files)
+
+
+def rows(comparisons: Iterable[Comparison]) -> list[tuple[str, str, str]]:
+    return [(each.backbone, each.probes, each.gallery) for each in comparisons]
+
+
+def test_the_table_has_the_ceiling_and_every_way_to_feed_before_and_after(evaluated: Evaluated) -> None:
+    of_one = [("hr", "hr"), ("direct", "hr"), ("bicubic", "hr"), ("dsr", "hr")]
+    of_one += [("direct", "direct"), ("bicubic", "bicubic"), ("dsr", "dsr")]
+    expected = [(backbone, *pair) for backbone in ("before", "after") for pair in of_one]
+    assert rows(evaluated.evaluation.comparisons) == expected
+    against_hr, within = evaluated.evaluation.comparisons[1], evaluated.evaluation.comparisons[4]
+    assert (against_hr.verification.genuine_pairs, against_hr.verification.impostor_pairs) == (6 * 3 * 2, 18 * 15)
+    assert (within.verification.genuine_pairs, within.verification.impostor_pairs) == (6 * 3, 18 * 15 // 2)
+
+
+def test_without_anything_to_compare_with_there_is_one_backbone_and_no_dsr(folder: Path) -> None:
+    found = evaluate_backbone(config(), EvaluationFiles(folder / "val", folder / "after.pt")).evaluation
+    assert {each.backbone for each in found.comparisons} == {"given"}
+    assert {each.probes for each in found.comparisons} == {"hr", "direct", "bicubic"}
+    assert found.changes == []
+    assert "TAR@FAR=1% of VLR probes against the HR gallery" in found.verdict
+    assert found.enlargement == "bicubic"
+
+
+def test_a_finetuned_checkpoint_is_what_its_bare_backbone_is(folder: Path, evaluated: Evaluated) -> None:
+    files = EvaluationFiles(folder / "val", folder / "edgeface_finetuned.pth", folder / "before.pt", folder / "dsr.pth")
+    assert evaluate_backbone(config(), files).evaluation.comparisons == evaluated.evaluation.comparisons
+
+
+def test_the_contract_goes_through_json(evaluated: Evaluated) -> None:
+    text = evaluated.evaluation.model_dump_json()
+    assert Evaluation.model_validate_json(text) == evaluated.evaluation
+
+
+def test_the_counts_of_the_curves_are_those_of_the_pairs(evaluated: Evaluated) -> None:
+    for each in evaluated.evaluation.comparisons:
+        verification = each.verification
+        assert sum(verification.histogram.genuine) == verification.genuine_pairs
+        assert sum(verification.histogram.impostor) == verification.impostor_pairs
+        assert len(verification.histogram.impostor) == 100
+        assert verification.roc is not None
+        assert all(a <= b for values in (verification.roc.far, verification.roc.tar) for a, b in pairwise(values))
+        assert (verification.roc.far[-1], verification.roc.tar[-1]) == (1, 1)
+        for rates in each.identification.closed_set:
+            assert rates.rank1.value == rates.cmc[0]
+            assert rates.cmc[-1] == 1.0, "rank 6 of 6"
+
+
+def test_the_guides_measure_is_told_at_its_threshold_and_in_a_sweep(folder: Path) -> None:
+    files = EvaluationFiles(folder / "val", folder / "after.pt")
+    found = evaluate_backbone(config(threshold=0.123), files).evaluation
+    sweep = found.comparisons[0].verification.sweep
+    assert 0.123 in [point.threshold for point in sweep]
+    assert len(sweep) > 20
+    for lower, higher in pairwise(sweep):
+        assert lower.far >= higher.far
+        assert lower.tar >= higher.tar
+        assert lower.identified is not None
+        assert higher.identified is not None
+        assert lower.identified >= higher.identified
+        assert lower.accuracy == pytest.approx((lower.tar + 1 - lower.far) / 2)
+
+
+def test_what_cannot_be_told_is_refused_in_words(evaluated: Evaluated) -> None:
+    point = evaluated.evaluation.comparisons[1].tar_at(0.01)
+    assert point.tar.value is None
+    assert point.tar.refused == "too few impostor pairs: 270, and FAR 1% needs 1,000 (10 errors)"
+    assert point.threshold is None
+    codes = {warning.code for warning in evaluated.evaluation.warnings}
+    assert {"few_subjects", "rates_refused"} <= codes
+
+
+def test_the_faces_to_look_at_are_there(evaluated: Evaluated) -> None:
+    shown = evaluated.faces
+    assert [face.name for face in shown.people] == [f"{subject:03}_00.png" for subject in range(6)]
+    assert shown.people[0].enlarged.keys() == {"direct", "bicubic", "dsr", "hr"}
+    assert shown.people[0].vlr.size == (16, 16)
+    assert shown.people[0].enlarged["dsr"].size == (112, 112)
+    margins = [probe.own - probe.best_other for probe in (*reversed(shown.best), *shown.worst)]
+    assert min(margins) == margins[len(shown.best)]
+    assert max(margins) == margins[len(shown.best) - 1]
+    assert all(not probe.face.name.startswith(probe.other) for probe in (*shown.best, *shown.worst))
+
+
+def test_progress_rises_to_the_end_and_a_stop_is_obeyed(folder: Path) -> None:
+    files, told = EvaluationFiles(folder / "val", folder / "after.pt"), list[float]()
+    evaluate_backbone(config(), files, on_progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(1)
+    control = Control()
+    with pytest.raises(StopRequested):
+        evaluate_backbone(config(), files, control, lambda _: control.stop.set())
+
+
+def test_what_is_wrong_with_the_folder_is_named(tmp_path: Path) -> None:
+    weights = write_untrained(tmp_path / "weights.pt")
+    with pytest.raises(FolderMissing, match="nowhere"):
+        evaluate_backbone(config(), EvaluationFiles(tmp_path / "nowhere", weights))
+    write_drawn_split(tmp_path / "alone", range(1), range(3))
+    with pytest.raises(NothingToCompare, match="alone"):
+        evaluate_backbone(config(), EvaluationFiles(tmp_path / "alone", weights))
+    write_drawn_split(tmp_path / "broken", range(2), range(2))
+    (tmp_path / "broken" / "hr_images" / "001_01.png").write_bytes(b"no image")
+    with pytest.raises(UnreadableImages, match=r"001_01\.png"):
+        evaluate_backbone(config(), EvaluationFiles(tmp_path / "broken", weights))
+
+
+def test_with_tta_a_face_and_its_mirror_image_are_one() -> None:
+    backbone = new_edgeface("edgeface_xxs", seed=0)
+    faces_u8 = torch.randint(256, (3, 3, 112, 112), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    both = [embed(backbone, each, CPU, tta=True) for each in (faces_u8, faces_u8.flip(3))]
+    torch.testing.assert_close(both[0], both[1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(both[0].norm(dim=1), torch.ones(3))
+    assert not torch.allclose(both[0], embed(backbone, faces_u8, CPU), atol=1e-3)
+
+
+def faces(noise: float, subjects: int, images: int, seed: int = 1) -> FaceSet:
+    random = np.random.default_rng(0).normal(size=(subjects, 32))
+    e_ND = np.repeat(random, images, axis=0)
+    e_ND = e_ND + noise * np.random.default_rng(seed).normal(size=e_ND.shape)
+    e_ND /= np.linalg.norm(e_ND, axis=1, keepdims=True)
+    names = [f"{subject:02}_{image}" for subject in range(subjects) for image in range(images)]
+    return FaceSet(e_ND.astype(np.float32), [name.split("_")[0] for name in names], names)
+
+
+def compared(noise: float, subjects: int = 12, images: int = 10) -> Compared:
+    probes, gallery = faces(noise, subjects, images), faces(0.3, subjects, images, seed=2)
+    return compare(Row("given", "bicubic", "hr"), probes, gallery, 0.35)
+
+
+def judged(before: Compared, after: Compared) -> Change:
+    subjects = before.comparison.identification.gallery_subjects
+    return change("fine-tuning", before, after, against="the weights before it", subjects=subjects)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "outcome", "said"),
+    [
+        (2.0, 1.0, "better", "makes recognition better than the weights before it"),
+        (1.0, 2.0, "worse", "makes recognition WORSE than the weights before it"),
+        (1.5, 1.5, "not distinguishable", "is not distinguishable from the weights before it"),
+        (1.5, 1.495, "not distinguishable", "is not distinguishable from the weights before it"),
+    ],
+)
+def test_a_change_is_judged_by_its_paired_interval(before: float, after: float, outcome: str, said: str) -> None:
+    was, became = compared(before), compared(after)
+    found = judged(was, became)
+    assert (found.outcome, found.measure) == (outcome, "TAR@FAR=1%")
+    assert said in found.sentence
+    tars = [each.comparison.tar_at(0.01).tar for each in (was, became)]
+    assert [found.baseline, found.achieved] == tars
+    for tar in tars:
+        assert tar.value is not None
+        assert tar.interval is not None
+        assert tar.interval.low <= tar.value <= tar.interval.high
+        assert f"{tar.value:.3f} [{tar.interval.low:.3f}, {tar.interval.high:.3f}]" in found.sentence
+    assert found.difference.value == pytest.approx((tars[1].value or 0) - (tars[0].value or 0))
+    assert found.sentence.count(". ") == 0, "one sentence"
+
+
+def test_what_little_data_cannot_show_is_not_claimed() -> None:
+    few = judged(compared(2.0, 4), compared(0.1, 4))
+    assert few.outcome == "too little data"
+    assert few.sentence.startswith(
+        "Too few subjects to tell what the fine-tuning has brought (4 subjects, 5 are needed)"
+    )
+    none = judged(compared(2.0, 3, 3), compared(0.1, 3, 3))
+    assert none.outcome == "too little data"
+    assert none.measure is None
+    assert "Too few pairs to tell" in none.sentence
+    tenth = judged(compared(2.0, 5, 6), compared(0.5, 5, 6))
+    assert tenth.measure == "TAR@FAR=10%"
+
+
+def test_the_recommended_threshold_keeps_the_far() -> None:
+    found = compared(1.5)
+    threshold = recommended_threshold(found.comparison)
+    exact = found.comparison.tar_at(0.01).threshold
+    assert threshold is not None
+    assert exact is not None
+    assert exact <= threshold < exact + 0.001
+    without_pairs = recommended_threshold(compared(1.5, 4, 4).comparison)
+    best = compared(1.5, 4, 4).comparison.verification.best_accuracy
+    assert best is not None
+    assert without_pairs == pytest.approx(best.threshold, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("size", "published"), [(16, (0.9970, 0.938, 0.818, 0.950)), (12, (0.9674, 0.691, 0.426, 0.731))]
+)
+def test_the_bicubic_row_is_the_published_table(
+    size: int, published: tuple[float, ...], shared_assets: Path, tmp_path: Path
+) -> None:
+    for kind in ("vlr_images", "hr_images"):
+        (tmp_path / kind).mkdir()
+        for path in (shared_assets / "faces" / "orl_aligned").glob("s*/*.png"):
+            (tmp_path / kind / f"{path.parent.name}_{path.name}").symlink_to(path.resolve())
+    files = EvaluationFiles(tmp_path, shared_assets / "weights" / "edgeface_xxs.pt")
+    found = evaluate_backbone(config(vlr_size=size), files).evaluation
+    (row,) = (each for each in found.comparisons if (each.probes, each.gallery) == ("bicubic", "hr"))
+    rank1 = row.identification.closed_set[0].rank1
+    rates = [row.verification.auc.value, row.tar_at(0.01).tar.value, row.tar_at(0.001).tar.value, rank1.value]
+    assert rates == pytest.approx(published, abs=0.005)

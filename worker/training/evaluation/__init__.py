@@ -1,0 +1,1 @@
+"""What a backbone can do, measured: probes, galleries and baselines -> `Evaluation`."""

@@ -1,0 +1,101 @@
+"""What the fine-tuning and the DSR have brought: better, worse, not distinguishable, or too little data to tell."""
+
+import math
+from typing import Literal
+
+from app.finetune.evaluation import Change, Comparison, Estimate, Outcome
+from worker.training.evaluation.comparison import Compared
+from worker.training.evaluation.estimates import FEWEST_SUBJECTS, difference, percent
+from worker.training.evaluation.verification import FARS
+
+_MEASURED_AT = (0.01, 0.1)
+_OF = {"fine-tuning": "The fine-tuning", "DSR": "The DSR"}
+
+
+def change(
+    of: Literal["fine-tuning", "DSR"], without: Compared, with_: Compared, *, against: str, subjects: int
+) -> Change:
+    """By TAR at FAR 1 %, or 10 % where the pairs do not suffice. `against` says what `without` is, in words.
+
+    Clear is a difference whose 95 % interval leaves out zero: paired, the same people drawn for both.
+    """
+    far = next((far for far in _MEASURED_AT if without.comparison.tar_at(far).tar.value is not None), None)
+    if far is None:
+        pairs = without.comparison.verification.impostor_pairs
+        sentence = f"Too few pairs to tell what {_OF[of].lower()} has brought: {pairs:,} impostor pairs"
+        nothing = without.comparison.tar_at(FARS[0]).tar
+        return _change(of, "too little data", f"{sentence}.", None, nothing, nothing, nothing)
+    before, after = (each.comparison.tar_at(far).tar for each in (without, with_))
+    found = difference(
+        before, after, *(None if each.draws is None else each.draws.tar[far] for each in (without, with_))
+    )
+    measure = f"TAR@FAR={percent(far)}"
+    outcome = _outcome(found)
+    numbers = f"{measure} of VLR probes against the HR gallery {_movement(before, after)}"
+    if outcome == "too little data":
+        few = f"{subjects} subject{'s' if subjects != 1 else ''}, {FEWEST_SUBJECTS} are needed"
+        sentence = f"Too few subjects to tell what {_OF[of].lower()} has brought ({few}): {numbers}."
+    else:
+        said = {
+            "better": f"{_OF[of]} makes recognition better than {against}",
+            "worse": f"{_OF[of]} makes recognition WORSE than {against}",
+            "not distinguishable": f"{_OF[of]} is not distinguishable from {against}",
+        }[outcome]
+        sentence = f"{said}: {numbers} (difference {_signed(found)}, {subjects} subjects)."
+    return _change(of, outcome, sentence, measure, before, after, found)
+
+
+def recommended_threshold(comparison: Comparison) -> float | None:
+    """That of FAR 1 %, else of the best accuracy, rounded up to three places: rounding down could break the FAR."""
+    threshold = comparison.tar_at(0.01).threshold
+    if threshold is None and comparison.verification.best_accuracy is not None:
+        threshold = comparison.verification.best_accuracy.threshold
+    return None if threshold is None else math.ceil(threshold * 1000) / 1000
+
+
+def with_interval(estimate: Estimate) -> str:
+    """`0.783 [0.701, 0.852]`; without the interval where there is none; `n/a` without a value."""
+    if estimate.value is None:
+        return "n/a"
+    if estimate.interval is None:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} [{estimate.interval.low:.3f}, {estimate.interval.high:.3f}]"
+
+
+def _change(
+    of: Literal["fine-tuning", "DSR"],
+    outcome: Outcome,
+    sentence: str,
+    measure: str | None,
+    baseline: Estimate,
+    achieved: Estimate,
+    found: Estimate,
+) -> Change:
+    return Change(
+        of=of,
+        outcome=outcome,
+        sentence=sentence,
+        measure=measure,
+        baseline=baseline,
+        achieved=achieved,
+        difference=found,
+    )
+
+
+def _outcome(found: Estimate) -> Outcome:
+    if found.interval is None:
+        return "too little data"
+    if found.interval.low > 0:
+        return "better"
+    return "worse" if found.interval.high < 0 else "not distinguishable"
+
+
+def _movement(before: Estimate, after: Estimate) -> str:
+    assert before.value is not None and after.value is not None  # noqa: S101 - one set of pairs
+    went = "rose" if after.value > before.value else "fell" if after.value < before.value else "stayed"
+    return f"{went} from {with_interval(before)} to {with_interval(after)}"
+
+
+def _signed(found: Estimate) -> str:
+    assert found.value is not None and found.interval is not None  # noqa: S101 - an outcome was told
+    return f"{found.value:+.3f} [{found.interval.low:+.3f}, {found.interval.high:+.3f}]"

@@ -1,0 +1,51 @@
+"""One row of the table: one kind of probes against one gallery, measured by every protocol."""
+
+from dataclasses import dataclass
+
+from app.finetune.evaluation import Backbone, Comparison, Images
+from worker.training.evaluation.estimates import FEWEST_SUBJECTS
+from worker.training.evaluation.identification import identification_of
+from worker.training.evaluation.verification import FARS, verification_of
+from worker.training.metrics import FaceSet, score_pairs
+from worker.training.metrics.bootstrap import VerificationDraws, draw_subjects, draw_verification
+from worker.training.metrics.identification import Mates, Searches, search
+from worker.training.metrics.open_set import open_set_searches, rank_together
+
+_MATES: tuple[Mates, ...] = ("one", "all")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Which faces are compared."""
+
+    backbone: Backbone
+    probes: Images
+    gallery: Images
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A row's numbers, and what they are made of: the bootstrap's draws, for differences to another row, and the
+    searches with all mates. `draws` is None with too few subjects for intervals."""
+
+    row: Row
+    comparison: Comparison
+    draws: VerificationDraws | None
+    searches: Searches
+
+
+def compare(row: Row, probes: FaceSet, gallery: FaceSet, threshold: float) -> Compared:
+    """`threshold` is the guide's. Where both sides are the same images, each two make one pair."""
+    within = row.probes == row.gallery
+    scores = score_pairs(probes, None if within else gallery)
+    drawn_BS = draw_subjects(len(scores.subjects)) if len(scores.subjects) >= FEWEST_SUBJECTS else None
+    draws = None if drawn_BS is None else draw_verification(scores, drawn_BS, FARS)
+    searches = {mates: search(probes, gallery, mates) for mates in _MATES}
+    comparison = Comparison(
+        backbone=row.backbone,
+        probes=row.probes,
+        gallery=row.gallery,
+        verification=verification_of(scores, searches["all"], draws, threshold),
+        identification=identification_of(searches, rank_together(open_set_searches(probes, gallery)), drawn_BS),
+    )
+    return Compared(row, comparison, draws, searches["all"])

@@ -1,0 +1,141 @@
+"""The evaluation on one page: check -> embed -> compare -> judge."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from app.finetune.dataset import comparable, scan_split
+from app.finetune.errors import NothingToCompare
+from app.finetune.evaluation import Backbone, Change, Evaluation, Images
+from app.finetune.evaluation_config import EvaluationConfig
+from worker.training.control import Control
+from worker.training.devices import choose_device, describe_device
+from worker.training.evaluation.changes import change, recommended_threshold, with_interval
+from worker.training.evaluation.comparison import Compared, Row, compare
+from worker.training.evaluation.people import people_of
+from worker.training.evaluation.shown_faces import ShownFaces, show_faces
+from worker.training.evaluation.systems import embed_systems, systems_of
+from worker.training.evaluation.warnings import evaluation_warnings
+from worker.training.inputs import refuse_unreadable
+from worker.training.metrics.bootstrap import DRAWS
+from worker.training.models.dsr import load_dsr
+from worker.training.models.edgeface import load_edgeface
+from worker.training.pixels import RESAMPLER, enlarge_by_dsr
+
+_SHARE_OF_EMBEDDING = 0.9
+
+
+@dataclass(frozen=True)
+class EvaluationFiles:
+    """Where things lie. `before` are the weights before fine-tuning, if there are any to compare with; `dsr` is None
+    for interpolation alone."""
+
+    eval_dir: Path
+    edgeface: Path
+    before: Path | None = None
+    dsr: Path | None = None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The numbers, and faces to look at."""
+
+    evaluation: Evaluation
+    faces: ShownFaces
+
+
+def evaluate_backbone(
+    config: EvaluationConfig,
+    files: EvaluationFiles,
+    control: Control | None = None,
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> Evaluated:
+    """VLR probes against the HR gallery and against each other, by every protocol, beside the baselines: HR probes (the
+    ceiling) and VLR probes without the DSR.
+
+    `files` has as paths what `config` has as names. `on_progress` hears the share done, 0..1. A CPU run repeats
+    exactly. Raises EdgefaceError and its kin, NothingToCompare among them, and StopRequested.
+    """
+    started, control = time.monotonic(), control or Control()
+    device = choose_device(config.device, control.slot)
+    network, variant = load_edgeface(files.edgeface, device)
+    backbones: dict[Backbone, nn.Module] = {"given": network}
+    if files.before is not None:
+        backbones = {"before": load_edgeface(files.before, device)[0], "after": network}
+    dsr = load_dsr(files.dsr) if files.dsr else None
+    split = scan_split(files.eval_dir)
+    if not comparable(split):
+        raise NothingToCompare(files.eval_dir)
+    refuse_unreadable([*split.vlr_images, *split.hr_images], config.num_workers, control)
+
+    systems = systems_of(split, config, enlarge_by_dsr(dsr, files.dsr, device) if dsr and files.dsr else None)
+    embedded = embed_systems(
+        systems, backbones, config, device, control, lambda share: on_progress(_SHARE_OF_EMBEDDING * share)
+    )
+
+    compared: dict[Row, Compared] = {}
+    rows = [row for backbone in backbones for row in _rows(backbone, [kind for kind in systems if kind != "hr"])]
+    for number, row in enumerate(rows, start=1):
+        control.refuse_if_stopped()
+        probes, gallery = embedded.faces[row.backbone, row.probes], embedded.faces[row.backbone, row.gallery]
+        compared[row] = compare(row, probes, gallery, config.threshold)
+        on_progress(_SHARE_OF_EMBEDDING + (1 - _SHARE_OF_EMBEDDING) * number / len(rows))
+
+    used: Images = "dsr" if dsr else "bicubic"
+    in_use = compared[Row(list(backbones)[-1], used, "hr")]
+    people = people_of(split, embedded.vlr_sizes)
+    changes = _changes(compared, used, list(backbones), people.subjects)
+    threshold = recommended_threshold(in_use.comparison)
+    evaluation = Evaluation(
+        verdict=_verdict(changes, in_use, threshold),
+        changes=changes,
+        recommended_threshold=threshold,
+        comparisons=[each.comparison for each in compared.values()],
+        people=people,
+        variant=variant.name,
+        enlargement=dsr.describe() if dsr else "bicubic",
+        resampler=RESAMPLER,
+        threshold=config.threshold,
+        tta=config.tta,
+        vlr_size=config.vlr_size,
+        draws=DRAWS,
+        device=describe_device(device),
+        seconds=time.monotonic() - started,
+        warnings=list(evaluation_warnings(split, embedded.vlr_sizes, config.vlr_size, people, in_use.comparison)),
+    )
+    return Evaluated(evaluation, show_faces(in_use.searches, systems, used))
+
+
+def _rows(backbone: Backbone, enlargements: list[Images]) -> list[Row]:
+    against_hr = [Row(backbone, images, "hr") for images in ("hr", *enlargements)]
+    return against_hr + [Row(backbone, images, images) for images in enlargements]
+
+
+def _changes(compared: Mapping[Row, Compared], used: Images, backbones: list[Backbone], subjects: int) -> list[Change]:
+    """Of the fine-tuning, with the enlargement in use. Of the DSR with the first backbone, which has not been tuned to
+    either input, against the better of the two ways to do without."""
+    first, last = backbones[0], backbones[-1]
+    changes = []
+    if first != last:
+        without, with_ = (compared[Row(backbone, used, "hr")] for backbone in (first, last))
+        changes.append(change("fine-tuning", without, with_, against="the weights before it", subjects=subjects))
+    if used == "dsr":
+        plain = max(
+            (compared[Row(first, images, "hr")] for images in ("direct", "bicubic")),
+            key=lambda each: each.comparison.verification.auc.value or 0.0,
+        )
+        against = "bicubic enlargement" if plain.row.probes == "bicubic" else "direct feed"
+        changes.append(change("DSR", plain, compared[Row(first, used, "hr")], against=against, subjects=subjects))
+    return changes
+
+
+def _verdict(changes: list[Change], in_use: Compared, threshold: float | None) -> str:
+    told = " ".join(each.sentence for each in changes)
+    if not changes:
+        point = in_use.comparison.tar_at(0.01)
+        reached = with_interval(point.tar) if point.tar.refused is None else f"not told, {point.tar.refused}"
+        told = f"TAR@FAR=1% of VLR probes against the HR gallery: {reached}."
+    return told if threshold is None else f"{told} Use threshold {threshold:.3f}."

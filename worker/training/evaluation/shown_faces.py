@@ -1,0 +1,94 @@
+"""Faces to look at: some people as they are fed, and the probes that were recognised best and worst."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from app.finetune.dataset import open_rgb, subject_of
+from app.finetune.evaluation import Images
+from worker.training.evaluation.systems import System
+from worker.training.metrics.identification import Searches
+from worker.training.pixels import decode, resize_bicubic
+
+_PEOPLE = 8
+_PROBES = 6
+
+
+@dataclass(frozen=True)
+class ShownFace:
+    """One VLR image at its own size, and enlarged, by kind; `hr` is there where the HR image of its name is."""
+
+    name: str
+    vlr: Image.Image
+    enlarged: dict[Images, Image.Image]
+
+
+@dataclass(frozen=True)
+class ShownProbe:
+    """A probe, the scores (cosines) of its own subject and of the best other one, and an HR image of that one."""
+
+    face: ShownFace
+    own: float
+    best_other: float
+    other: str
+    other_face: Image.Image
+
+
+@dataclass(frozen=True)
+class ShownFaces:
+    people: list[ShownFace]
+    best: list[ShownProbe]
+    worst: list[ShownProbe]
+
+
+def show_faces(searches: Searches, systems: Mapping[Images, System], used: Images) -> ShownFaces:
+    """`searches` are those of the `used` probes with all mates. Best and worst by the distance between the own subject
+    and the best other, one probe per subject."""
+    probes, hr = systems[used].paths, {path.name: path for path in systems["hr"].paths}
+    hr_of = {subject_of(name): path for name, path in reversed(hr.items())}
+    mated = np.flatnonzero(searches.mated_Q & (searches.best_other_Q > -np.inf))
+    worst_first = mated[np.argsort((searches.own_Q - searches.best_other_Q)[mated], kind="stable")]
+
+    def face(path: Path) -> ShownFace:
+        return _shown(path, systems, hr.get(path.name))
+
+    def probe(search: int) -> ShownProbe:
+        other = searches.subjects[searches.other_Q[search]]
+        return ShownProbe(
+            face=face(probes[searches.probe_Q[search]]),
+            own=float(searches.own_Q[search]),
+            best_other=float(searches.best_other_Q[search]),
+            other=other,
+            other_face=open_rgb(hr_of[other]),
+        )
+
+    first_of = {subject_of(path.name): path for path in reversed(probes)}
+    return ShownFaces(
+        people=[face(first_of[subject]) for subject in sorted(first_of)[:_PEOPLE]],
+        best=[probe(search) for search in _of_different_subjects(worst_first[::-1].tolist(), searches)],
+        worst=[probe(search) for search in _of_different_subjects(worst_first.tolist(), searches)],
+    )
+
+
+def _of_different_subjects(order: Iterable[int], searches: Searches) -> list[int]:
+    chosen: dict[int, int] = {}
+    for search in order:
+        chosen.setdefault(int(searches.subject_Q[search]), search)
+    return list(chosen.values())[:_PROBES]
+
+
+def _shown(path: Path, systems: Mapping[Images, System], hr: Path | None) -> ShownFace:
+    vlr_u8_1CHW = torch.from_numpy(decode(path).copy()).permute(2, 0, 1)[None]
+    vlr_size = systems["direct"].vlr_size
+    if vlr_size is not None:
+        vlr_u8_1CHW = resize_bicubic(vlr_u8_1CHW, vlr_size)
+    enlarged = {kind: _image(system.enlarge(vlr_u8_1CHW)) for kind, system in systems.items() if kind != "hr"}
+    return ShownFace(path.name, _image(vlr_u8_1CHW), enlarged | ({} if hr is None else {"hr": open_rgb(hr)}))
+
+
+def _image(face_u8_1CHW: torch.Tensor) -> Image.Image:
+    return Image.fromarray(face_u8_1CHW[0].permute(1, 2, 0).numpy())

@@ -1,0 +1,75 @@
+"""Every image as every backbone sees it: decoded and enlarged once, embedded by each, and let go."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from app.finetune.dataset import Split, subject_of
+from app.finetune.evaluation import Backbone, Images
+from app.finetune.evaluation_config import EvaluationConfig
+from worker.training.control import Control
+from worker.training.evaluate import embed
+from worker.training.metrics import FaceSet
+from worker.training.pixels import Enlarge, enlarge_bicubic, enlarge_bilinear, enlarge_images
+
+
+@dataclass(frozen=True)
+class System:
+    """Which files, how they come to 112 x 112; `vlr_size` as in `enlarge_images`."""
+
+    paths: Sequence[Path]
+    enlarge: Enlarge
+    vlr_size: int | None
+
+
+def systems_of(split: Split, config: EvaluationConfig, by_dsr: Enlarge | None) -> dict[Images, System]:
+    """The HR images and each way to enlarge the VLR ones."""
+    enlargements: dict[Images, Enlarge] = {"direct": enlarge_bilinear, "bicubic": enlarge_bicubic}
+    if by_dsr is not None:
+        enlargements["dsr"] = by_dsr
+    vlr = {name: System(split.vlr_images, enlarge, config.vlr_size) for name, enlarge in enlargements.items()}
+    return {"hr": System(split.hr_images, enlarge_bicubic, None), **vlr}
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """By backbone and kind of images; and the sizes (width, height) that the VLR files have."""
+
+    faces: dict[tuple[Backbone, Images], FaceSet]
+    vlr_sizes: Counter[tuple[int, int]]
+
+
+def embed_systems(
+    systems: Mapping[Images, System],
+    backbones: Mapping[Backbone, nn.Module],
+    config: EvaluationConfig,
+    device: torch.device,
+    control: Control,
+    on_progress: Callable[[float], None],
+) -> Embedded:
+    """`on_progress` hears the share done, 0..1. Raises OutOfMemory, EnlargementNotFinite and StopRequested."""
+    faces: dict[tuple[Backbone, Images], FaceSet] = {}
+    sizes: Counter[tuple[int, int]] = Counter()
+    done, images = 0, sum(len(system.paths) for system in systems.values())
+    for kind, system in systems.items():
+        parts: dict[Backbone, list[torch.Tensor]] = {backbone: [] for backbone in backbones}
+        for chunk in enlarge_images(system.paths, system.enlarge, threads=config.num_workers, vlr_size=system.vlr_size):
+            control.refuse_if_stopped()
+            for backbone, network in backbones.items():
+                parts[backbone].append(embed(network, chunk.pixels_u8, device, tta=config.tta).cpu())
+            if kind == "direct":
+                sizes += chunk.sizes
+            done += len(chunk.pixels_u8)
+            on_progress(done / images)
+        for backbone, e_ND in parts.items():
+            faces[backbone, kind] = _face_set(e_ND, system.paths)
+    return Embedded(faces, sizes)
+
+
+def _face_set(e_ND: Iterable[torch.Tensor], paths: Sequence[Path]) -> FaceSet:
+    names = [path.name for path in paths]
+    return FaceSet(torch.cat(list(e_ND)).numpy(), [subject_of(name) for name in names], names)

@@ -1,0 +1,99 @@
+"""1:1 verification of one comparison, as the contract tells it."""
+
+import numpy as np
+
+from app.finetune.evaluation import (
+    BestAccuracy,
+    OperatingPoint,
+    RocCurve,
+    ScoreHistogram,
+    SweepPoint,
+    Verification,
+)
+from worker.training.evaluation.estimates import estimate, too_few
+from worker.training.metrics.best_accuracy import best_accuracy
+from worker.training.metrics.bootstrap import VerificationDraws
+from worker.training.metrics.faces import Floats
+from worker.training.metrics.identification import Searches
+from worker.training.metrics.pairs import THRESHOLDS, PairScores
+from worker.training.metrics.verification import (
+    Roc,
+    equal_error_rate,
+    roc_curve,
+    separation,
+    tar_at_far,
+    threshold_at_far,
+    verification_auc,
+)
+
+FARS = (0.1, 0.01, 0.001, 0.0001)
+SWEEP = tuple(round(0.05 * step, 2) for step in range(-2, 20))
+
+_CURVE_POINTS = 200
+_NO_PAIRS = "no genuine or no impostor pairs"
+
+
+def verification_of(
+    scores: PairScores, searches: Searches, draws: VerificationDraws | None, threshold: float
+) -> Verification:
+    """`searches` are those with all mates; `draws` None with too few subjects; `threshold` joins the sweep."""
+    roc, apart, best = roc_curve(scores), separation(scores), best_accuracy(scores)
+    return Verification(
+        genuine_pairs=len(scores.genuine),
+        impostor_pairs=scores.impostors,
+        auc=estimate(verification_auc(scores), None if draws is None else draws.auc, _NO_PAIRS),
+        eer=estimate(None if roc is None else equal_error_rate(roc), None if draws is None else draws.eer, _NO_PAIRS),
+        operating_points=[_operating_point(scores, far, draws) for far in FARS],
+        best_accuracy=None if best is None else BestAccuracy(**vars(best)),
+        genuine_mean=None if apart is None else apart.genuine,
+        impostor_mean=None if apart is None else apart.impostor,
+        d_prime=None if apart is None else apart.d_prime,
+        sweep=[] if roc is None else [_sweep_point(scores, searches, each) for each in sorted({*SWEEP, threshold})],
+        roc=None if roc is None else _thinned(roc, scores.impostors),
+        histogram=ScoreHistogram(
+            genuine=np.histogram(scores.genuine.clip(-1, 1), bins=_edges())[0].tolist(),
+            impostor=_counted_between(scores),
+        ),
+    )
+
+
+def _operating_point(scores: PairScores, far: float, draws: VerificationDraws | None) -> OperatingPoint:
+    tar = tar_at_far(scores, far)
+    refused = too_few(scores.impostors, "impostor pairs", far, "FAR") if len(scores.genuine) else _NO_PAIRS
+    return OperatingPoint(
+        far=far,
+        tar=estimate(tar, None if draws is None else draws.tar[far], refused),
+        threshold=None if tar is None else threshold_at_far(scores, far),
+    )
+
+
+def _sweep_point(scores: PairScores, searches: Searches, threshold: float) -> SweepPoint:
+    tar = float((scores.genuine >= np.float32(threshold)).mean())
+    far = float((scores.sample.scores_K >= np.float32(threshold)).mean())
+    mated = searches.mated_Q
+    identified = (searches.credit(1) * (searches.own_Q >= np.float32(threshold)))[mated]
+    return SweepPoint(
+        threshold=threshold,
+        far=far,
+        tar=tar,
+        accuracy=(tar + 1 - far) / 2,
+        identified=float(identified.mean()) if mated.any() else None,
+    )
+
+
+def _thinned(roc: Roc, impostors: int) -> RocCurve:
+    """The curve's highest points at FARs that are evenly spaced on a logarithmic axis."""
+    fars = np.concatenate([[0.0], np.geomspace(1 / impostors, 1, _CURVE_POINTS)])
+    corners = np.unique(np.searchsorted(roc.far, fars + 1e-12, side="right") - 1)
+    return RocCurve(far=roc.far[corners].tolist(), tar=roc.tar[corners].tolist())
+
+
+def _edges() -> Floats:
+    """Of 100 bins."""
+    return THRESHOLDS[::2]
+
+
+def _counted_between(scores: PairScores) -> list[int]:
+    at_or_above = np.array([scores.impostors, *scores.at_threshold[2:-1:2], 0])
+    counts: list[int] = (at_or_above[:-1] - at_or_above[1:]).tolist()
+    return counts
