@@ -5,54 +5,25 @@ import os
 import shlex
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import click
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 
 from app.artifacts import copy_whole
 from app.finetune.config import BICUBIC, FinetuneConfig
 from app.finetune.errors import ConfigError
+from worker.config_options import config_options, validated
 from worker.openmp import let_waiting_threads_sleep
 
-_Command = Callable[..., None]
 _INTERRUPTED = 130
 
 
-def _config_options(command: _Command) -> _Command:
-    """A flag for every field of FinetuneConfig, so that no list of them can fall behind it."""
-    for name, field in reversed(FinetuneConfig.model_fields.items()):
-        command = _option(name, field)(command)
-    return command
-
-
-def _option(name: str, field: FieldInfo) -> Callable[[_Command], _Command]:
-    choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else None
-    return click.option(
-        f"--{name.replace('_', '-')}",
-        name,
-        type=click.Choice(choices) if choices else click.STRING,
-        help=field.description,
-        metavar=None if choices else _metavar(name, field),
-        default=None if field.default is None else str(field.default),
-        show_default=True,
-    )
-
-
-def _metavar(name: str, field: FieldInfo) -> str:
-    if name in ("dataset", "train_dir", "val_dir"):
-        return "DIR"
-    if name in ("edgeface", "dsr"):
-        return "FILE"
-    return "NUMBER" if field.annotation in (int, float, int | None) else "TEXT"
-
-
 @click.command()
-@_config_options
+@config_options(FinetuneConfig)
 @click.option(
     "--output-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -75,7 +46,7 @@ def train(output_dir: Path, prepared_dir: Path | None, resume: bool, **given: An
     ends; --resume then goes on, as it does after a crash, and the outcome is that of an unbroken training.
     """
     # PyTorch takes seconds to import: --help and a wrong flag do without.
-    config = None if resume else _config({name: value for name, value in given.items() if value is not None})
+    config = None if resume else validated(FinetuneConfig, given)
     let_waiting_threads_sleep()
     from worker.training.console import render
     from worker.training.control import Control
@@ -162,11 +133,3 @@ def _refuse_other_options(given: dict[str, Any], config: FinetuneConfig) -> None
                 f"--{name.replace('_', '-')} {value} is not what this training began with ({getattr(config, name)})",
                 "leave it out, or start a training anew in another --output-dir",
             )
-
-
-def _config(values: dict[str, Any]) -> FinetuneConfig:
-    try:
-        return FinetuneConfig.model_validate(values)
-    except ValidationError as invalid:
-        wrong = [f"{'.'.join(map(str, error['loc'])) or 'config'}: {error['msg']}" for error in invalid.errors()]
-        raise ConfigError("; ".join(wrong), "see edgeface-finetune train --help for every option") from None

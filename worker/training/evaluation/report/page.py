@@ -1,0 +1,54 @@
+"""What the page's template is filled with."""
+
+from collections.abc import Sequence
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from app.finetune.evaluation import Comparison, Estimate, Evaluation
+from worker.training.evaluation.changes import with_interval
+from worker.training.evaluation.estimates import percent
+from worker.training.evaluation.report.charts import charts, used_images
+from worker.training.evaluation.report.pictures import data_uri
+from worker.training.evaluation.report.training_curves import training_curves
+from worker.training.evaluation.shown_faces import ShownFaces
+from worker.training.evaluation.wording import BACKBONES, IMAGES, guides_accuracy
+from worker.training.events import EpochFinished
+
+
+def render_report(evaluation: Evaluation, faces: ShownFaces, epochs: Sequence[EpochFinished] = ()) -> str:
+    """The whole page. `epochs` are those of the training that the evaluation is of, if any."""
+    environment = Environment(
+        loader=PackageLoader("worker.training.evaluation.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"shown": _shown, "percent": percent, "picture": data_uri}
+    used = used_images(evaluation)
+    last = evaluation.comparisons[-1].backbone
+    in_use = next(
+        each for each in evaluation.comparisons if (each.backbone, each.probes, each.gallery) == (last, used, "hr")
+    )
+    return environment.get_template("report.html.jinja").render(
+        evaluation=evaluation,
+        faces=faces,
+        charts=[Markup(chart) for chart in charts(evaluation)],  # noqa: S704 - escaped where it is drawn
+        training=[Markup(chart) for chart in training_curves(epochs)],  # noqa: S704 - likewise
+        in_use=in_use,
+        used=used,
+        enlargements=[images for images in ("direct", "bicubic", "dsr") if images in faces.people[0].enlarged],
+        backbones=BACKBONES,
+        images=IMAGES,
+        guides=lambda comparison: _guides(comparison, evaluation.threshold),
+    )
+
+
+def _shown(estimate: Estimate) -> str:
+    return with_interval(estimate)
+
+
+def _guides(comparison: Comparison, threshold: float) -> str:
+    accuracy = guides_accuracy(comparison, threshold)
+    return "n/a" if accuracy is None else f"{accuracy:.3f}"

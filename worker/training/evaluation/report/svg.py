@@ -1,0 +1,141 @@
+"""Line charts as inline SVG."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+_WIDTH, _HEIGHT = 480, 320
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 24, 12, 44
+_SMALLEST_LOG = 1e-12
+
+
+@dataclass(frozen=True)
+class Axis:
+    """`ticks` are (value, text); a logarithmic axis shows nothing below `low`."""
+
+    label: str
+    low: float
+    high: float
+    ticks: Sequence[tuple[float, str]]
+    log: bool = False
+
+    def share(self, value: float) -> float:
+        """Where a value lies, 0..1, clipped."""
+        low, high = self.low, self.high
+        if self.log:
+            value, low, high = (math.log10(max(each, _SMALLEST_LOG)) for each in (value, low, high))
+        return min(1.0, max(0.0, (value - low) / (high - low)))
+
+
+@dataclass(frozen=True)
+class Line:
+    """`step` draws stairs. `filled` shades what is under it."""
+
+    name: str
+    colour: str
+    x: Sequence[float]
+    y: Sequence[float]
+    dashed: bool = False
+    step: bool = False
+    filled: bool = False
+    dots: bool = False
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A vertical line at `x`."""
+
+    x: float
+    text: str
+
+
+def line_chart(title: str, x: Axis, y: Axis, lines: Sequence[Line], marks: Sequence[Mark] = ()) -> str:
+    """A `<figure>` with the chart and its legend."""
+    body = [*_grid(x, y), *(_line(line, x, y) for line in lines), *(_mark(mark, x) for mark in marks)]
+    legend = "".join(f"<span>{_swatch(line)}{escape(line.name)}</span>" for line in lines)
+    return (
+        f"<figure><figcaption>{escape(title)}</figcaption>"
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">{"".join(body)}</svg>'
+        f'<div class="legend">{legend}</div></figure>'
+    )
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """At most seven round numbers in the range: multiples of 1, 2 or 5 times a power of ten."""
+    raw = (high - low) / 6
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * (1 - 1e-9))
+    return [step * number + 0.0 for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def percent_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Round numbers as percent."""
+    return [(value, f"{100 * value:.4g}%") for value in round_ticks(low, high)]
+
+
+def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """The powers of ten, as percent."""
+    first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+    return [(10.0**power, f"{100 * 10.0**power:g}%") for power in range(first, last + 1)]
+
+
+def _swatch(line: Line) -> str:
+    return f'<i style="border-top:3px {"dashed" if line.dashed else "solid"} {line.colour}"></i>'
+
+
+def _px(share: float) -> float:
+    return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
+
+
+def _py(share: float) -> float:
+    return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def _grid(x: Axis, y: Axis) -> list[str]:
+    left, right, bottom, top = _px(0), _px(1), _py(0), _py(1)
+    parts = []
+    for value, text in x.ticks:
+        at = _px(x.share(value))
+        parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{bottom}" y2="{top}"/>')
+        parts.append(f'<text x="{at:.1f}" y="{bottom + 16}" text-anchor="middle">{escape(text)}</text>')
+    for value, text in y.ticks:
+        at = _py(y.share(value))
+        parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        parts.append(f'<text x="{left - 6}" y="{at + 4:.1f}" text-anchor="end">{escape(text)}</text>')
+    middle = (_py(0) + _py(1)) / 2
+    parts.append(f'<text class="axis" x="{_px(0.5)}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(x.label)}</text>')
+    parts.append(
+        f'<text class="axis" transform="rotate(-90 12 {middle})" x="12" y="{middle}" text-anchor="middle">'
+        f"{escape(y.label)}</text>"
+    )
+    parts.append(f'<path class="frame" d="M{left} {top}V{bottom}H{right}"/>')
+    return parts
+
+
+def _line(line: Line, x: Axis, y: Axis) -> str:
+    points = [(_px(x.share(a)), _py(y.share(b))) for a, b in zip(line.x, line.y, strict=True)]
+    if not points:
+        return ""
+    path = f"M{points[0][0]:.1f} {points[0][1]:.1f}"
+    for across, up in points[1:]:
+        path += f"H{across:.1f}V{up:.1f}" if line.step else f"L{across:.1f} {up:.1f}"
+    dash = ' stroke-dasharray="6 4"' if line.dashed else ""
+    drawn = f'<path d="{path}" fill="none" stroke="{line.colour}" stroke-width="2"{dash}/>'
+    if line.filled:
+        closed = f"{path}V{_py(0):.1f}H{points[0][0]:.1f}Z"
+        drawn = f'<path d="{closed}" fill="{line.colour}" fill-opacity="0.25"/>{drawn}'
+    if line.dots:
+        drawn += "".join(
+            f'<circle cx="{across:.1f}" cy="{up:.1f}" r="2.6" fill="{line.colour}"/>' for across, up in points
+        )
+    return drawn
+
+
+def _mark(mark: Mark, x: Axis) -> str:
+    at, leftwards = _px(x.share(mark.x)), x.share(mark.x) > 0.6
+    return (
+        f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{_py(0)}" y2="{_py(1)}"/>'
+        f'<text class="mark" x="{at - 5 if leftwards else at + 5:.1f}" y="{_py(1) + 12}" '
+        f'text-anchor="{"end" if leftwards else "start"}">{escape(mark.text)}</text>'
+    )

@@ -1,0 +1,12 @@
+"""How backbones and kinds of images are called, at the terminal and in the report."""
+
+from app.finetune.evaluation import Backbone, Comparison, Images
+
+BACKBONES: dict[Backbone, str] = {"given": "as given", "before": "before", "after": "after"}
+
+IMAGES: dict[Images, str] = {"hr": "HR", "direct": "VLR direct", "bicubic": "VLR bicubic", "dsr": "VLR DSR"}
+
+
+def guides_accuracy(comparison: Comparison, threshold: float) -> float | None:
+    """The share identified at that threshold of the sweep; None without pairs or mated searches."""
+    return next((point.identified for point in comparison.verification.sweep if point.threshold == threshold), None)
