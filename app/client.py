@@ -12,6 +12,8 @@ from typing import Any, Self, TypeVar
 import httpx2
 
 from app.finetune.config import FinetuneConfig
+from app.finetune.evaluation import Evaluation
+from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs.checkpoints import CheckpointFormat
 from app.jobs.states import JobStatus
 from app.jobs.views import EventView, JobPage, JobView
@@ -96,6 +98,22 @@ class Client:
         headers = {"Idempotency-Key": str(uuid.uuid4()) if idempotency_key is None else idempotency_key}
         arguments = {"params": {"priority": priority}, "headers": headers, "json": _as_json(config)}
         return JobView.model_validate(self._send("POST", "/jobs", **arguments))
+
+    def evaluate(
+        self,
+        config: EvaluationConfig | Mapping[str, Any],
+        *,
+        priority: int = 0,
+        idempotency_key: str | None = None,
+    ) -> JobView:
+        """Queue an evaluation; the same promises as `submit`."""
+        headers = {"Idempotency-Key": str(uuid.uuid4()) if idempotency_key is None else idempotency_key}
+        arguments = {"params": {"priority": priority}, "headers": headers, "json": _as_json(config)}
+        return JobView.model_validate(self._send("POST", "/evaluations", **arguments))
+
+    def evaluation(self, job_id: str) -> Evaluation:
+        """What was measured. Raises ApiError before the job has succeeded."""
+        return Evaluation.model_validate(self._send("GET", f"/jobs/{job_id}/evaluation"))
 
     def dry_run(self, config: FinetuneConfig | Mapping[str, Any]) -> DryRun:
         """The config as resolved and the warnings; nothing is queued."""
@@ -239,8 +257,8 @@ def _answer(response: httpx2.Response) -> Any:
     return response.json()
 
 
-def _as_json(config: FinetuneConfig | Mapping[str, Any]) -> dict[str, Any]:
-    return config.model_dump(mode="json") if isinstance(config, FinetuneConfig) else dict(config)
+def _as_json(config: FinetuneConfig | EvaluationConfig | Mapping[str, Any]) -> dict[str, Any]:
+    return config.model_dump(mode="json") if isinstance(config, FinetuneConfig | EvaluationConfig) else dict(config)
 
 
 def _problem(response: httpx2.Response) -> Exception:

@@ -1,12 +1,13 @@
 """What a config names, found inside the configured roots and checked as far as it can be without a GPU."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.finetune.architectures import infer_dsr_layout, recognise_edgeface
 from app.finetune.config import BICUBIC, FinetuneConfig
-from app.finetune.dataset import BICUBIC_ENLARGEMENT, DatasetScan, JobWarning, refuse_unreadable, scan_dataset
+from app.finetune.dataset import BICUBIC_ENLARGEMENT, JobWarning, refuse_unreadable, scan_dataset
 from app.jobs.errors import DatasetNotFound, OutsideRoots, WeightsNotFound
 from app.settings import Settings
 from app.weights_file import read_shapes
@@ -25,10 +26,10 @@ class Inputs:
 def find_inputs(config: FinetuneConfig, settings: Settings) -> Inputs:
     """Raises OutsideRoots, DatasetNotFound or WeightsNotFound, each naming the config's field."""
     return Inputs(
-        train_dir=_find_folder("train_dir", config.train_dir or "", settings.datasets_dir),
-        val_dir=_find_folder("val_dir", config.val_dir or "", settings.datasets_dir),
-        edgeface=_find_weights("edgeface", config.edgeface, settings.weights_dir),
-        dsr=None if config.dsr == BICUBIC else _find_weights("dsr", config.dsr, settings.weights_dir),
+        train_dir=find_folder("train_dir", config.train_dir or "", settings.datasets_dir),
+        val_dir=find_folder("val_dir", config.val_dir or "", settings.datasets_dir),
+        edgeface=find_weights("edgeface", config.edgeface, settings.weights_dir),
+        dsr=None if config.dsr == BICUBIC else find_weights("dsr", config.dsr, settings.weights_dir),
     )
 
 
@@ -39,9 +40,8 @@ class DatasetChecks:
         self._limit = limit
         self._good: set[tuple[Path, int, int]] = set()
 
-    def refuse_unreadable(self, scan: DatasetScan) -> list[JobWarning]:
+    def refuse_unreadable(self, paths: Sequence[Path]) -> list[JobWarning]:
         """Raises UnreadableImages. A warning where the dataset has more images than are checked at submission."""
-        paths = [*scan.train.vlr_images, *scan.val.vlr_images, *scan.val.hr_images]
         unseen = {key: key[0] for key in map(_file_key, paths) if key not in self._good}
         checked = dict(list(unseen.items())[: self._limit])
         refuse_unreadable(checked.values())
@@ -71,7 +71,8 @@ def check_inputs(inputs: Inputs, checks: DatasetChecks) -> list[JobWarning]:
     elif (dsr := read_shapes(inputs.dsr)) is not None:
         infer_dsr_layout(dsr, inputs.dsr)
     scan = scan_dataset(inputs.train_dir, inputs.val_dir)
-    return [*scan.warnings, *warnings, *checks.refuse_unreadable(scan)]
+    images = [*scan.train.vlr_images, *scan.val.vlr_images, *scan.val.hr_images]
+    return [*scan.warnings, *warnings, *checks.refuse_unreadable(images)]
 
 
 def list_datasets(root: Path) -> list[str]:
@@ -105,14 +106,16 @@ def _inside(field: str, name: str, root: Path) -> Path:
     return path
 
 
-def _find_folder(field: str, name: str, root: Path) -> Path:
+def find_folder(field: str, name: str, root: Path) -> Path:
+    """Raises OutsideRoots or DatasetNotFound."""
     path = _inside(field, name, root)
     if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a name too long
         raise DatasetNotFound(field, name, root, list_datasets(root))
     return path
 
 
-def _find_weights(field: str, name: str, root: Path) -> Path:
+def find_weights(field: str, name: str, root: Path) -> Path:
+    """Raises OutsideRoots or WeightsNotFound."""
     path = _inside(field, name, root)
     if not os.path.isfile(path):  # noqa: PTH113 - likewise
         raise WeightsNotFound(field, name, root, list_weights(root))

@@ -29,8 +29,9 @@ ABANDONED_SECONDS = 3600.0
 _JOB = re.compile(r"[0-9a-f]{24}")
 _ATTEMPT = re.compile(r"attempt-(\d+)")
 _BEST = re.compile(r"best-epoch-\d+")
-_WHOLE = re.compile(r"(edgeface_finetuned|edgeface_backbone|state-[\d-]+)\.pth")
-_ASIDE = re.compile(r"\.reserved|\.(edgeface_finetuned|edgeface_backbone|state-[\d-]+)\.pth\..+")
+_NAMES = r"((edgeface_finetuned|edgeface_backbone|state-[\d-]+)\.pth|evaluation\.json|report\.html)"
+_WHOLE = re.compile(_NAMES)
+_ASIDE = re.compile(rf"\.reserved|\.{_NAMES}\..+")
 
 
 @dataclass(frozen=True)

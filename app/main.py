@@ -17,7 +17,7 @@ from app.live.answers import JobAnswers
 from app.live.feeds import Feeds
 from app.problems import add_problem_handlers
 from app.queue import Bell, make_celery
-from app.routes import actions, attempts, checkpoints, events, health, inputs, jobs, metrics, pins
+from app.routes import actions, attempts, checkpoints, evaluations, events, health, inputs, jobs, metrics, pins, reports
 from app.routes.dependencies import Service
 from app.settings import Settings
 
@@ -75,6 +75,8 @@ def create_app(settings: Settings) -> FastAPI:
         metrics.router,
         events.router,
         checkpoints.router,
+        reports.router,
+        evaluations.router,
         pins.router,
         inputs.router,
         health.router,

@@ -18,6 +18,7 @@ from app.jobs.errors import (
     CheckpointNotReady,
     InputError,
     JobNotFound,
+    NotEvaluated,
     NothingToPin,
     NotPausable,
     NotPaused,
@@ -65,6 +66,7 @@ STATUS_OF_ERROR: dict[type[EdgefaceError], HTTPStatus] = {
     StatesGone: HTTPStatus.CONFLICT,
     NothingToPin: HTTPStatus.CONFLICT,
     CheckpointNotReady: HTTPStatus.CONFLICT,
+    NotEvaluated: HTTPStatus.CONFLICT,
     CheckpointNotKept: HTTPStatus.NOT_FOUND,
     CheckpointFileMissing: HTTPStatus.GONE,
 }

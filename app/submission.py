@@ -6,19 +6,19 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 from app.database import Database
-from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
 from app.jobs import store
+from app.jobs.configs import JobConfig
 from app.jobs.tables import Job
 from app.jobs.views import JobView, view_job
 
-Check = Callable[[FinetuneConfig], list[JobWarning]]
+Check = Callable[[], list[JobWarning]]
 """Raises what is wrong with the inputs that the config names; returns what is merely worth a warning."""
 
 
 def submit_once(
     database: Database,
-    config: FinetuneConfig,
+    config: JobConfig,
     check: Check,
     *,
     priority: int,
@@ -39,7 +39,7 @@ def submit_once(
     with database.reading() as session:
         if (job := find_repeated(session)) is not None:
             return view_job(session, job, worker_seen_seconds), True
-    warnings = check(config)
+    warnings = check()
     try:
         with database.writing() as session:
             job = store.submit(session, config, warnings, priority=priority, idempotency_key=idempotency_key)

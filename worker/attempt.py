@@ -10,7 +10,7 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -18,10 +18,12 @@ from sqlmodel import Session
 
 from app.artifacts import RESERVATION, Artifacts
 from app.database import Database
-from app.finetune.config import FinetuneConfig
+from app.evaluation_inputs import find_evaluation_inputs
 from app.finetune.errors import ConfigError, DiskFull, EdgefaceError, ErrorReport
+from app.finetune.evaluation_config import EvaluationConfig
 from app.inputs import Inputs, find_inputs
 from app.jobs import queries, store
+from app.jobs.configs import config_of
 from app.jobs.errors import FilesAway, LeaseLost, MachineFailed, TrainerCrashed, TrainerDied, TrainerStuck
 from app.jobs.rescue import loss_policy
 from app.jobs.resume import ResumePoint, StoredFile
@@ -31,16 +33,17 @@ from app.jobs.states import JobStatus
 from app.jobs.store import Claim
 from app.settings import Settings
 from worker.lease import LeaseClock, seconds_since_boot
-from worker.messages import Failed, StillPreparing, Stop, TrainerMessage, TrainingOrder
+from worker.messages import EvaluationOrder, Failed, Order, StillPreparing, Stop, TrainerMessage, TrainingOrder
 from worker.recording import record
 from worker.space import make_directory, reserved
 from worker.training import events
-from worker.training.files import ResumeFrom, TrainingFiles
+from worker.training.files import EvaluationFiles, ResumeFrom, TrainingFiles
 
 _log = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
-TrainerMain = Callable[[Connection, TrainingOrder], None]
+TrainerMain = Callable[[Connection, Any], None]
+"""Takes an `Order`; those of tests take one kind alone."""
 
 RETRY_SECONDS = 0.2
 WAIT_SECONDS = 30.0
@@ -103,18 +106,34 @@ class ClaimedJob:
     def _fail(self, error: ErrorReport) -> None:
         self._write(lambda session: store.finish(session, self._claim, JobStatus.FAILED, error))
 
-    def _prepare_order(self) -> TrainingOrder:
-        values = self._read(lambda session: queries.get(session, self._claim.job_id).config)
+    def _prepare_order(self) -> Order:
+        job = self._read(lambda session: queries.get(session, self._claim.job_id))
         try:
-            config = FinetuneConfig.model_validate(values)
+            config = config_of(job.kind, job.config)
         except ValidationError as invalid:
             raise ConfigError(f"this version does not take the job's config: {invalid}", "submit it anew") from None
+        if isinstance(config, EvaluationConfig):
+            return self._evaluation_order(config)
         inputs = find_inputs(config, self._settings)
         point = self._newest_whole_point()
         self._write(lambda session: store.begin_attempt(session, self._claim, point))
         return TrainingOrder(
             config,
             self._files(inputs, point),
+            self._lease,
+            self._settings.save_every_seconds,
+            self._reserved,
+            self._slot,
+        )
+
+    def _evaluation_order(self, config: EvaluationConfig) -> EvaluationOrder:
+        """It saves nothing on its way: each attempt begins anew."""
+        inputs = find_evaluation_inputs(config, self._settings)
+        self._write(lambda session: store.begin_attempt(session, self._claim, None))
+        return EvaluationOrder(
+            config,
+            EvaluationFiles(inputs.eval_dir, inputs.edgeface, inputs.before, inputs.dsr),
+            self._directory,
             self._lease,
             self._settings.save_every_seconds,
             self._reserved,
@@ -158,7 +177,7 @@ class ClaimedJob:
             best = events.CheckpointWritten(full, backbone, point.checkpoint["epoch"], point.checkpoint["score"])
         return ResumeFrom(self._artifacts.path_of(point.state.key), best)
 
-    def _train(self, order: TrainingOrder) -> None:
+    def _train(self, order: Order) -> None:
         ours, theirs = self._processes.Pipe()
         trainer: BaseProcess = self._processes.Process(  # type: ignore[attr-defined]
             target=self._trainer_main, args=(theirs, order), name=f"trainer-{self._claim.job_id}"
@@ -233,7 +252,7 @@ class ClaimedJob:
                     self._artifacts.delete(superseded)
                     if isinstance(message, events.CheckpointWritten | events.Finished):
                         self._delete_superseded_checkpoints()
-            if isinstance(message, events.Finished | events.Stopped | Failed):
+            if isinstance(message, events.Finished | events.EvaluationWritten | events.Stopped | Failed):
                 return True
         return False
 

@@ -28,9 +28,10 @@ def evaluate(json_file: Path | None, report: Path | None, **given: Any) -> None:
     config = validated(EvaluationConfig, given)
     let_waiting_threads_sleep()
     from worker.training.control import Control
-    from worker.training.evaluation.evaluate_backbone import EvaluationFiles, evaluate_backbone
+    from worker.training.evaluation.evaluate_backbone import evaluate_backbone
     from worker.training.evaluation.report import render_report
     from worker.training.evaluation.table import render_table
+    from worker.training.files import EvaluationFiles
     from worker.training.writing import write_bytes_whole
 
     files = EvaluationFiles(

@@ -1,7 +1,7 @@
 """The typed messages between the supervisor and its trainer process.
 
-The order goes down once, and `Stop` at most once; training events come up, the last of them `Finished`, `Stopped` or
-`Failed`. If the supervisor dies, the trainer's pipe closes and it ends itself.
+The order goes down once, and `Stop` at most once; events come up, the last of them `Finished` (of an evaluation
+`EvaluationWritten`), `Stopped` or `Failed`. If the supervisor dies, the trainer's pipe closes and it ends itself.
 """
 
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ from pathlib import Path
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.errors import ErrorReport
+from app.finetune.evaluation_config import EvaluationConfig
 from worker.lease import LeaseClock
 from worker.training.events import TrainingEvent
-from worker.training.files import TrainingFiles
+from worker.training.files import EvaluationFiles, TrainingFiles
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,22 @@ class TrainingOrder:
     save_every_seconds: float
     reserved: Path
     slot: int = 0
+
+
+@dataclass(frozen=True)
+class EvaluationOrder:
+    """The same for an evaluation, which saves no state on its way; `output_dir` is its alone to write to."""
+
+    config: EvaluationConfig
+    files: EvaluationFiles
+    output_dir: Path
+    lease: LeaseClock
+    save_every_seconds: float
+    reserved: Path
+    slot: int = 0
+
+
+Order = TrainingOrder | EvaluationOrder
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,16 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
             store.record_event(session, claim, "rolled_back", asdict(message))
         case events.StoppedEarly():
             store.record_event(session, claim, "stopped_early", asdict(message))
+        case events.EvaluationStarted():
+            store.record_running(session, claim, asdict(message))
+        case events.EvaluationWritten(evaluation):
+            _record_evaluation(session, claim, message, 0, artifacts)
+            for warning in evaluation.warnings:
+                store.record_warning(session, claim, warning)
+            store.finish(session, claim, JobStatus.SUCCEEDED, verdict=evaluation.verdict)
         case events.Finished():
+            if message.evaluated is not None:
+                _record_evaluation(session, claim, message.evaluated, message.best_epoch, artifacts)
             store.finish(
                 session,
                 claim,
@@ -52,6 +61,14 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
                 recognition_after=asdict(message.after),
             )
     return []
+
+
+def _record_evaluation(
+    session: Session, claim: Claim, written: events.EvaluationWritten, epoch: int, artifacts: Artifacts
+) -> None:
+    files = {"evaluation": written.json, "report": written.report}
+    described = {kind: _describe_file(file, artifacts) for kind, file in files.items()}
+    store.record_evaluation(session, claim, epoch=epoch, files=described)
 
 
 def _describe_checkpoint(written: events.CheckpointWritten, artifacts: Artifacts) -> dict[str, Any]:

@@ -32,6 +32,10 @@ class SpaceNeeded:
     faces: int
 
 
+SPACE_FOR_EVALUATION = SpaceNeeded(save=8 * 2**20, faces=0)
+"""Of an evaluation: its report, with all pictures in it, has one or two megabytes."""
+
+
 def space_needed(inputs: Inputs, *, faces_are_prepared: bool) -> SpaceNeeded:
     """Raises DataError where the dataset is no longer one."""
     scan = scan_dataset(inputs.train_dir, inputs.val_dir)

@@ -14,17 +14,18 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.artifacts import Artifacts
 from app.database import Database
-from app.finetune.config import FinetuneConfig
 from app.finetune.errors import EdgefaceError
+from app.finetune.evaluation_config import EvaluationConfig
 from app.inputs import find_inputs
 from app.jobs import queries, store
+from app.jobs.configs import config_of
 from app.jobs.errors import LeaseLost
 from app.jobs.store import Claim
 from app.jobs.tables import Job
 from app.settings import Settings
 from worker.attempt import RETRY_SECONDS, ClaimedJob, TrainerMain
 from worker.lease import LeaseClock
-from worker.space import SpaceNeeded, shortage, space_needed
+from worker.space import SPACE_FOR_EVALUATION, SpaceNeeded, shortage, space_needed
 
 _log = logging.getLogger(__name__)
 
@@ -114,8 +115,10 @@ class Supervisor:
         with self._database.reading() as session:
             prepared = bool(queries.resume_points(session, job.id))
         try:
-            inputs = find_inputs(FinetuneConfig.model_validate(job.config), self._settings)
-            return space_needed(inputs, faces_are_prepared=prepared)
+            config = config_of(job.kind, job.config)
+            if isinstance(config, EvaluationConfig):
+                return SPACE_FOR_EVALUATION
+            return space_needed(find_inputs(config, self._settings), faces_are_prepared=prepared)
         except (EdgefaceError, ValidationError, OSError):
             return None  # the attempt says what is wrong, and fails the job with it
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from app.finetune.errors import EdgefaceError, FileGone
 from app.jobs.errors import DeviceFailed, MachineFailed, TrainerCrashed
 from worker.lease import LeaseClock
-from worker.messages import Failed, StillPreparing, TrainerMessage, TrainingOrder
+from worker.messages import EvaluationOrder, Failed, Order, StillPreparing, TrainerMessage
 from worker.training.control import Control
-from worker.training.files import TrainingFiles
+from worker.training.files import EvaluationFiles, TrainingFiles
 
 _log = logging.getLogger(__name__)
 
@@ -28,15 +28,19 @@ _AT_WORK_SECONDS = 5.0
 _telling = threading.Lock()
 
 
-def train(connection: Connection, order: TrainingOrder) -> None:
-    """The trainer's whole life: a training whose events go up the pipe."""
+def train(connection: Connection, order: Order) -> None:
+    """The trainer's whole life: a training, or an evaluation, whose events go up the pipe."""
     import torch
 
+    from worker.training.evaluation.job import run_evaluation
     from worker.training.recipe import finetune
 
-    control = obey(connection, order)
+    control, report = obey(connection, order), partial(tell, connection)
     try:
-        finetune(order.config, order.files, partial(tell, connection), control)
+        if isinstance(order, EvaluationOrder):
+            run_evaluation(order.config, order.files, order.output_dir, report, control)
+        else:
+            finetune(order.config, order.files, report, control)
     except EdgefaceError as error:
         tell(connection, Failed(error.report()))
     except torch.AcceleratorError as error:
@@ -56,7 +60,7 @@ def tell(connection: Connection, message: TrainerMessage) -> None:
         connection.send(message)
 
 
-def obey(connection: Connection, order: TrainingOrder) -> Control:
+def obey(connection: Connection, order: Order) -> Control:
     """Do what the supervisor says, and end when it is gone or has lost the job: see `Control`."""
     end_without_lease(order.lease)
     control = Control(
@@ -94,9 +98,13 @@ class _SeldomTold:
             tell(self._connection, StillPreparing())
 
 
-def _of_file(error: OSError, files: TrainingFiles) -> Failed:
+def _of_file(error: OSError, files: TrainingFiles | EvaluationFiles) -> Failed:
     """An input that is gone is the data's fault; any other file, and any other error, the machine's."""
-    inputs = [files.train_dir, files.val_dir, files.edgeface, *([files.dsr] if files.dsr else [])]
+    if isinstance(files, EvaluationFiles):
+        given = [files.eval_dir, files.edgeface, files.before, files.dsr]
+    else:
+        given = [files.train_dir, files.val_dir, files.edgeface, files.dsr]
+    inputs = [each for each in given if each is not None]
     path = Path(str(error.filename))
     if isinstance(error, FileNotFoundError) and any(path.is_relative_to(each) for each in inputs):
         return Failed(FileGone(path).report())
@@ -114,7 +122,7 @@ def _listen(connection: Connection, lease: LeaseClock, stop: threading.Event) ->
         os._exit(1)
 
 
-def _delete(order: TrainingOrder) -> bool:
+def _delete(order: Order) -> bool:
     try:
         order.reserved.unlink()
     except FileNotFoundError:

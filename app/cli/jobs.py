@@ -11,6 +11,7 @@ from rich.console import Console
 
 from app.cli.live import point_line, watch_job
 from app.client import Client
+from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs.checkpoints import CheckpointFormat
 from app.jobs.states import JobStatus
 from app.jobs.views import JobView
@@ -82,7 +83,7 @@ def jobs(statuses: tuple[str, ...], limit: int, url: str) -> None:
         page = client.list(tuple(JobStatus(status) for status in statuses), limit=limit)
     for job in page.jobs:
         submitted = job.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
-        line = f"{job.id}  {submitted}  {job.status:<10}  {job.progress:>4.0%}  {job.config.train_dir}"
+        line = f"{job.id}  {submitted}  {job.status:<10}  {job.progress:>4.0%}  {_data(job)}"
         priority = f"  priority {job.priority}" if job.priority else ""
         click.echo(line + priority + (f"  waits for {job.waiting_for}" if job.waiting_for else ""))
 
@@ -161,6 +162,12 @@ def download(job_id: str, output: Path | None, format_: CheckpointFormat, epoch:
     name = "edgeface_finetuned.pth" if format_ == "full" else "edgeface_backbone.pth"
     with _client(url) as client:
         click.echo(client.download(job_id, output or Path(name), format=format_, epoch=epoch))
+
+
+def _data(job: JobView) -> str:
+    if isinstance(job.config, EvaluationConfig):
+        return f"evaluation of {job.config.edgeface} on {job.config.eval_dir}"
+    return str(job.config.train_dir)
 
 
 def _say_queued(job: JobView) -> None:

@@ -18,6 +18,13 @@ from app.jobs.tables import Artifact, Job
 from app.leftovers import find_leftovers, remove_leftovers
 from app.prepared_faces import PreparedFaces, find_abandoned, find_prepared, sha256_of
 
+_KIND_IN_WORDS = {"state": "a saved state", "evaluation": "the evaluation", "report": "the report"}
+_WITHOUT = {
+    "state": "the job goes on from the state before",
+    "evaluation": "the job is without it",
+    "report": "the job is without it",
+}
+
 
 def artifact_files(scope: Scope) -> Iterator[Finding]:
     """Every file that a row names is there, of the size (with --deep: of the sha256) that the row says."""
@@ -35,11 +42,10 @@ def artifact_files(scope: Scope) -> Iterator[Finding]:
     for row in rows:
         # Looked at again, now that its row was read: a file may be deleted or replaced just after it was listed.
         if row.key in damaged and (what := _still_damaged(scope, row.key)):
-            kind = "saved state" if row.kind == "state" else "checkpoint"
             yield Finding(
-                f"{row.key}, a {kind} of job {row.job_id}, {what}",
+                f"{row.key}, {_KIND_IN_WORDS.get(row.kind, 'a checkpoint')} of job {row.job_id}, {what}",
                 "restore the file from a backup, or --repair drops its row: "
-                + ("the job goes on from the state before" if row.kind == "state" else "another checkpoint stands in"),
+                + _WITHOUT.get(row.kind, "another checkpoint stands in"),
                 partial(_drop_row, scope, row.job_id, row.key),
             )
 

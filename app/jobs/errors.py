@@ -10,6 +10,7 @@ EdgefaceError
 ├── NothingToPin
 ├── IdempotencyKeyReused           the key came with another request before
 ├── CheckpointNotReady             no best epoch yet, or none ever
+├── NotEvaluated                   no report: the job has not ended well yet, or val could not be evaluated
 ├── CheckpointNotKept              of that epoch there is none, or no longer
 ├── CheckpointFileMissing          the row names a file that is gone
 ├── CursorInvalid
@@ -108,6 +109,19 @@ class IdempotencyKeyReused(EdgefaceError):
             f"Idempotency-Key {key!r} came with another request before, which made job {job_id}",
             "give every new job a key of its own, such as a UUID",
         )
+
+
+class NotEvaluated(EdgefaceError):
+    code = "not_evaluated"
+    blame: Blame = "request"
+
+    def __init__(self, job_id: str, status: JobStatus) -> None:
+        hint = (
+            "the job's warnings and its error say why; `edgeface-finetune evaluate` measures any checkpoint"
+            if status.terminal
+            else "it is written when the job ends: watch GET /jobs/{id}/events"
+        )
+        super().__init__(f"job {job_id} ({status}) has no evaluation{'' if status.terminal else ' yet'}", hint)
 
 
 class CheckpointNotReady(EdgefaceError):

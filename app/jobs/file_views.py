@@ -26,11 +26,12 @@ class KeptFile(BaseModel):
     """A file of the job that is on the disk."""
 
     kind: Literal["best", "latest", "pinned", "older"] = Field(
-        description="Why it is kept. `best`: the checkpoint. `latest`: the training state saved last, from which a "
-        "resume goes on. `pinned`: by a person. `older`: until the next clean-up."
+        description="Why it is kept. `best`: the checkpoint, or what was measured of it. `latest`: the training state "
+        "saved last, from which a resume goes on. `pinned`: by a person. `older`: until the next clean-up."
     )
     content: ArtifactKind = Field(
-        description="`full`: edgeface_finetuned.pth. `backbone`: the bare state dict. `state`: a training state."
+        description="`full`: edgeface_finetuned.pth. `backbone`: the bare state dict. `state`: a training state. "
+        "`evaluation` and `report`: what was measured after the training, as JSON and as a page."
     )
     attempt: int = Field(description="The attempt that wrote it.")
     stage: Literal[1, 2]
@@ -70,7 +71,7 @@ def view_files(job: Job, artifacts: list[Artifact], path: str) -> list[KeptFile]
 
 
 def _kind(artifact: Artifact, best: set[str], latest: list[str]) -> str:
-    if artifact.key in best:
+    if artifact.key in best or artifact.kind in ("evaluation", "report"):
         return "best"
     if artifact.key in latest:
         return "latest"
@@ -80,6 +81,8 @@ def _kind(artifact: Artifact, best: set[str], latest: list[str]) -> str:
 def _url(artifact: Artifact, path: str) -> str | None:
     if artifact.kind == "state":
         return None
+    if artifact.kind in ("evaluation", "report"):
+        return f"{path}/{artifact.kind}"
     wanted = "" if artifact.kind == "full" else "&format=backbone"
     return f"{path}/checkpoint?epoch={artifact.epoch}&attempt={artifact.attempt}{wanted}"
 

@@ -14,7 +14,7 @@ from app.database import Database
 from app.deletion import Freed, delete_file
 from app.finetune.dataset import JobWarning
 from app.jobs import queries, stand_in, store
-from app.jobs.stand_in import checkpoint_files
+from app.jobs.stand_in import KINDS, checkpoint_files
 from app.jobs.states import JobStatus
 from app.jobs.tables import Artifact, Job
 from app.settings import Settings
@@ -82,7 +82,7 @@ def _expendable(job: Job, artifacts: list[Artifact], now: float, retention: Rete
     old_checkpoints = [
         artifact
         for artifact in artifacts
-        if artifact.kind != "state"
+        if artifact.kind in KINDS
         and not artifact.pinned
         and artifact.key not in needed
         and now - _superseded_at(artifact, artifacts) > GRACE_SECONDS

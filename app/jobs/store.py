@@ -16,10 +16,10 @@ from sqlalchemy import Update, func, tuple_
 from sqlmodel import Session, col, delete, select, update
 
 from app.database import database_now
-from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import ErrorReport
 from app.jobs import queries
+from app.jobs.configs import JobConfig, kind_of
 from app.jobs.errors import (
     IdempotencyKeyReused,
     LeaseLost,
@@ -73,7 +73,7 @@ def new_job_id() -> str:
 
 def submit(
     session: Session,
-    config: FinetuneConfig,
+    config: JobConfig,
     warnings: Sequence[JobWarning],
     *,
     priority: int = 0,
@@ -86,6 +86,7 @@ def submit(
     now = clock(session)
     job = Job(
         id=new_job_id(),
+        kind=kind_of(config),
         config=config.model_dump(mode="json"),
         warnings=[warning.model_dump() for warning in warnings],
         priority=priority,
@@ -103,7 +104,7 @@ def submit(
     return job
 
 
-def find_repeated(session: Session, key: str, config: FinetuneConfig, *, priority: int = 0) -> Job | None:
+def find_repeated(session: Session, key: str, config: JobConfig, *, priority: int = 0) -> Job | None:
     """The job that the same request with this key made before. Raises IdempotencyKeyReused if it was another."""
     job = queries.by_idempotency_key(session, key)
     if job is not None and job.request_digest != _digest(config, priority):
@@ -276,6 +277,13 @@ def record_state(session: Session, claim: Claim, point: dict[str, Any]) -> list[
     superseded = [each.state.key for each in earlier[STATES_KEPT - 1 :]]
     forget_artifacts(session, superseded)
     return superseded
+
+
+def record_evaluation(session: Session, claim: Claim, *, epoch: int, files: dict[str, dict[str, Any]]) -> None:
+    """The files `evaluation` (JSON) and `report` (HTML) of the checkpoint of this stage 2 epoch, whole on the disk."""
+    _write_claimed(session, claim)
+    for kind, file in files.items():
+        _add_artifact(session, claim, kind=kind, stage=2, epoch=epoch, **file)
 
 
 def record_warning(session: Session, claim: Claim, warning: JobWarning) -> None:
@@ -466,7 +474,7 @@ def forget_artifacts(session: Session, keys: Sequence[str]) -> None:
         session.execute(delete(Artifact).where(col(Artifact.key).in_(keys)))
 
 
-def _digest(config: FinetuneConfig, priority: int) -> str:
+def _digest(config: JobConfig, priority: int) -> str:
     request = json.dumps([config.model_dump(mode="json"), priority], sort_keys=True)
     return hashlib.sha256(request.encode()).hexdigest()
 

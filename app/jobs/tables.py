@@ -7,15 +7,21 @@ from sqlmodel import Field, SQLModel
 
 from app.jobs.states import JobStatus
 
-ArtifactKind = Literal["full", "backbone", "state"]
+ArtifactKind = Literal["full", "backbone", "state", "evaluation", "report"]
+
+
+JobKind = Literal["finetuning", "evaluation"]
 
 
 class Job(SQLModel, table=True):
-    """One fine-tuning. Ids sort by the time of submission."""
+    """One fine-tuning, or one evaluation. Ids sort by the time of submission."""
 
     __table_args__ = (UniqueConstraint("idempotency_key", name="uq_job_idempotency_key"),)
 
     id: str = Field(primary_key=True)
+    kind: str = "finetuning"
+    """A `JobKind`: which contract `config` is."""
+
     status: str = Field(default=JobStatus.QUEUED, index=True)
     config: dict[str, Any] = Field(sa_type=JSON)
     warnings: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)

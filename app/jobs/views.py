@@ -9,15 +9,29 @@ from sqlmodel import Session
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import ErrorReport
+from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs import queries
 from app.jobs.attempt_views import ResumePointView, view_attempt, view_resume_point
+from app.jobs.configs import config_of
 from app.jobs.file_views import CheckpointView, KeptFile, view_checkpoint, view_files
 from app.jobs.resume import ResumeReceipt
 from app.jobs.states import JobStatus
-from app.jobs.tables import Attempt, EpochMetric, Job, JobEvent
+from app.jobs.tables import Attempt, EpochMetric, Job, JobEvent, JobKind
 from app.jobs.waiting import waiting_for
 
-_LINKS = ("metrics", "events", "attempts", "checkpoint", "pin", "cancel", "pause", "resume", "retry")
+_LINKS = (
+    "metrics",
+    "events",
+    "attempts",
+    "checkpoint",
+    "report",
+    "evaluation",
+    "pin",
+    "cancel",
+    "pause",
+    "resume",
+    "retry",
+)
 
 
 class EpochView(BaseModel):
@@ -64,6 +78,7 @@ class RecognitionChange(BaseModel):
 
 class JobView(BaseModel):
     id: str
+    kind: JobKind = Field(description="Which `config` it has.")
     status: JobStatus
     terminal: bool = Field(description="Whether the status is final, unless a person retries the job.")
     stage: int | None = Field(description="1: head only. 2: backbone and head. null before training.")
@@ -83,7 +98,7 @@ class JobView(BaseModel):
     files_size: int = Field(description="Bytes of all of them.")
     error: ErrorReport | None
     warnings: list[JobWarning]
-    config: FinetuneConfig = Field(description="As resolved: every field with its value.")
+    config: FinetuneConfig | EvaluationConfig = Field(description="As resolved: every field with its value.")
     facts: dict[str, Any] | None = Field(
         description="What the worker found: variant, enlargement, resampler, device, precision, images, subjects."
     )
@@ -128,6 +143,7 @@ def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
     path = f"/jobs/{job.id}"
     return JobView(
         id=job.id,
+        kind="evaluation" if job.kind == "evaluation" else "finetuning",
         status=status,
         terminal=status.terminal,
         stage=job.stage,
@@ -149,7 +165,7 @@ def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
         files_size=sum(file.size for file in files),
         error=None if job.error is None else ErrorReport.model_validate(job.error),
         warnings=[JobWarning.model_validate(warning) for warning in job.warnings],
-        config=FinetuneConfig.model_validate(job.config),
+        config=config_of(job.kind, job.config),
         facts=job.facts,
         attempt=job.attempt,
         worker_losses=job.worker_losses,

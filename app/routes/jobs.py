@@ -2,8 +2,8 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response, status
-from pydantic import AfterValidator, BaseModel, Field
+from fastapi import APIRouter, Query, Response, status
+from pydantic import BaseModel, Field
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
@@ -14,7 +14,7 @@ from app.jobs.states import JobStatus
 from app.jobs.views import JobPage, JobView, view_job
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ReadingSessionDep, ServiceDep
-from app.submission import submit_once
+from app.routes.submitting import IdempotencyKey, Priority, answer_submission
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], responses=PROBLEM_RESPONSES)
 
@@ -24,12 +24,6 @@ class DryRun(BaseModel):
 
     config: FinetuneConfig = Field(description="As resolved: every field with its value.")
     warnings: list[JobWarning]
-
-
-def _check_key(key: str) -> str:
-    if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
-        raise ValueError("an Idempotency-Key has 1 to 255 printable ASCII characters, such as a UUID")
-    return key
 
 
 @router.post(
@@ -50,41 +44,19 @@ def submit_job(
     service: ServiceDep,
     response: Response,
     dry_run: Annotated[bool, Query(description="Check and resolve the config, queue nothing, answer 200.")] = False,
-    priority: Annotated[
-        int, Query(ge=-100, le=100, description="Higher is run first; among equals the one that has waited longest.")
-    ] = 0,
-    idempotency_key: Annotated[
-        str | None,
-        AfterValidator(_check_key),
-        Header(
-            description="1 to 255 printable ASCII characters, new for every job. The same request sent again with the "
-            "same key makes no second job, so it is safe to repeat; another request with it is refused."
-        ),
-    ] = None,
+    priority: Priority = 0,
+    idempotency_key: IdempotencyKey = None,
 ) -> JobView | DryRun:
     """Queue a fine-tuning. What can be checked is checked first: names, ranges, the images that
     training reads (EDGEFACE_CHECKED_IMAGES of them), the weights' tensors."""
 
-    def check(config: FinetuneConfig) -> list[JobWarning]:
+    def check() -> list[JobWarning]:
         return check_inputs(find_inputs(config, service.settings), service.dataset_checks)
 
     if dry_run:
         response.status_code = status.HTTP_200_OK
-        return DryRun(config=config, warnings=check(config))
-    job, replayed = submit_once(
-        service.database,
-        config,
-        check,
-        priority=priority,
-        idempotency_key=idempotency_key,
-        worker_seen_seconds=service.settings.worker_seen_seconds,
-    )
-    service.bell.ring()
-    response.headers["Location"] = f"/jobs/{job.id}"
-    if replayed:
-        response.status_code = status.HTTP_200_OK
-        response.headers["Idempotency-Replayed"] = "true"
-    return job
+        return DryRun(config=config, warnings=check())
+    return answer_submission(service, response, config, check, priority, idempotency_key)
 
 
 @router.get("")

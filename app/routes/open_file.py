@@ -15,7 +15,7 @@ class OpenFileResponse(FileResponse):
     it here is the open file itself.
     """
 
-    def __init__(self, file: BinaryIO, *, filename: str, media_type: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, file: BinaryIO, *, filename: str | None, media_type: str, headers: Mapping[str, str]) -> None:
         super().__init__(
             f"/dev/fd/{file.fileno()}",
             filename=filename,

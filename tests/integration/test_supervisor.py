@@ -18,11 +18,13 @@ import pytest
 from sqlalchemy import make_url
 
 from app.database import Database
+from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs import queries, store
 from app.jobs.rescue import Rounds
 from app.jobs.resume import ResumeReceipt
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
+from app.jobs.views import view_job
 from app.settings import Settings
 from tests.integration.conftest import event_kinds, fresh_database, run_out_lease, status, submit
 from tests.support.datasets import write_dataset
@@ -171,11 +173,52 @@ def test_everything_a_training_tells_is_in_the_rows(
         shown = [(metric.stage, metric.epoch, metric.best) for metric in queries.metrics(session, job)]
         files = {artifact.key: artifact.kind for artifact in queries.artifacts(session, job_id)}
     assert shown == [(1, 1, False), (1, 2, False), (2, 1, True), (2, 2, False)]
-    assert files == {job.checkpoint[kind]["key"]: kind for kind in ("full", "backbone")}
+    measured = {
+        f"{job_id}/attempt-1/evaluation.json": "evaluation",
+        f"{job_id}/attempt-1/report.html": "report",
+    }
+    assert files == {job.checkpoint[kind]["key"]: kind for kind in ("full", "backbone")} | measured
     assert " ".join(event_kinds(database, job_id)) == (
         "status status status prepared warning recognition stage epoch epoch stage epoch checkpoint batch_split "
         "rolled_back epoch status"
     )
+
+
+def test_an_evaluation_is_a_job_like_any_other(
+    database: Database, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    config = EvaluationConfig.model_validate({"dataset": "faces"})
+    with database.writing() as session:
+        job_id = store.submit(session, config, []).id
+    supervise(fixtures.tell_an_evaluation)
+    job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
+    assert (job.kind, job.verdict, job.progress) == ("evaluation", "no clear difference", 1.0)
+    assert job.facts == {"device": "cpu"}
+    assert [warning["code"] for warning in job.warnings] == ["few_subjects"]
+    with database.reading() as session:
+        files = {artifact.kind: artifact.key for artifact in queries.artifacts(session, job_id)}
+        assert view_job(session, queries.get(session, job_id), 15.0).config == config
+    folder = f"{job_id}/attempt-1"
+    assert files == {"evaluation": f"{folder}/evaluation.json", "report": f"{folder}/report.html"}
+    assert event_kinds(database, job_id) == ["status", "status", "status", "prepared", "warning", "status"]
+
+
+def test_an_evaluation_whose_dataset_is_gone_fails_and_can_be_retried(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    config = EvaluationConfig.model_validate({"dataset": "gone"})
+    with database.writing() as session:
+        job_id = store.submit(session, config, []).id
+    supervise(fixtures.tell_an_evaluation)
+    job = wait_for_status(database, job_id, JobStatus.FAILED)
+    assert job.error is not None
+    assert job.error["code"] == "dataset_not_found"
+    (settings.datasets_dir / "gone" / "val_processed").mkdir(parents=True)
+    with database.writing() as session:
+        store.retry(session, job_id)
+    supervise(fixtures.tell_an_evaluation)
+    job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
+    assert job.attempt == 2
 
 
 def test_cancel_ends_the_trainer_within_two_seconds_and_keeps_the_checkpoint(

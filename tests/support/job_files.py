@@ -50,6 +50,19 @@ class JobFiles:
         self._age_row(backbone["key"])
         return [self.artifacts_dir / full["key"], self.artifacts_dir / backbone["key"]]
 
+    def evaluation(self, epoch: int) -> list[Path]:
+        """What was measured of the checkpoint of this epoch."""
+        folder = f"{self.id}/attempt-{self.claim.attempt}"
+        files = {
+            "evaluation": self.write(f"{folder}/evaluation.json", b'{"epoch": %d}' % epoch),
+            "report": self.write(f"{folder}/report.html", b"<!doctype html>epoch %d" % epoch),
+        }
+        with self.database.writing() as session:
+            store.record_evaluation(session, self.claim, epoch=epoch, files=files)
+        for file in files.values():
+            self._age_row(file["key"])
+        return [self.artifacts_dir / file["key"] for file in files.values()]
+
     def state(self, epoch: int) -> Path:
         """Saved after this epoch of stage 2."""
         state = self.write(f"{self.id}/attempt-{self.claim.attempt}/state-{epoch:08d}.pth", b"state %d" % epoch)

@@ -69,6 +69,7 @@ def check_main_job(machine: Machine, restart_api: subprocess.Popen[bytes] | None
         full = client.download(job.id, machine.var_dir / "edgeface_finetuned.pth")
         bare = client.download(job.id, machine.var_dir / "edgeface_backbone.pth", format="backbone")
         check_pinned(machine, client, job)
+        check_evaluations(machine, client, job)
     check_checkpoint(full, bare)
 
 
@@ -103,6 +104,24 @@ def check_events(events: list[EventView], job: JobView) -> None:
     assert statuses == ["queued", "preparing", "running", "succeeded"], job.error
     epochs = [(event.data["stage"], event.data["epoch"]) for event in events if event.kind == "epoch"]
     assert epochs == [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (2, 4)]
+
+
+def check_evaluations(machine: Machine, client: Client, job: JobView) -> None:
+    """That of the training, and one asked for: of the same weights as were before, so the same figures."""
+    after_training = client.evaluation(job.id)
+    assert after_training.verdict == job.recognition.verdict
+    assert [each.of for each in after_training.changes] == ["fine-tuning"]
+    page = httpx2.get(f"{machine.url}/jobs/{job.id}/report").text
+    assert page.startswith("<!doctype html>")
+    assert after_training.changes[0].sentence in page
+    asked = client.evaluate({"dataset": "orl16"})
+    told = [event for event in client.events(asked.id) if isinstance(event, EventView)]
+    statuses = [event.data["status"] for event in told if event.kind == "status"]
+    assert statuses == ["queued", "preparing", "running", "succeeded"], client.get(asked.id).error
+    assert client.get(asked.id).kind == "evaluation"
+    before = [each for each in after_training.comparisons if each.backbone == "before"]
+    found = client.evaluation(asked.id).comparisons
+    assert [each.model_copy(update={"backbone": "before"}) for each in found] == before
 
 
 def check_job(job: JobView) -> None:

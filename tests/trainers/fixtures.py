@@ -10,7 +10,8 @@ from pathlib import Path
 
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import DiskFull, ErrorReport
-from worker.messages import Failed, TrainingOrder
+from app.finetune.evaluation import EvaluatedOn, Evaluation
+from worker.messages import EvaluationOrder, Failed, TrainingOrder
 from worker.trainer_process import obey
 from worker.training import events
 from worker.training.control import Control
@@ -56,6 +57,29 @@ def state(
     return events.StateSaved(file, stage, epoch, step, steps_done, steps_done / 100, best)
 
 
+def evaluation(folder: Path) -> events.EvaluationWritten:
+    """Of nobody."""
+    found = Evaluation(
+        verdict="no clear difference",
+        changes=[],
+        recommended_threshold=None,
+        comparisons=[],
+        people=EvaluatedOn(directory="faces", subjects=0, vlr_images=0, hr_images=0, sizes=[]),
+        variant="edgeface_xxs",
+        enlargement="bicubic",
+        resampler="antialiased bicubic",
+        threshold=0.35,
+        tta=False,
+        vlr_size=None,
+        draws=1000,
+        device="cpu",
+        seconds=0.1,
+        warnings=[JobWarning(code="few_subjects", message="only 0 subjects")],
+    )
+    json = write_file(folder / "evaluation.json", found.model_dump_json().encode())
+    return events.EvaluationWritten(found, json, write_file(folder / "report.html", b"<!doctype html>"))
+
+
 def attempt_of(order: TrainingOrder) -> int:
     return int(order.files.output_dir.name.removeprefix("attempt-"))
 
@@ -77,7 +101,16 @@ def tell_all(connection: Connection, order: TrainingOrder) -> None:
     connection.send(events.RolledBack(0.1, 2, 1, 0))
     connection.send(events.Progressed(0.9, 2.0, 2, 2, 1, 10))
     connection.send(epoch(2, 2))
-    connection.send(events.Finished(RECOGNITION, RECOGNITION, "no clear difference", 1, 1.5))
+    evaluated = evaluation(order.files.output_dir)
+    connection.send(events.Finished(RECOGNITION, RECOGNITION, "no clear difference", 1, 1.5, evaluated))
+
+
+def tell_an_evaluation(connection: Connection, order: EvaluationOrder) -> None:
+    """A whole evaluation, without the evaluation."""
+    assert isinstance(order, EvaluationOrder)
+    connection.send(events.EvaluationStarted("cpu"))
+    connection.send(events.Progressed(0.5, None, None, None))
+    connection.send(evaluation(order.output_dir))
 
 
 def train_until_stopped(connection: Connection, order: TrainingOrder) -> None:

@@ -4,6 +4,8 @@ from worker.training.events import (
     BatchSplit,
     CheckpointWritten,
     EpochFinished,
+    EvaluationStarted,
+    EvaluationWritten,
     Finished,
     Prepared,
     Progressed,
@@ -45,6 +47,10 @@ def render(event: TrainingEvent) -> str | None:
             return f"  out of memory: batches of {batch_size} are computed {micro_batch_size} at a time from here on"
         case Stopped():
             return "Stopped; the state is saved"
+        case EvaluationStarted(device):
+            return f"Evaluating on {device}"
+        case EvaluationWritten(evaluation):
+            return evaluation.verdict
         case Progressed() | StateSaved() | RolledBack():
             return None
 

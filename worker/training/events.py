@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from app.finetune.dataset import JobWarning, Selection
+from app.finetune.evaluation import Evaluation
 
 Stage = Literal[1, 2]
 
@@ -168,14 +169,32 @@ class StoppedEarly:
 
 
 @dataclass(frozen=True)
+class EvaluationWritten:
+    """The whole evaluation, as JSON and as a page to look at."""
+
+    evaluation: Evaluation
+    json: WrittenFile
+    report: WrittenFile
+
+
+@dataclass(frozen=True)
 class Finished:
-    """The training is over. `verdict` says in one sentence whether recognition got better, worse or neither."""
+    """The training is over. `verdict` says whether recognition got better, worse or neither; `evaluated` is None where
+    val could not be evaluated, which a warning explains."""
 
     before: Recognition
     after: Recognition
     verdict: str
     best_epoch: int
     seconds: float
+    evaluated: EvaluationWritten | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationStarted:
+    """An evaluation on its own has found its inputs and begins."""
+
+    device: str
 
 
 TrainingEvent = (
@@ -190,7 +209,10 @@ TrainingEvent = (
     | BatchSplit
     | RolledBack
     | StoppedEarly
+    | EvaluationStarted
+    | EvaluationWritten
     | Stopped
     | Finished
 )
+"""Of a training, up to `Finished`; of an evaluation on its own, `EvaluationStarted` up to `EvaluationWritten`."""
 Report = Callable[[TrainingEvent], None]

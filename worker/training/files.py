@@ -1,4 +1,4 @@
-"""Where a training reads and writes."""
+"""Where a training, and an evaluation, reads and writes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,3 +26,14 @@ class TrainingFiles:
     output_dir: Path
     prepared_dir: Path
     resume: ResumeFrom | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationFiles:
+    """Where things lie. `before` are the weights before fine-tuning, if there are any to compare with; `dsr` is None
+    for interpolation alone. All are only read."""
+
+    eval_dir: Path
+    edgeface: Path
+    before: Path | None = None
+    dsr: Path | None = None

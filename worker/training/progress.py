@@ -24,7 +24,19 @@ def total_work(config: FinetuneConfig, scan: DatasetScan, *, with_dsr: bool) -> 
     preparing = (train + probes) * (DSR_WORK if with_dsr else BICUBIC_WORK) + gallery * BICUBIC_WORK
     training = train * (config.stage1_epochs * FORWARD_WORK + config.stage2_epochs * TRAINING_WORK)
     validations = -(-config.stage2_epochs // config.val_interval) + 2  # and one before, one after
-    return preparing + training + validations * (probes + gallery) * FORWARD_WORK
+    return (
+        preparing
+        + training
+        + validations * (probes + gallery) * FORWARD_WORK
+        + evaluation_work(scan, with_dsr=with_dsr)
+    )
+
+
+def evaluation_work(scan: DatasetScan, *, with_dsr: bool) -> float:
+    """What evaluating val before and after costs, in forward passes."""
+    probes, gallery = len(scan.val.vlr_images), len(scan.val.hr_images)
+    enlarging = probes * DSR_WORK if with_dsr else 0.0
+    return enlarging + 2 * ((3 if with_dsr else 2) * probes + gallery) * FORWARD_WORK
 
 
 class Progress:

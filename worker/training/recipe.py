@@ -1,4 +1,4 @@
-"""The whole method on one page: prepare -> measure -> stage 1 -> stage 2 -> measure.
+"""The whole method on one page: prepare -> measure -> stage 1 -> stage 2 -> evaluate.
 
 The head is ArcFace (Deng et al., CVPR 2019), the backbone EdgeFace (George et al., arXiv:2307.01838); the two stages,
 their defaults and the preprocessing are the guide's. Everything random comes from `config.seed`.
@@ -10,21 +10,21 @@ import torch
 
 from app.finetune.architectures import EMBEDDING_SIZE
 from app.finetune.config import FinetuneConfig
-from app.finetune.dataset import scan_dataset, subject_of
+from app.finetune.dataset import JobWarning, scan_dataset, subject_of
 from worker.training.checkpoint import Checkpoints, Provenance
 from worker.training.control import Control, StopRequested
 from worker.training.course import Course
 from worker.training.devices import choose_device, choose_precision, describe_device, place
-from worker.training.evaluate import verdict
 from worker.training.events import Finished, Prepared, RecognitionMeasured, Report, Stopped, Warned
 from worker.training.files import TrainingFiles
+from worker.training.final_evaluation import evaluate_training
 from worker.training.inputs import digest_inputs
 from worker.training.losses import ArcFace
 from worker.training.models.dsr import load_dsr
 from worker.training.models.edgeface import load_edgeface
 from worker.training.pixels import RESAMPLER
 from worker.training.preparation import prepare
-from worker.training.progress import Progress, total_work
+from worker.training.progress import Progress, evaluation_work, total_work
 from worker.training.recovery import train_to_the_end
 from worker.training.state import SavedState, States, begin
 from worker.training.validation import embed_val
@@ -125,7 +125,16 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     tuned, _ = load_edgeface(best.full.path, device)
     after = embed_val(tuned, val, device, progress, control).measure()
     report(RecognitionMeasured("after", after.recognition))
+    costs = evaluation_work(scan, with_dsr=dsr is not None)
+    evaluated = evaluate_training(config, files, best, training.epochs_told, costs, progress, control)
+    if isinstance(evaluated, JobWarning):
+        report(Warned(evaluated))
     progress.finish()
     return Finished(
-        before.recognition, after.recognition, verdict(before, after), best.epoch, time.monotonic() - started
+        before.recognition,
+        after.recognition,
+        evaluated.message if isinstance(evaluated, JobWarning) else evaluated.evaluation.verdict,
+        best.epoch,
+        time.monotonic() - started,
+        None if isinstance(evaluated, JobWarning) else evaluated,
     )

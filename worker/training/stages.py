@@ -215,7 +215,9 @@ def _finish_epoch(
 ) -> None:
     """Write the state, then tell of the epoch: what was told is never trained again, and at last told where the state
     is."""
-    told: list[TrainingEvent] = [_epoch_finished(training, totals, validated, epochs, best=checkpoint is not None)]
+    finished = _epoch_finished(training, totals, validated, epochs, best=checkpoint is not None)
+    training.epochs_told.append(finished)
+    told: list[TrainingEvent] = [finished]
     training.epoch, training.running = training.epoch + 1, None
     if checkpoint is not None:
         told.append(checkpoint)

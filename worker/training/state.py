@@ -15,7 +15,7 @@ from worker.training.checkpoint import plain
 from worker.training.control import Control
 from worker.training.course import Course
 from worker.training.evaluate import Measurement
-from worker.training.events import CheckpointWritten, Recognition, Stage, StateSaved
+from worker.training.events import CheckpointWritten, EpochFinished, Recognition, Stage, StateSaved
 from worker.training.files import ResumeFrom
 from worker.training.inputs import InputDigests
 from worker.training.losses import ArcFace
@@ -67,6 +67,7 @@ class Training:
     learning_rate_scale: float = 1.0
     collapse_told: bool = False
     stages_told: set[Stage] = field(default_factory=set)
+    epochs_told: list[EpochFinished] = field(default_factory=list)
 
     @property
     def step(self) -> int:
@@ -147,6 +148,8 @@ class SavedState:
             training.micro_batch_size = content["micro_batch_size"]
             training.learning_rate_scale = content["learning_rate_scale"]
             training.collapse_told = content["collapse_told"]
+            # A state of version 0.1 lacks them: its report's curves begin where it was gone on from.
+            training.epochs_told = [EpochFinished(**epoch) for epoch in content.get("epochs_told", [])]
             training.optimization = optimization_of(
                 self.stage, course, training.backbone, training.head, scale=training.learning_rate_scale
             )
@@ -212,6 +215,7 @@ class States:
             "micro_batch_size": training.micro_batch_size,
             "learning_rate_scale": training.learning_rate_scale,
             "collapse_told": training.collapse_told,
+            "epochs_told": [asdict(epoch) for epoch in training.epochs_told],
         }
         file = write_whole(self._new_path(training.steps_done), content, self._control)
         self._newest, self._saved_at = file.path, time.monotonic()
@@ -253,6 +257,5 @@ def _measurement(saved: Mapping[str, Any]) -> Measurement:
     separation = saved["separation"]
     return Measurement(
         Recognition(**saved["recognition"]),
-        saved["genuine_and_accepted"],
         None if separation is None else Separation(**separation),
     )

@@ -16,7 +16,8 @@ from worker.training.control import Control, StopRequested
 from worker.training.evaluate import embed
 from worker.training.evaluation.changes import change, recommended_threshold
 from worker.training.evaluation.comparison import Compared, Row, compare
-from worker.training.evaluation.evaluate_backbone import Evaluated, EvaluationFiles, evaluate_backbone
+from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
+from worker.training.files import EvaluationFiles
 from worker.training.metrics import FaceSet
 from worker.training.models.dsr import DSR
 from worker.training.models.edgeface import new_edgeface

@@ -14,11 +14,12 @@ from app.finetune.errors import ConfigError, EdgefaceError
 from app.finetune.evaluation import Evaluation
 from app.finetune.evaluation_config import EvaluationConfig
 from worker.evaluate_command import evaluate
-from worker.training.evaluation.evaluate_backbone import Evaluated, EvaluationFiles, evaluate_backbone
+from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
 from worker.training.evaluation.report import render_report
 from worker.training.evaluation.report.svg import Axis, Line, line_chart, round_ticks
 from worker.training.evaluation.table import render_table
 from worker.training.events import EpochFinished
+from worker.training.files import EvaluationFiles
 
 from .support import write_drawn_split, write_untrained
 
@@ -115,6 +116,25 @@ def test_the_page_shows_both_stages_of_a_training(evaluated: Evaluated) -> None:
     assert "<figcaption>Verification AUC on val" in text
     assert "stage 2</text>" in text
     assert "Separation on val" not in text, "no epoch has it"
+
+
+def test_a_flawless_recogniser_has_a_page_too(evaluated: Evaluated) -> None:
+    flawless = [
+        each.model_copy(
+            update={
+                "identification": each.identification.model_copy(
+                    update={
+                        "closed_set": [
+                            rates.model_copy(update={"cmc": [1.0, 1.0]}) for rates in each.identification.closed_set
+                        ]
+                    }
+                )
+            }
+        )
+        for each in evaluated.evaluation.comparisons
+    ]
+    text = render_report(evaluated.evaluation.model_copy(update={"comparisons": flawless}), evaluated.faces)
+    assert "<figcaption>CMC" in text
 
 
 def test_odd_names_do_no_harm(evaluated: Evaluated) -> None:

@@ -1,5 +1,6 @@
 """A whole training on drawn faces: what it tells, that it repeats, and how it ends when things are wrong."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,20 +20,24 @@ from app.finetune.errors import (
     UnreadableImages,
     WeightsMismatch,
 )
+from app.finetune.evaluation import Evaluation
 from worker.training.console import render
 from worker.training.events import (
     CheckpointWritten,
     EpochFinished,
+    Finished,
     Prepared,
     Progressed,
+    RecognitionMeasured,
     StoppedEarly,
     TrainingEvent,
     Warned,
 )
 from worker.training.files import TrainingFiles
 from worker.training.models.dsr import DSR
+from worker.training.recipe import finetune
 
-from .support import run, write_drawn_split, write_training
+from .support import run, tiny_config, write_drawn_split, write_training
 
 
 @pytest.fixture
@@ -225,3 +230,39 @@ def test_importing_the_training_brings_no_service() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_after_the_training_val_is_evaluated_before_and_after(files: TrainingFiles) -> None:
+    finished, events = run(files, stage1_epochs=1, stage2_epochs=2)
+    written = finished.evaluated
+    assert written is not None
+    assert written.json.path == files.output_dir / "evaluation.json"
+    assert Evaluation.model_validate_json(written.json.path.read_text()) == written.evaluation
+    assert {each.backbone for each in written.evaluation.comparisons} == {"before", "after"}
+    assert finished.verdict == written.evaluation.verdict
+    measured = {event.when: event.recognition for event in events if isinstance(event, RecognitionMeasured)}
+    for when in ("before", "after"):
+        (row,) = (
+            each
+            for each in written.evaluation.comparisons
+            if (each.backbone, each.probes, each.gallery) == (when, "bicubic", "hr")
+        )
+        assert row.verification.auc.value == pytest.approx(measured[when].auc, abs=1e-6)
+    page = written.report.path.read_text()
+    assert "Loss" in page
+    assert page.count("<circle") >= 3, "an epoch of stage 1 and two of stage 2"
+
+
+def test_a_val_that_is_gone_at_the_end_costs_the_report_not_the_training(files: TrainingFiles) -> None:
+    events: list[TrainingEvent] = []
+
+    def lose_val(event: TrainingEvent) -> None:
+        events.append(event)
+        if isinstance(event, RecognitionMeasured) and event.when == "after":
+            shutil.rmtree(files.val_dir)
+
+    finished = finetune(tiny_config(), files, lose_val)
+    assert isinstance(finished, Finished)
+    assert finished.evaluated is None
+    assert "not_evaluated" in codes(events)
+    assert "was not evaluated" in finished.verdict

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import nn
 
@@ -19,6 +18,7 @@ from worker.training.evaluation.people import people_of
 from worker.training.evaluation.shown_faces import ShownFaces, show_faces
 from worker.training.evaluation.systems import embed_systems, systems_of
 from worker.training.evaluation.warnings import evaluation_warnings
+from worker.training.files import EvaluationFiles
 from worker.training.inputs import refuse_unreadable
 from worker.training.metrics.bootstrap import DRAWS
 from worker.training.models.dsr import load_dsr
@@ -26,17 +26,6 @@ from worker.training.models.edgeface import load_edgeface
 from worker.training.pixels import RESAMPLER, enlarge_by_dsr
 
 _SHARE_OF_EMBEDDING = 0.9
-
-
-@dataclass(frozen=True)
-class EvaluationFiles:
-    """Where things lie. `before` are the weights before fine-tuning, if there are any to compare with; `dsr` is None
-    for interpolation alone."""
-
-    eval_dir: Path
-    edgeface: Path
-    before: Path | None = None
-    dsr: Path | None = None
 
 
 @dataclass(frozen=True)

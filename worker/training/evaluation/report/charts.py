@@ -72,7 +72,7 @@ def _cmc(shown: Sequence[Comparison]) -> str:
     curves = {_name(each): each.identification.closed_set[0].cmc for each in shown}
     ranks = max([2, *map(len, curves.values())])
     lowest = min([1.0, *(rate for cmc in curves.values() for rate in cmc)])
-    floor = np.floor(10 * lowest) / 10
+    floor = min(0.9, float(np.floor(10 * lowest) / 10))
     x = Axis("rank", 1, ranks, [(rank, str(rank)) for rank in (1, 2, 5, 10, 15, 20) if rank <= ranks])
     y = Axis("own subject among the first", floor, 1, percent_ticks(floor, 1))
     lines = [

@@ -1,0 +1,18 @@
+"""The two contracts that a job's config can be."""
+
+from typing import Any
+
+from app.finetune.config import FinetuneConfig
+from app.finetune.evaluation_config import EvaluationConfig
+from app.jobs.tables import JobKind
+
+JobConfig = FinetuneConfig | EvaluationConfig
+
+
+def kind_of(config: JobConfig) -> JobKind:
+    return "evaluation" if isinstance(config, EvaluationConfig) else "finetuning"
+
+
+def config_of(kind: str, values: dict[str, Any]) -> JobConfig:
+    """Raises pydantic's ValidationError where this version does not take it."""
+    return (EvaluationConfig if kind == "evaluation" else FinetuneConfig).model_validate(values)

@@ -1,0 +1,21 @@
+"""Which file a request for what was measured means."""
+
+from typing import Literal
+
+from sqlmodel import Session
+
+from app.jobs import queries
+from app.jobs.errors import NotEvaluated
+from app.jobs.resume import StoredFile
+from app.jobs.states import JobStatus
+
+MeasuredFile = Literal["evaluation", "report"]
+
+
+def find_measured(session: Session, job_id: str, kind: MeasuredFile) -> StoredFile:
+    """The newest of this kind. Raises JobNotFound or NotEvaluated."""
+    job = queries.get(session, job_id)
+    for artifact in reversed(queries.artifacts(session, job_id)):
+        if artifact.kind == kind:
+            return StoredFile(key=artifact.key, size=artifact.size, sha256=artifact.sha256)
+    raise NotEvaluated(job_id, JobStatus(job.status))

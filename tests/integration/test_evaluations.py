@@ -1,0 +1,87 @@
+"""POST /evaluations: what is refused, what is queued, and that it is a job like any other."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+from tests.support.datasets import write_dataset, write_edgeface
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    settings = Settings(var_dir=tmp_path / "var")
+    settings.make_directories()
+    write_dataset(settings.datasets_dir / "faces")
+    write_edgeface(settings.weights_dir / "edgeface_xxs.pt")
+    return settings
+
+
+@pytest.fixture
+def api(settings: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(settings)) as client:
+        yield client
+
+
+def test_an_evaluation_is_queued_with_its_config_as_resolved(api: TestClient) -> None:
+    answer = api.post("/evaluations", json={"dataset": "faces", "before": "edgeface_xxs.pt"})
+    assert answer.status_code == 201, answer.text
+    job = answer.json()
+    assert answer.headers["location"] == f"/jobs/{job['id']}"
+    assert (job["kind"], job["status"]) == ("evaluation", "queued")
+    assert job["config"]["eval_dir"] == "faces/val_processed"
+    assert (job["config"]["dsr"], job["config"]["threshold"], job["config"]["tta"]) == ("bicubic", 0.35, False)
+    assert api.get(f"/jobs/{job['id']}").json()["config"] == job["config"]
+
+
+def test_both_kinds_stand_in_one_queue(api: TestClient) -> None:
+    first = api.post("/jobs", json={"dataset": "faces"}).json()
+    second = api.post("/evaluations", json={"dataset": "faces"}).json()
+    listed = api.get("/jobs").json()["jobs"]
+    assert [(job["id"], job["kind"]) for job in listed] == [(second["id"], "evaluation"), (first["id"], "finetuning")]
+    assert [job["queue_position"] for job in listed] == [2, 1]
+    assert api.post(f"/jobs/{second['id']}/cancel").json()["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"dataset": "nowhere"}, "dataset_not_found"),
+        ({"dataset": "faces", "edgeface": "other.pt"}, "weights_not_found"),
+        ({"dataset": "faces", "before": "other.pt"}, "weights_not_found"),
+        ({"dataset": "faces", "dsr": "../dsr.pth"}, "path_outside_roots"),
+        ({"dataset": "faces", "stage2_epochs": 5}, "request_invalid"),
+        ({"dataset": "faces", "threshold": 2}, "request_invalid"),
+        ({}, "request_invalid"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(api: TestClient, fields: dict[str, object], code: str) -> None:
+    answer = api.post("/evaluations", json=fields)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["code"] == code
+    assert answer.json()["hint"]
+
+
+def test_people_that_cannot_be_compared_are_refused(api: TestClient, settings: Settings) -> None:
+    write_dataset(settings.datasets_dir / "alone", val_subjects=1)
+    assert api.post("/evaluations", json={"dataset": "alone"}).json()["code"] == "eval_not_comparable"
+
+
+def test_an_image_that_does_not_decode_is_named(api: TestClient, settings: Settings) -> None:
+    (settings.datasets_dir / "faces" / "val_processed" / "hr_images" / "001_00.png").write_bytes(b"no image")
+    answer = api.post("/evaluations", json={"dataset": "faces"}).json()
+    assert answer["code"] == "image_unreadable"
+    assert "001_00.png" in answer["detail"]
+
+
+def test_the_same_key_makes_one_evaluation_and_no_training(api: TestClient) -> None:
+    headers = {"Idempotency-Key": "Monday"}
+    first = api.post("/evaluations", json={"dataset": "faces"}, headers=headers)
+    again = api.post("/evaluations", json={"dataset": "faces"}, headers=headers)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json()["id"] == first.json()["id"]
+    assert again.headers["idempotency-replayed"] == "true"
+    assert api.post("/jobs", json={"dataset": "faces"}, headers=headers).status_code == 422

@@ -1,0 +1,87 @@
+"""What was measured after a training, as the API serves it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from app.jobs import store
+from app.jobs.states import JobStatus
+from app.main import create_app
+from app.settings import Settings
+from tests.support.job_files import JobFiles
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(var_dir=tmp_path / "var")
+
+
+@pytest.fixture
+def api(settings: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(settings)) as client:
+        yield client
+
+
+@pytest.fixture
+def job(api: TestClient, settings: Settings) -> JobFiles:
+    return JobFiles(cast("FastAPI", api.app).state.service.database, settings.artifacts_dir)
+
+
+def test_the_report_is_a_page_that_may_fetch_nothing(api: TestClient, job: JobFiles) -> None:
+    job.checkpoint(3)
+    job.evaluation(3)
+    answer = api.get(f"/jobs/{job.id}/report")
+    assert answer.status_code == 200
+    assert answer.text == "<!doctype html>epoch 3"
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "content-disposition" not in answer.headers, "a page to look at, not to save"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_the_evaluation_is_json(api: TestClient, job: JobFiles) -> None:
+    job.evaluation(3)
+    answer = api.get(f"/jobs/{job.id}/evaluation")
+    assert answer.json() == {"epoch": 3}
+    assert answer.headers["content-type"] == "application/json"
+
+
+def test_that_of_the_newest_attempt_is_served(api: TestClient, job: JobFiles) -> None:
+    job.evaluation(1)
+    with job.database.writing() as session:
+        store.hand_back(session, job.claim, "stopped")
+    job.claim_again()
+    job.evaluation(2)
+    assert api.get(f"/jobs/{job.id}/report").text.endswith("epoch 2")
+
+
+@pytest.mark.parametrize("kind", ["report", "evaluation"])
+def test_before_it_is_there_the_answer_says_when_it_comes(api: TestClient, job: JobFiles, kind: str) -> None:
+    early = api.get(f"/jobs/{job.id}/{kind}")
+    assert (early.status_code, early.json()["code"]) == (409, "not_evaluated")
+    assert "when the job ends" in early.json()["hint"]
+    job.end(JobStatus.FAILED)
+    late = api.get(f"/jobs/{job.id}/{kind}")
+    assert (late.status_code, late.json()["code"]) == (409, "not_evaluated")
+    assert "say why" in late.json()["hint"]
+    assert api.get(f"/jobs/nobody/{kind}").json()["code"] == "job_not_found"
+
+
+def test_the_job_links_to_both_and_lists_their_files(api: TestClient, job: JobFiles) -> None:
+    job.evaluation(3)
+    view = api.get(f"/jobs/{job.id}").json()
+    urls = [f"/jobs/{job.id}/evaluation", f"/jobs/{job.id}/report"]
+    assert [view["links"][kind] for kind in ("evaluation", "report")] == urls
+    assert [(file["kind"], file["content"], file["url"]) for file in view["files"]] == [
+        ("best", "evaluation", urls[0]),
+        ("best", "report", urls[1]),
+    ]
+
+
+def test_a_file_that_is_gone_is_told_so(api: TestClient, job: JobFiles) -> None:
+    for path in job.evaluation(3):
+        path.unlink()
+    assert api.get(f"/jobs/{job.id}/report").status_code == 410

@@ -1,0 +1,31 @@
+"""An evaluation as a job of its own: what it tells, and the files it leaves."""
+
+from pathlib import Path
+
+from app.finetune.evaluation_config import EvaluationConfig
+from worker.training.control import Control, StopRequested
+from worker.training.devices import choose_device, describe_device
+from worker.training.evaluation.evaluate_backbone import evaluate_backbone
+from worker.training.evaluation.written import write_evaluation
+from worker.training.events import EvaluationStarted, EvaluationWritten, Progressed, Report, Stopped
+from worker.training.files import EvaluationFiles
+
+
+def run_evaluation(
+    config: EvaluationConfig, files: EvaluationFiles, output_dir: Path, report: Report, control: Control | None = None
+) -> EvaluationWritten | Stopped:
+    """Evaluate as `config` says, on `files`, into `output_dir`, and tell `report` all that happens; the last event is
+    what this returns: `Stopped` if `control` asked for it, and then nothing is left to go on from.
+
+    Raises EdgefaceError and its kin.
+    """
+    control = control or Control()
+    last: EvaluationWritten | Stopped
+    try:
+        report(EvaluationStarted(describe_device(choose_device(config.device, control.slot))))
+        evaluated = evaluate_backbone(config, files, control, lambda share: report(Progressed(share, None, None, None)))
+        last = write_evaluation(evaluated, output_dir, control)
+    except StopRequested:
+        last = Stopped()
+    report(last)
+    return last

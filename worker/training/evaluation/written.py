@@ -1,0 +1,30 @@
+"""An evaluation as files."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from worker.training.control import Control
+from worker.training.evaluation.evaluate_backbone import Evaluated
+from worker.training.evaluation.report import render_report
+from worker.training.events import EpochFinished, EvaluationWritten, WrittenFile
+from worker.training.writing import write_bytes_whole
+
+JSON_NAME = "evaluation.json"
+REPORT_NAME = "report.html"
+
+
+def write_evaluation(
+    evaluated: Evaluated, folder: Path, control: Control, epochs: Sequence[EpochFinished] = ()
+) -> EvaluationWritten:
+    """`evaluation.json` and `report.html`, the latter with the curves of the training's `epochs`. Raises DiskFull."""
+    evaluation = evaluated.evaluation
+    json = _write(folder / JSON_NAME, evaluation.model_dump_json(indent=2), control)
+    report = _write(folder / REPORT_NAME, render_report(evaluation, evaluated.faces, epochs), control)
+    return EvaluationWritten(evaluation, json, report)
+
+
+def _write(path: Path, text: str, control: Control) -> WrittenFile:
+    content = text.encode()
+    write_bytes_whole(path, content, control)
+    return WrittenFile(path, len(content), sha256(content).hexdigest())
