@@ -50,7 +50,7 @@ def train(output_dir: Path, prepared_dir: Path | None, resume: bool, **given: An
     let_waiting_threads_sleep()
     from worker.training.console import render
     from worker.training.control import Control
-    from worker.training.events import CheckpointWritten, StateSaved, Stopped, TrainingEvent
+    from worker.training.events import CheckpointWritten, Finished, StateSaved, Stopped, TrainingEvent
     from worker.training.files import TrainingFiles
     from worker.training.recipe import finetune
     from worker.training.resume_points import ResumePoints
@@ -96,6 +96,8 @@ def train(output_dir: Path, prepared_dir: Path | None, resume: bool, **given: An
         click.get_current_context().exit(_INTERRUPTED)
     for written in (best[-1].full, best[-1].backbone):
         click.echo(f"Saved {copy_whole(written.path, output_dir / written.path.name)}")
+    if isinstance(last, Finished) and last.evaluated is not None:
+        click.echo(f"Saved {last.evaluated.report.path}")
     points.clear()
 
 

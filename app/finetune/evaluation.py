@@ -182,7 +182,8 @@ class Evaluation(_Contract):
     comparisons: list[Comparison]
     people: EvaluatedOn
     variant: str
-    enlargement: str = Field(description="Of the comparison in use, in words.")
+    in_use: Images = Field(description="How the probes are enlarged in use.")
+    enlargement: str = Field(description="The same, in words.")
     resampler: str
     threshold: float = Field(description="That of the guide's measure.")
     tta: bool

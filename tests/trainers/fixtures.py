@@ -66,6 +66,7 @@ def evaluation(folder: Path) -> events.EvaluationWritten:
         comparisons=[],
         people=EvaluatedOn(directory="faces", subjects=0, vlr_images=0, hr_images=0, sizes=[]),
         variant="edgeface_xxs",
+        in_use="bicubic",
         enlargement="bicubic",
         resampler="antialiased bicubic",
         threshold=0.35,

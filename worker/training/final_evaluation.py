@@ -1,16 +1,21 @@
 """After a training: its best checkpoint and the weights it began with, evaluated on val, and the report written."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import DataError
+from app.finetune.evaluation import Comparison
 from app.finetune.evaluation_config import EvaluationConfig
+from worker.training.collapse import collapse_warning
 from worker.training.control import Control
-from worker.training.evaluation.evaluate_backbone import evaluate_backbone
+from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
 from worker.training.evaluation.written import write_evaluation
 from worker.training.events import CheckpointWritten, EpochFinished, EvaluationWritten
 from worker.training.files import EvaluationFiles, TrainingFiles
+from worker.training.metrics import Separation
+from worker.training.overfitting import overfitting_warning
 from worker.training.progress import Progress
 
 
@@ -52,4 +57,20 @@ def evaluate_training(
         )
     except (DataError, FileNotFoundError) as error:
         return JobWarning(code="not_evaluated", message=f"val was not evaluated after the training: {error}")
-    return write_evaluation(evaluated, files.output_dir, control, epochs)
+    return write_evaluation(_with_the_trainings_warnings(evaluated, epochs), files.output_dir, control, epochs)
+
+
+def _with_the_trainings_warnings(evaluated: Evaluated, epochs: Sequence[EpochFinished]) -> Evaluated:
+    """Of overfitting and collapse: the report says them too."""
+    evaluation = evaluated.evaluation
+    in_use = [each for each in evaluation.comparisons if each.gallery == "hr" and each.probes == evaluation.in_use]
+    told = overfitting_warning(epochs), collapse_warning(*(_separation(each) for each in in_use))
+    warnings = [*evaluation.warnings, *(warning for warning in told if warning is not None)]
+    return replace(evaluated, evaluation=evaluation.model_copy(update={"warnings": warnings}))
+
+
+def _separation(comparison: Comparison) -> Separation | None:
+    found = comparison.verification
+    if found.genuine_mean is None or found.impostor_mean is None:
+        return None
+    return Separation(found.genuine_mean, found.impostor_mean, found.d_prime)

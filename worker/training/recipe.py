@@ -22,6 +22,7 @@ from worker.training.inputs import digest_inputs
 from worker.training.losses import ArcFace
 from worker.training.models.dsr import load_dsr
 from worker.training.models.edgeface import load_edgeface
+from worker.training.overfitting import overfitting_warning
 from worker.training.pixels import RESAMPLER
 from worker.training.preparation import prepare
 from worker.training.progress import Progress, evaluation_work, total_work
@@ -129,6 +130,8 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     evaluated = evaluate_training(config, files, best, training.epochs_told, costs, progress, control)
     if isinstance(evaluated, JobWarning):
         report(Warned(evaluated))
+    if (overfits := overfitting_warning(training.epochs_told)) is not None:
+        report(Warned(overfits))
     progress.finish()
     return Finished(
         before.recognition,

@@ -41,6 +41,7 @@ def test_a_training_ends_with_its_files_in_the_output_folder(tmp_path: Path) -> 
     assert "Epoch 2/2  train loss " in done.output
     content = torch.load(output / "edgeface_finetuned.pth", weights_only=True)
     assert content["config"]["stage2_epochs"] == 2
+    assert f"Saved {output / 'report.html'}" in done.output
     bare = torch.load(output / "edgeface_backbone.pth", weights_only=True)
     assert bare.keys() == content["backbone_state_dict"].keys()
 
@@ -113,7 +114,10 @@ def test_ctrl_c_saves_and_resume_goes_on_to_the_same_end(tmp_path: Path, monkeyp
     assert torch.equal(full["arcface_state_dict"]["weight"], expected["arcface_state_dict"]["weight"])
     assert (full["epoch"], full["config"]) == (expected["epoch"], expected["config"])
     left = {path.name for path in moved.iterdir()}
-    assert len(left - {"prepared", "edgeface_finetuned.pth", "edgeface_backbone.pth"}) == 1, "the best epoch's folder"
+    results = {"edgeface_finetuned.pth", "edgeface_backbone.pth", "evaluation.json", "report.html"}
+    assert results <= left
+    assert len(left - results - {"prepared"}) == 1, "the best epoch's folder"
+    assert (moved / "report.html").read_text().count("<circle") == (whole / "report.html").read_text().count("<circle")
     assert not list(moved.rglob("*.partial"))
 
 

@@ -85,6 +85,7 @@ def evaluate_backbone(
         comparisons=[each.comparison for each in compared.values()],
         people=people,
         variant=variant.name,
+        in_use=used,
         enlargement=dsr.describe() if dsr else "bicubic",
         resampler=RESAMPLER,
         threshold=config.threshold,

@@ -23,19 +23,13 @@ def charts(evaluation: Evaluation) -> list[str]:
         for each in evaluation.comparisons
         if each.gallery == "hr" and (each.probes != "hr" or each.backbone == last)
     ]
-    used = used_images(evaluation)
-    histograms = [each for each in shown if each.probes == used]
+    histograms = [each for each in shown if each.probes == evaluation.in_use]
     return [
         _roc(shown),
         _det(shown),
         _cmc(shown),
         *(_histogram(each, evaluation.recommended_threshold if each.backbone == last else None) for each in histograms),
     ]
-
-
-def used_images(evaluation: Evaluation) -> Images:
-    """How the probes are enlarged in use."""
-    return "dsr" if any(each.probes == "dsr" for each in evaluation.comparisons) else "bicubic"
 
 
 def _name(comparison: Comparison) -> str:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from app.finetune.evaluation import Comparison, Estimate, Evaluation
 from worker.training.evaluation.changes import with_interval
 from worker.training.evaluation.estimates import percent
-from worker.training.evaluation.report.charts import charts, used_images
+from worker.training.evaluation.report.charts import charts
 from worker.training.evaluation.report.pictures import data_uri
 from worker.training.evaluation.report.training_curves import training_curves
 from worker.training.evaluation.shown_faces import ShownFaces
@@ -26,7 +26,7 @@ def render_report(evaluation: Evaluation, faces: ShownFaces, epochs: Sequence[Ep
         lstrip_blocks=True,
     )
     environment.filters |= {"shown": _shown, "percent": percent, "picture": data_uri}
-    used = used_images(evaluation)
+    used = evaluation.in_use
     last = evaluation.comparisons[-1].backbone
     in_use = next(
         each for each in evaluation.comparisons if (each.backbone, each.probes, each.gallery) == (last, used, "hr")
