@@ -1,6 +1,6 @@
 """The evaluation of a backbone: which rows there are, what they say, and what is refused."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,18 +9,20 @@ import pytest
 import torch
 
 from app.finetune.architectures import DsrLayout
+from app.finetune.dataset import scan_split
 from app.finetune.errors import FolderMissing, NothingToCompare, UnreadableImages
 from app.finetune.evaluation import Change, Comparison, Evaluation
 from app.finetune.evaluation_config import EvaluationConfig
 from worker.training.control import Control, StopRequested
-from worker.training.evaluate import embed
+from worker.training.evaluate import embed, face_set, measure
 from worker.training.evaluation.changes import change, recommended_threshold
 from worker.training.evaluation.comparison import Compared, Row, compare
 from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
 from worker.training.files import EvaluationFiles
 from worker.training.metrics import FaceSet
-from worker.training.models.dsr import DSR
+from worker.training.models.dsr import DSR, load_dsr
 from worker.training.models.edgeface import new_edgeface
+from worker.training.pixels import Enlarge, decode, enlarge_bicubic, enlarge_bilinear, enlarge_by_dsr
 
 from .support import write_drawn_split, write_untrained
 
@@ -76,6 +78,39 @@ def test_without_anything_to_compare_with_there_is_one_backbone_and_no_dsr(folde
     assert found.changes == []
     assert "TAR@FAR=1% of VLR probes against the HR gallery" in found.verdict
     assert found.enlargement == "bicubic"
+
+
+def auc_of(found: Evaluation, probes: str) -> float | None:
+    """Of the first backbone, against the HR gallery."""
+    return next(
+        each.verification.auc.value for each in found.comparisons if (each.probes, each.gallery) == (probes, "hr")
+    )
+
+
+def test_each_row_is_fed_as_it_says(folder: Path) -> None:
+    files = EvaluationFiles(folder / "val", folder / "after.pt", dsr=folder / "dsr.pth")
+    found = evaluate_backbone(config(), files).evaluation
+    backbone, split = new_edgeface("edgeface_xxs", seed=1), scan_split(folder / "val")
+    gallery = face_set(embed(backbone, read(split.hr_images), CPU), split.hr_images)
+    by_dsr = enlarge_by_dsr(load_dsr(folder / "dsr.pth"), folder / "dsr.pth", CPU)
+    ways: dict[str, Enlarge] = {"direct": enlarge_bilinear, "bicubic": enlarge_bicubic, "dsr": by_dsr}
+    for probes, enlarge in ways.items():
+        e_ND = embed(backbone, enlarge(read(split.vlr_images)), CPU)
+        expected = measure(face_set(e_ND, split.vlr_images), gallery).recognition.auc
+        assert auc_of(found, probes) == pytest.approx(expected, abs=1e-4)
+    assert len({auc_of(found, probes) for probes in ways}) == 3
+    assert found.in_use == "dsr"
+
+
+def read(paths: Sequence[Path]) -> torch.Tensor:
+    return torch.stack([torch.from_numpy(decode(path).copy()).permute(2, 0, 1) for path in paths])
+
+
+def test_tta_is_asked_for_by_the_config(folder: Path) -> None:
+    files = EvaluationFiles(folder / "val", folder / "after.pt")
+    with_, without = (evaluate_backbone(config(tta=tta), files).evaluation for tta in (True, False))
+    assert (with_.tta, without.tta) == (True, False)
+    assert auc_of(with_, "bicubic") != auc_of(without, "bicubic")
 
 
 def test_a_finetuned_checkpoint_is_what_its_bare_backbone_is(folder: Path, evaluated: Evaluated) -> None:

@@ -19,6 +19,7 @@ from worker.training.pixels import (
     Faces,
     decode,
     enlarge_bicubic,
+    enlarge_bilinear,
     enlarge_by_dsr,
     enlarge_images,
     normalise,
@@ -169,3 +170,10 @@ def test_normalise_has_mean_and_std_of_a_half() -> None:
     values: Tensor = normalise(torch.tensor([0, 51, 255], dtype=torch.uint8))
     torch.testing.assert_close(values, torch.tensor([-1.0, -0.6, 1.0]))
     torch.testing.assert_close(normalise(torch.tensor([0.0, 0.2, 1.0])), values)
+
+
+def test_direct_feed_is_the_resize_that_follows_dsr() -> None:
+    vlr_u8 = torch.randint(256, (2, 3, 12, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    by_hand = F.interpolate(vlr_u8.float() / 255, (112, 112), mode="bilinear").mul(255).round().to(torch.uint8)
+    assert torch.equal(enlarge_bilinear(vlr_u8), by_hand)
+    assert not torch.equal(enlarge_bilinear(vlr_u8), enlarge_bicubic(vlr_u8))
