@@ -198,6 +198,8 @@ def leave_behind(job: JobFiles, attempt: int) -> list[Path]:
         ".state-00000009-2.pth.1a2b3c4d.partial",
         "state-00000009-2.pth",  # of a training that went back
         ".reserved",
+        ".evaluation.json.1a2b3c4d.partial",
+        "report.html",  # of an attempt that was killed before it told
     )
     return [write_old(folder / name, b"left behind") for name in names]
 
@@ -206,19 +208,19 @@ def test_files_that_no_row_names_go_once_nobody_can_be_writing_them(job: JobFile
     best = job.checkpoint(1)
     left = leave_behind(job, 1)
     clean(job.database, settings)
-    assert there(*left) == [True] * 5  # attempt 1 may be at it
+    assert there(*left) == [True] * 7  # attempt 1 may be at it
 
     job.end(JobStatus.QUEUED)
     make_old(left[0], seconds=3500)
     clean(job.database, settings)
-    assert there(*left) == [True, False, False, False, False]
+    assert there(*left) == [True] + [False] * 6
 
     job.claim_again()
     make_old(left[0])
     left = leave_behind(job, 1)
     of_living = leave_behind(job, 2)
     clean(job.database, settings)
-    assert there(*left, *of_living) == [False] * 5 + [True] * 5
+    assert there(*left, *of_living) == [False] * 7 + [True] * 7
     assert there(*best) == [True] * 2
     assert not left[0].parent.exists()  # best-epoch-009 was empty
 
@@ -226,7 +228,7 @@ def test_files_that_no_row_names_go_once_nobody_can_be_writing_them(job: JobFile
 def test_a_folder_is_removed_once_it_is_empty(job: JobFiles, settings: Settings) -> None:
     leave_behind(job, 1)
     job.end(JobStatus.FAILED)
-    assert clean(job.database, settings).files == 5
+    assert clean(job.database, settings).files == 7
     assert list(settings.artifacts_dir.iterdir()) == []
     assert settings.artifacts_dir.is_dir()
 
@@ -306,7 +308,7 @@ def test_several_clean_at_once_and_each_file_is_counted_once(
         freed = sum(pool.map(clean_one, databases), start=Freed())
     for each in databases:
         each.close()
-    assert freed.files == 6 * (2 + 5)
+    assert freed.files == 6 * (2 + 7)
     assert len([path for path in settings.artifacts_dir.rglob("*") if path.is_file()]) == 6 * 2
 
 
