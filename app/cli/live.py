@@ -41,6 +41,8 @@ def event_line(event: EventView) -> str | None:
             return _status_line(data)
         case "warning":
             return f"warning: {data['message']}"
+        case "prepared" if "train_images" not in data:
+            return f"evaluating on {data['device']}"
         case "prepared":
             return (
                 f"prepared {data['train_images']} train and {data['val_images']} val images of {data['subjects']} "

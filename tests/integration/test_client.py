@@ -23,6 +23,7 @@ from app.cli.live import event_line, watch_job
 from app.client import ApiError, ApiUnavailable, Client
 from app.database import Database
 from app.finetune.errors import ErrorReport
+from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs import queries, store
 from app.jobs.states import JobStatus
 from app.jobs.store import Claim
@@ -407,6 +408,25 @@ def test_watching_a_job_that_failed_is_exit_status_1(
     watched = command("watch", job_id)
     assert watched.exit_code == 1
     assert "failed: it broke (x)" in watched.output
+
+
+def test_an_evaluation_is_queued_listed_and_watched_as_a_job_is(
+    command: Callable[..., Result], client: Client, database: Database
+) -> None:
+    job = client.evaluate(EvaluationConfig.model_validate(CONFIG))
+    assert job.kind == "evaluation"
+    assert isinstance(job.config, EvaluationConfig)
+    assert "evaluation of edgeface_xxs.pt on faces/val_processed" in said(command("jobs"))
+    with database.writing() as session:
+        claim = store.claim(session, job.id, "worker-1", 60.0)
+        assert claim is not None
+        store.begin_attempt(session, claim, None)
+        store.record_running(session, claim, {"device": "cpu"})
+    finish(database, claim, JobStatus.FAILED)
+    assert "evaluating on cpu" in command("watch", job.id).output
+    with pytest.raises(ApiError) as refused:
+        client.evaluation(job.id)
+    assert refused.value.problem.code == "not_evaluated"
 
 
 def test_without_a_service_a_command_says_so_soon(monkeypatch: pytest.MonkeyPatch) -> None:

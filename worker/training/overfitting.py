@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from app.finetune.dataset import JobWarning
 from worker.training.events import EpochFinished
 
-_AUC_LOST = 0.01
+_AUC_LOST = 0.005
 _EPOCHS_AFTER = 2
 
 
 def overfitting_warning(epochs: Sequence[EpochFinished]) -> JobWarning | None:
-    """A warning where stage 2's last validation has an AUC at least 0.01 under the best one, two or more epochs before
+    """A warning where stage 2's last validation has an AUC at least 0.005 under the best one, two or more epochs before
     it, and a lower train loss."""
     validated = [(epoch.val_auc, epoch) for epoch in epochs if epoch.stage == 2 and epoch.val_auc is not None]
     if not validated:

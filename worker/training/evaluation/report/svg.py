@@ -52,7 +52,11 @@ class Mark:
 
 def line_chart(title: str, x: Axis, y: Axis, lines: Sequence[Line], marks: Sequence[Mark] = ()) -> str:
     """A `<figure>` with the chart and its legend."""
-    body = [*_grid(x, y), *(_line(line, x, y) for line in lines), *(_mark(mark, x) for mark in marks)]
+    body = [
+        *_grid(x, y),
+        *(_line(line, x, y) for line in lines),
+        *(_mark(mark, x, row) for row, mark in enumerate(marks)),
+    ]
     legend = "".join(f"<span>{_swatch(line)}{escape(line.name)}</span>" for line in lines)
     return (
         f"<figure><figcaption>{escape(title)}</figcaption>"
@@ -132,10 +136,11 @@ def _line(line: Line, x: Axis, y: Axis) -> str:
     return drawn
 
 
-def _mark(mark: Mark, x: Axis) -> str:
+def _mark(mark: Mark, x: Axis, row: int) -> str:
+    """Each text on a row of its own: marks may be close together."""
     at, leftwards = _px(x.share(mark.x)), x.share(mark.x) > 0.6
     return (
         f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{_py(0)}" y2="{_py(1)}"/>'
-        f'<text class="mark" x="{at - 5 if leftwards else at + 5:.1f}" y="{_py(1) + 12}" '
+        f'<text class="mark" x="{at - 5 if leftwards else at + 5:.1f}" y="{_py(1) + 12 + 15 * row}" '
         f'text-anchor="{"end" if leftwards else "start"}">{escape(mark.text)}</text>'
     )
