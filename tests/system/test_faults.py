@@ -75,10 +75,12 @@ def freeze_outside_a_transaction(process: subprocess.Popen[bytes], machine: Mach
     while time.monotonic() < deadline:
         process.send_signal(signal.SIGSTOP)
         wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, STOP_SECONDS)
-        with contextlib.closing(sqlite3.connect(machine.var_dir / "edgeface.sqlite", timeout=0.3)) as database:
-            with contextlib.suppress(sqlite3.OperationalError):
-                database.execute("BEGIN IMMEDIATE")
-                return
+        with (
+            contextlib.suppress(sqlite3.OperationalError),
+            contextlib.closing(sqlite3.connect(machine.var_dir / "edgeface.sqlite", timeout=0.3)) as database,
+        ):
+            database.execute("BEGIN IMMEDIATE")
+            return
         process.send_signal(signal.SIGCONT)
     raise AssertionError("it was never outside a transaction")
 
