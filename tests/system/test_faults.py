@@ -86,11 +86,13 @@ def freeze_outside_a_transaction(process: subprocess.Popen[bytes], machine: Mach
 
 
 def fill(folder: Path, *, leave: int = 0) -> Path:
-    """A file that takes the space that is left."""
+    """A file that takes the space that is left, whoever else is writing."""
     filler = folder / "filler"
     with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(folder).free - leave)
-    return filler
+        while True:
+            with contextlib.suppress(OSError):
+                os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(folder).free - leave)
+                return filler
 
 
 def written_files(folder: Path) -> dict[Path, int]:
