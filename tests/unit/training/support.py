@@ -45,7 +45,14 @@ def write_training(folder: Path, *, val_subjects: Iterable[int] = range(4)) -> T
 
 
 def tiny_config(**changes: object) -> FinetuneConfig:
-    values = {"train_dir": "train", "val_dir": "val", "device": "cpu", "batch_size": 6, "num_workers": 0}
+    values = {
+        "train_dir": "train",
+        "val_dir": "val",
+        "device": "cpu",
+        "mixed_precision": "off",
+        "batch_size": 6,
+        "num_workers": 0,
+    }
     return FinetuneConfig.model_validate({**values, "stage1_epochs": 1, "stage2_epochs": 2, **changes})
 
 
