@@ -20,7 +20,7 @@ from worker.training.validation import ValFaces
 class Course:
     """What is learned from and judged by, on which device, and who is told and who may stop it.
 
-    `faces_u8_NCHW` and `labels_N` may lie elsewhere than on `device`, the faces even on disk.
+    `faces_u8_NCHW` may lie elsewhere than on `device`, even on disk; `labels_N` lie beside them.
     """
 
     config: FinetuneConfig

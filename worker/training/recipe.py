@@ -99,12 +99,13 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     generator = torch.Generator().manual_seed(config.seed)
     head = ArcFace(EMBEDDING_SIZE, len(scan.subject_to_id), config.arcface_scale, config.arcface_margin, generator)
     labels = torch.tensor([scan.subject_to_id[subject_of(path.name)] for path in scan.train.vlr_images])
+    faces_u8_NCHW = place(train.pixels_u8, device)
     course = Course(
         config=config,
         device=device,
         precision=precision,
-        faces_u8_NCHW=place(train.pixels_u8, device),
-        labels_N=place(labels, device),
+        faces_u8_NCHW=faces_u8_NCHW,
+        labels_N=labels.to(faces_u8_NCHW.device),
         val=val,
         selection=scan.selection,
         report=report,

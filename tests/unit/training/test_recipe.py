@@ -168,7 +168,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_without_a_checkpoint(
     files: TrainingFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "worker.training.losses.ArcFace.forward", lambda head, e_BD, _: e_BD @ head.weight.T * torch.inf
+        "worker.training.losses.ArcFace.forward", lambda head, e_BD, _: (e_BD @ head.weight.T * torch.inf,) * 2
     )
     with pytest.raises(LossNotFinite, match="epoch 1 of stage 2"):
         run(files, stage1_epochs=0)
