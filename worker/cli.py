@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from app.artifacts import copy_whole
 from app.finetune.config import BICUBIC, FinetuneConfig
 from app.finetune.errors import ConfigError
+from worker.allocator import keep_freed_memory
 from worker.openmp import let_waiting_threads_sleep
 
 _Command = Callable[..., None]
@@ -77,6 +78,7 @@ def train(output_dir: Path, prepared_dir: Path | None, resume: bool, **given: An
     # PyTorch takes seconds to import: --help and a wrong flag do without.
     config = None if resume else _config({name: value for name, value in given.items() if value is not None})
     let_waiting_threads_sleep()
+    keep_freed_memory()
     from worker.training.console import render
     from worker.training.control import Control
     from worker.training.events import CheckpointWritten, StateSaved, Stopped, TrainingEvent

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from app.finetune.errors import EdgefaceError, FileGone
 from app.jobs.errors import DeviceFailed, MachineFailed, TrainerCrashed
+from worker.allocator import keep_freed_memory
 from worker.lease import LeaseClock
 from worker.messages import Failed, StillPreparing, TrainerMessage, TrainingOrder
 from worker.training.control import Control
@@ -35,6 +36,7 @@ def train(connection: Connection, order: TrainingOrder) -> None:
     from worker.training.recipe import finetune
 
     control = obey(connection, order)
+    keep_freed_memory()
     try:
         finetune(order.config, order.files, partial(tell, connection), control)
     except EdgefaceError as error:
