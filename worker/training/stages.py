@@ -24,6 +24,7 @@ from worker.training.events import (
 )
 from worker.training.memory import unless_out_of_memory
 from worker.training.pixels import normalise
+from worker.training.profiled import profiled
 from worker.training.progress import FORWARD_WORK, TRAINING_WORK
 from worker.training.state import NotFinite, RunningEpoch, States, Training, optimization_of
 from worker.training.validation import Best, ValEmbeddings, Validated, embed_val, validate
@@ -102,11 +103,13 @@ def train_epoch(course: Course, training: Training, states: States) -> EpochTota
         running.seconds += time.monotonic() - started
         course.progress.advance(len(chosen_B) * work, steps=1)
         _save_if_asked(course, training, states)
+        course.after_step()
     training.refuse_not_finite()
     images = len(running.order_N)
     return EpochTotals(running.loss_sum.item() / images, running.correct.item() / images, images / running.seconds)
 
 
+@profiled("loss and the rest of a step")
 def train_step(course: Course, training: Training, running: RunningEpoch, chosen_B: Tensor) -> bool:
     """One step of the optimizer on a batch, in parts of at most micro_batch_size faces whose gradients add up.
 
@@ -122,18 +125,21 @@ def train_step(course: Course, training: Training, running: RunningEpoch, chosen
         with (
             torch.autocast(device.type, course.precision.autocast, enabled=course.precision.autocast is not None),
             torch.set_grad_enabled(training.stage == 2),
+            profiled("forward"),
         ):
             e_MD = training.backbone(x_MCHW)
         loss = F.cross_entropy(head(e_MD, labels_M), labels_M, label_smoothing=course.config.label_smoothing)
         if not loss.isfinite():
             raise NotFinite
         share = len(labels_M) / len(chosen_B)
-        optimization.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
+        with profiled("backward"):
+            optimization.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             running.correct += (head.cosine_logits(e_MD).argmax(1) == labels_M).sum()
             running.loss_sum += loss * len(labels_M)
-    optimization.scaler.step(optimization.optimizer)
-    optimization.scaler.update()
+    with profiled("optimizer"):
+        optimization.scaler.step(optimization.optimizer)
+        optimization.scaler.update()
     if optimization.schedule is not None:
         optimization.schedule.step()
     return True
@@ -166,11 +172,13 @@ def _start_epoch(course: Course, training: Training) -> RunningEpoch:
     )
 
 
+@profiled("feed")
 def _batch(course: Course, chosen_M: Tensor, drawn_4M: Tensor) -> tuple[Tensor, Tensor]:
     chosen_M = chosen_M.to(course.faces_u8_NCHW.device)
     faces_u8_MCHW = course.faces_u8_NCHW[chosen_M].to(course.device, non_blocking=True)
     labels_M = course.labels_N[chosen_M].to(course.device, non_blocking=True)
-    return normalise(augment(faces_u8_MCHW.float() / 255, drawn_4M)), labels_M
+    with profiled("augmentation"):
+        return normalise(augment(faces_u8_MCHW.float() / 255, drawn_4M)), labels_M
 
 
 def _save_if_asked(course: Course, training: Training, states: States) -> None:
