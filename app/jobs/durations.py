@@ -6,11 +6,9 @@ was lost and done again counts each time.
 """
 
 from pydantic import BaseModel, Field
-from sqlmodel import Session
 
-from app.jobs import queries
 from app.jobs.states import JobStatus
-from app.jobs.tables import MEASUREMENT, Attempt, Job
+from app.jobs.tables import MEASUREMENT, Attempt, EpochMetric, Job
 
 
 class PredictedView(BaseModel):
@@ -40,25 +38,23 @@ class ActualView(BaseModel):
     )
 
 
-def view_predicted(session: Session, job: Job) -> PredictedView | None:
-    """None before the job has told, and for ever where it ended before."""
+def view_predicted(job: Job, latest: EpochMetric | None) -> PredictedView | None:
+    """`latest` is the epoch trained last. None before the job has told, and for ever where it ended before."""
     if job.predicted is None:
         return None
     predicted = PredictedView.model_validate(job.predicted)
-    if job.status != JobStatus.SUCCEEDED or (latest := queries.latest_metric(session, job)) is None:
+    if job.status != JobStatus.SUCCEEDED or latest is None:
         return predicted
     left_out = predicted.stage2_epochs - (latest.epoch if latest.stage == 2 else 0)
     compared = round(predicted.likely - left_out * predicted.stage2_epoch_seconds, 3)
     return predicted.model_copy(update={"for_epochs_trained": compared})
 
 
-def view_actual(session: Session, job: Job) -> ActualView | None:
-    """None before a worker has claimed the job, and of a measurement."""
-    if job.attempt == 0 or job.kind == MEASUREMENT:
+def view_actual(job: Job, newest: Attempt | None, predicted: PredictedView | None) -> ActualView | None:
+    """`newest` is the newest attempt. None before a worker has claimed the job, and of a measurement."""
+    if newest is None or job.kind == MEASUREMENT:
         return None
-    newest = session.get(Attempt, (job.id, job.attempt))
-    running = newest.heard_at - newest.started_at if newest and newest.heard_at and newest.ended_at is None else 0.0
+    running = newest.heard_at - newest.started_at if newest.heard_at and newest.ended_at is None else 0.0
     seconds = round(job.seconds_worked + running, 3)
-    predicted = view_predicted(session, job)
     compared = None if predicted is None else predicted.for_epochs_trained
     return ActualView(seconds=seconds, off_by=round(seconds / compared - 1, 4) if compared else None)

@@ -726,9 +726,8 @@ def _end_attempt(session: Session, job_id: str, attempt: int, outcome: JobStatus
 def _duration(session: Session, job_id: str) -> dict[str, Any]:
     """What a job that ends says of how long it took, where it had said how long it would."""
     job = queries.fresh(session, job_id)
-    predicted, actual = view_predicted(session, job), view_actual(session, job)
-    return (
-        {}
-        if predicted is None or actual is None
-        else {"predicted": predicted.model_dump()} | {"actual": actual.model_dump()}
-    )
+    predicted = view_predicted(job, queries.latest_metric(session, job))
+    actual = view_actual(job, session.get(Attempt, (job_id, job.attempt), populate_existing=True), predicted)
+    if predicted is None or actual is None:
+        return {}
+    return {"predicted": predicted.model_dump(), "actual": actual.model_dump()}

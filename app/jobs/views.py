@@ -133,6 +133,7 @@ def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
     latest, best = queries.latest_metric(session, job), queries.best_metric(session, job)
     files = queries.artifacts(session, job.id)
     newest = session.get(Attempt, (job.id, job.attempt))
+    predicted = view_predicted(job, latest)
     path = f"/jobs/{job.id}"
     return JobView(
         id=job.id,
@@ -144,8 +145,8 @@ def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
         step=job.step,
         progress=job.progress,
         eta_seconds=job.eta_seconds,
-        predicted=view_predicted(session, job),
-        actual=view_actual(session, job),
+        predicted=predicted,
+        actual=view_actual(job, newest, predicted),
         measured=view_measured(job.measured),
         priority=job.priority,
         queue_position=queries.queue_position(session, job) if status is JobStatus.QUEUED else None,
