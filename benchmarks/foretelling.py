@@ -97,7 +97,7 @@ class Foretold:
 def measure(folder: Path, *, quick: bool) -> Outcome:
     settings = Settings(var_dir=folder)
     settings.make_directories()
-    weights = _write_inputs(folder, settings, quick=quick)
+    weights = write_inputs(folder, settings, quick=quick)
     results: list[Foretold] = []
     with (
         server("app.cli", "api", var_dir=folder, ready="/health/live") as api,
@@ -107,10 +107,10 @@ def measure(folder: Path, *, quick: bool) -> Outcome:
         for job in QUICK if quick else JOBS:
             results.append(_foretell_and_train(client, job | {"edgeface": weights}, settings))
             print(" | ".join(results[-1].row()), file=sys.stderr, flush=True)  # minutes go by
-    return _outcome(results)
+    return outcome_of(results)
 
 
-def _write_inputs(folder: Path, settings: Settings, *, quick: bool) -> str:
+def write_inputs(folder: Path, settings: Settings, *, quick: bool) -> str:
     """The datasets of the jobs; the name of the weights."""
     if quick:
         write_drawn_faces(folder / "drawn", subjects=8, images_per_subject=6, seed=42)
@@ -146,7 +146,8 @@ def _foretell_and_train(client: Client, config: dict[str, Any], settings: Settin
     return Foretold(config, measured, job.predicted, job.actual, job.predicted.stage2_epochs - job.latest.epoch)
 
 
-def _outcome(results: list[Foretold]) -> Outcome:
+def outcome_of(results: list[Foretold]) -> Outcome:
+    """The tables, and whether the median errors are small enough."""
     errors = [abs(each.error) for each in results]
     errors_beforehand = [abs(each.error_beforehand) for each in results]
     median, beforehand = statistics.median(errors), statistics.median(errors_beforehand)
