@@ -43,7 +43,7 @@ def test_a_training_foretells_once_and_while_there_is_still_much_to_do(files: Tr
     assert (told.stage1_epochs, told.stage2_epochs) == (3, 2)
     left = told.seconds_left
     assert 0 < left.low < left.likely < left.high
-    assert 0 < told.stage2_epoch_seconds < left.likely / 2 + left.likely / 4
+    assert 0 < 2 * told.stage2_epoch_seconds < left.likely
     assert told.seconds_spent > 0
     # Three steps an epoch: after the second epoch there are enough of them.
     before = [event.epoch for event in events[: events.index(told)] if isinstance(event, EpochFinished)]
