@@ -9,7 +9,7 @@ from app.database import Database
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
 from app.jobs import store
-from app.jobs.tables import TRAINING, Job, JobKind
+from app.jobs.tables import FINETUNING, Job, JobKind
 from app.jobs.views import JobView, view_job
 
 Check = Callable[[FinetuneConfig], list[JobWarning]]
@@ -24,7 +24,7 @@ def submit_once(
     priority: int,
     idempotency_key: str | None,
     worker_seen_seconds: float,
-    kind: JobKind = TRAINING,
+    kind: JobKind = FINETUNING,
 ) -> tuple[JobView, bool]:
     """The queued job, and whether it had been made before. Ring the bell then.
 

@@ -9,7 +9,7 @@ from app.database import database_now
 from app.jobs.errors import JobNotFound
 from app.jobs.resume import ResumePoint
 from app.jobs.states import JobStatus
-from app.jobs.tables import TRAINING, Artifact, Attempt, EpochMetric, Job, JobEvent, JobKind, WorkerSeen
+from app.jobs.tables import FINETUNING, Artifact, Attempt, EpochMetric, Job, JobEvent, JobKind, WorkerSeen
 
 
 def get(session: Session, job_id: str) -> Job:
@@ -39,7 +39,7 @@ def by_idempotency_key(session: Session, key: str) -> Job | None:
 
 
 def page(
-    session: Session, *, statuses: Sequence[JobStatus], before: str | None, limit: int, kind: JobKind = TRAINING
+    session: Session, *, statuses: Sequence[JobStatus], before: str | None, limit: int, kind: JobKind = FINETUNING
 ) -> list[Job]:
     """Jobs, newest first, older than the job `before`."""
     query = select(Job).where(Job.kind == kind).order_by(col(Job.id).desc()).limit(limit)

@@ -33,7 +33,7 @@ from app.jobs.errors import (
 )
 from app.jobs.resume import ResumePoint, ResumeReceipt
 from app.jobs.states import CLAIMED, RETRYABLE, TERMINAL, JobStatus
-from app.jobs.tables import TRAINING, Artifact, Attempt, EpochMetric, Job, JobEvent, JobKind, WorkerSeen
+from app.jobs.tables import FINETUNING, Artifact, Attempt, EpochMetric, Job, JobEvent, JobKind, WorkerSeen
 
 STATES_KEPT = 2
 """The newest state, and the one before it in case that one is damaged."""
@@ -79,7 +79,7 @@ def submit(
     *,
     priority: int = 0,
     idempotency_key: str | None = None,
-    kind: JobKind = TRAINING,
+    kind: JobKind = FINETUNING,
 ) -> Job:
     """A new job, queued. Ring the bell after the commit.
 
@@ -107,7 +107,7 @@ def submit(
 
 
 def find_repeated(
-    session: Session, key: str, config: FinetuneConfig, *, priority: int = 0, kind: JobKind = TRAINING
+    session: Session, key: str, config: FinetuneConfig, *, priority: int = 0, kind: JobKind = FINETUNING
 ) -> Job | None:
     """The job that the same request with this key made before. Raises IdempotencyKeyReused if it was another."""
     job = queries.by_idempotency_key(session, key)
@@ -504,7 +504,7 @@ def forget_artifacts(session: Session, keys: Sequence[str]) -> None:
 
 def _digest(config: FinetuneConfig, priority: int, kind: JobKind) -> str:
     # A training's is that of before there were other kinds: its key may have come then.
-    of_kind = [] if kind == TRAINING else [kind]
+    of_kind = [] if kind == FINETUNING else [kind]
     request = json.dumps([config.model_dump(mode="json"), priority, *of_kind], sort_keys=True)
     return hashlib.sha256(request.encode()).hexdigest()
 

@@ -10,8 +10,8 @@ from app.jobs.states import JobStatus
 ArtifactKind = Literal["full", "backbone", "state"]
 
 
-JobKind = Literal["training", "measurement"]
-TRAINING: JobKind = "training"
+JobKind = Literal["finetuning", "measurement"]
+FINETUNING: JobKind = "finetuning"
 MEASUREMENT: JobKind = "measurement"
 
 
@@ -21,7 +21,7 @@ class Job(SQLModel, table=True):
     __table_args__ = (UniqueConstraint("idempotency_key", name="uq_job_idempotency_key"),)
 
     id: str = Field(primary_key=True)
-    kind: str = TRAINING
+    kind: str = FINETUNING
     status: str = Field(default=JobStatus.QUEUED, index=True)
     config: dict[str, Any] = Field(sa_type=JSON)
     warnings: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)

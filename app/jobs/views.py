@@ -67,7 +67,7 @@ class RecognitionChange(BaseModel):
 class JobView(BaseModel):
     id: str
     kind: JobKind = Field(
-        description="`training`; `measurement`: only finds out what one would take, by `dry_run=measure`."
+        description="`finetuning`; `measurement`: only finds out what one would take, by `dry_run=measure`."
     )
     status: JobStatus
     terminal: bool = Field(description="Whether the status is final, unless a person retries the job.")

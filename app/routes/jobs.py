@@ -11,7 +11,7 @@ from app.inputs import check_inputs, find_inputs
 from app.jobs import queries
 from app.jobs.errors import CursorInvalid
 from app.jobs.states import JobStatus
-from app.jobs.tables import MEASUREMENT, TRAINING, JobKind
+from app.jobs.tables import FINETUNING, MEASUREMENT, JobKind
 from app.jobs.views import JobPage, JobView, view_job
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ReadingSessionDep, ServiceDep
@@ -103,7 +103,7 @@ def submit_job(
         priority=priority,
         idempotency_key=idempotency_key,
         worker_seen_seconds=service.settings.worker_seen_seconds,
-        kind=MEASUREMENT if dry_run == "measure" else TRAINING,
+        kind=MEASUREMENT if dry_run == "measure" else FINETUNING,
     )
     service.bell.ring()
     if dry_run == "measure":
@@ -123,7 +123,7 @@ def list_jobs(
     status: Annotated[list[JobStatus] | None, Query(description="Only these; may be repeated.")] = None,
     cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    kind: Annotated[JobKind, Query(description="Trainings, or what `dry_run=measure` made.")] = TRAINING,
+    kind: Annotated[JobKind, Query(description="Trainings, or what `dry_run=measure` made.")] = FINETUNING,
 ) -> JobPage:
     """Jobs, newest first."""
     if cursor is not None and not (len(cursor) == 24 and cursor.isalnum()):

@@ -204,7 +204,7 @@ def test_a_measurement_is_accepted_and_shown_where_it_says_but_is_no_job_of_the_
     assert api.get(answer.headers["location"]).json()["kind"] == "measurement"
     assert api.get("/jobs").json()["jobs"] == []
     assert [each["id"] for each in api.get("/jobs", params={"kind": "measurement"}).json()["jobs"]] == [job["id"]]
-    assert submit(api)["kind"] == "training"
+    assert submit(api)["kind"] == "finetuning"
 
 
 def test_a_measurement_of_what_cannot_work_is_refused_at_once(api: TestClient) -> None:

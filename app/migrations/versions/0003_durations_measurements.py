@@ -11,7 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     with op.batch_alter_table("job") as job:
-        job.add_column(sa.Column("kind", sa.String(), nullable=False, server_default="training"))
+        job.add_column(sa.Column("kind", sa.String(), nullable=False, server_default="finetuning"))
         job.add_column(sa.Column("predicted", sa.JSON(), nullable=True))
         job.add_column(sa.Column("seconds_worked", sa.Float(), nullable=False, server_default="0"))
         job.add_column(sa.Column("measured", sa.JSON(), nullable=True))
