@@ -13,6 +13,7 @@ import httpx2
 
 from app.finetune.config import FinetuneConfig
 from app.jobs.checkpoints import CheckpointFormat
+from app.jobs.measurement import MeasuredView
 from app.jobs.states import JobStatus
 from app.jobs.views import EventView, JobPage, JobView
 from app.problems import Problem
@@ -53,6 +54,17 @@ _MAY_HELP_TO_WAIT = (
     ApiUnavailable,
     _GatewayAway,
 )
+
+
+class MeasurementFailed(Exception):
+    """The measurement ended without a result; `job` says why."""
+
+    def __init__(self, job: JobView) -> None:
+        why = (
+            f"{job.error.message} ({job.error.code})\n  hint: {job.error.hint}" if job.error else f"it is {job.status}"
+        )
+        super().__init__(f"measurement {job.id} found nothing out: {why}")
+        self.job = job
 
 
 class DownloadDamaged(Exception):
@@ -100,6 +112,35 @@ class Client:
     def dry_run(self, config: FinetuneConfig | Mapping[str, Any]) -> DryRun:
         """The config as resolved and the warnings; nothing is queued."""
         return DryRun.model_validate(self._send("POST", "/jobs", params={"dry_run": True}, json=_as_json(config)))
+
+    def measure(
+        self,
+        config: FinetuneConfig | Mapping[str, Any],
+        *,
+        priority: int = 0,
+        on_status: Callable[[str], None] = lambda _: None,
+    ) -> MeasuredView:
+        """What the job would take: seconds, memory, disk. Waits until a worker has had its turn at it and made some
+        steps; `on_status` hears what it waits for. Given up (Ctrl-C), it is cancelled.
+
+        Raises ApiError where the service refuses the config, MeasurementFailed where nothing was found out.
+        """
+        params = {"dry_run": "measure", "priority": priority}
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        sent = self._send("POST", "/jobs", params=params, headers=headers, json=_as_json(config))
+        job = JobView.model_validate(sent)
+        try:
+            on_status(job.waiting_for or job.status)
+            for event in self.events(job.id):
+                if isinstance(event, EventView) and event.kind == "status" and event.number > 1:
+                    on_status(event.data["status"])
+        except KeyboardInterrupt:
+            self.cancel(job.id)
+            raise
+        job = self.get(job.id)
+        if job.measured is None:
+            raise MeasurementFailed(job)
+        return job.measured
 
     def get(self, job_id: str) -> JobView:
         return JobView.model_validate(self._send("GET", f"/jobs/{job_id}"))

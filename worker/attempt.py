@@ -29,11 +29,12 @@ from app.jobs.retention import Retention, clean_job
 from app.jobs.stand_in import checkpoint_files
 from app.jobs.states import JobStatus
 from app.jobs.store import Claim
+from app.jobs.tables import MEASUREMENT
 from app.settings import Settings
 from worker.lease import LeaseClock, seconds_since_boot
 from worker.messages import Failed, StillPreparing, Stop, TrainerMessage, TrainingOrder
 from worker.recording import record
-from worker.space import make_directory, reserved
+from worker.space import make_directory, remove_if_empty, reserved
 from worker.training import events
 from worker.training.files import ResumeFrom, TrainingFiles
 
@@ -87,6 +88,8 @@ class ClaimedJob:
             make_directory(self._directory)
             with reserved(self._reserved, self._save_bytes):
                 self._train(order)
+            if order.rehearse:
+                remove_if_empty(self._directory)
         except (DiskFull, FilesAway) as lacking:
             self._hand_back(lacking.message, retry_in=WAIT_SECONDS)
         except LeaseLost:
@@ -104,9 +107,9 @@ class ClaimedJob:
         self._write(lambda session: store.finish(session, self._claim, JobStatus.FAILED, error))
 
     def _prepare_order(self) -> TrainingOrder:
-        values = self._read(lambda session: queries.get(session, self._claim.job_id).config)
+        job = self._read(lambda session: queries.get(session, self._claim.job_id))
         try:
-            config = FinetuneConfig.model_validate(values)
+            config = FinetuneConfig.model_validate(job.config)
         except ValidationError as invalid:
             raise ConfigError(f"this version does not take the job's config: {invalid}", "submit it anew") from None
         inputs = find_inputs(config, self._settings)
@@ -119,6 +122,8 @@ class ClaimedJob:
             self._settings.save_every_seconds,
             self._reserved,
             self._slot,
+            rehearse=job.kind == MEASUREMENT,
+            foretell=job.predicted is None,
         )
 
     def _newest_whole_point(self) -> ResumePoint | None:
@@ -233,7 +238,7 @@ class ClaimedJob:
                     self._artifacts.delete(superseded)
                     if isinstance(message, events.CheckpointWritten | events.Finished):
                         self._delete_superseded_checkpoints()
-            if isinstance(message, events.Finished | events.Stopped | Failed):
+            if isinstance(message, events.Finished | events.Rehearsed | events.Stopped | Failed):
                 return True
         return False
 

@@ -27,6 +27,8 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
             store.record_progress(session, claim, **asdict(message))
         case events.StageStarted():
             store.record_event(session, claim, "stage", asdict(message), stage=message.stage, epoch=None, step=None)
+        case events.Foretold():
+            store.record_prediction(session, claim, **asdict(message))
         case events.EpochFinished():
             store.record_epoch(session, claim, asdict(message))
         case events.RecognitionMeasured(when, recognition):
@@ -42,6 +44,8 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
             store.record_event(session, claim, "rolled_back", asdict(message))
         case events.StoppedEarly():
             store.record_event(session, claim, "stopped_early", asdict(message))
+        case events.Rehearsed():
+            store.finish(session, claim, JobStatus.SUCCEEDED, measured=asdict(message))
         case events.Finished():
             store.finish(
                 session,

@@ -20,7 +20,7 @@ from app.inputs import find_inputs
 from app.jobs import queries, store
 from app.jobs.errors import LeaseLost
 from app.jobs.store import Claim
-from app.jobs.tables import Job
+from app.jobs.tables import MEASUREMENT, Job
 from app.settings import Settings
 from worker.attempt import RETRY_SECONDS, ClaimedJob, TrainerMain
 from worker.lease import LeaseClock
@@ -115,7 +115,8 @@ class Supervisor:
             prepared = bool(queries.resume_points(session, job.id))
         try:
             inputs = find_inputs(FinetuneConfig.model_validate(job.config), self._settings)
-            return space_needed(inputs, faces_are_prepared=prepared)
+            # A measurement prepares no more than a few faces, and keeps none.
+            return space_needed(inputs, faces_are_prepared=prepared or job.kind == MEASUREMENT)
         except (EdgefaceError, ValidationError, OSError):
             return None  # the attempt says what is wrong, and fails the job with it
 

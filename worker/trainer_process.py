@@ -30,15 +30,17 @@ _telling = threading.Lock()
 
 
 def train(connection: Connection, order: TrainingOrder) -> None:
-    """The trainer's whole life: a training whose events go up the pipe."""
+    """The trainer's whole life: a training, or the rehearsal of one, whose events go up the pipe."""
     import torch
 
     from worker.training.recipe import finetune
+    from worker.training.rehearsal import rehearse
 
+    work = rehearse if order.rehearse else finetune
     control = obey(connection, order)
     keep_freed_memory()
     try:
-        finetune(order.config, order.files, partial(tell, connection), control)
+        work(order.config, order.files, partial(tell, connection), control)
     except EdgefaceError as error:
         tell(connection, Failed(error.report()))
     except torch.AcceleratorError as error:
@@ -67,6 +69,7 @@ def obey(connection: Connection, order: TrainingOrder) -> Control:
         release_space=lambda: _delete(order),
         slot=order.slot,
         at_work=_SeldomTold(connection),
+        foretell=order.foretell,
     )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the supervisor decides
     # A service manager may signal every process of the service at once: this one still saves its state.

@@ -9,7 +9,8 @@ from typing import Any, TextIO, TypeVar
 import click
 from rich.console import Console
 
-from app.cli.live import point_line, watch_job
+from app.cli.durations import measured_lines
+from app.cli.live import point_line, status_lines, watch_job
 from app.client import Client
 from app.jobs.checkpoints import CheckpointFormat
 from app.jobs.states import JobStatus
@@ -37,14 +38,37 @@ def _client(url: str) -> Client:
     return Client(url, patience_seconds=PATIENCE_SECONDS)
 
 
-@click.command()
+class _Submit(click.Command):
+    """`--dry-run` with or without a value: click would take the CONFIG that follows it for one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, ["--measure" if arg == "--dry-run=measure" else arg for arg in args])
+
+
+@click.command(cls=_Submit)
 @click.argument("config", type=click.File("r"))
-@click.option("--dry-run", is_flag=True, help="Check and resolve the config, queue nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check and resolve the config, queue nothing. --dry-run=measure: have a worker make some steps, and print how "
+    "long the job would take, in which memory and on how much disk.",
+)
+@click.option("--measure", is_flag=True, hidden=True)
+@click.option("--json", "as_json", is_flag=True, help="Print what --dry-run=measure found out as JSON.")
 @click.option("--priority", default=0, show_default=True, type=click.IntRange(-100, 100), help="Higher is run first.")
 @click.option("--idempotency-key", help="The same CONFIG with the same key makes one job, however often it is sent.")
 @click.option("--watch", "watching", is_flag=True, help="Watch the job until it ends.")
 @_url_option
-def submit(config: TextIO, dry_run: bool, priority: int, idempotency_key: str | None, watching: bool, url: str) -> None:
+def submit(
+    config: TextIO,
+    dry_run: bool,
+    measure: bool,
+    as_json: bool,
+    priority: int,
+    idempotency_key: str | None,
+    watching: bool,
+    url: str,
+) -> None:
     """Queue the job that the JSON file CONFIG describes (`-` reads the terminal). Prints its id."""
     try:
         content = json.load(config)
@@ -53,6 +77,12 @@ def submit(config: TextIO, dry_run: bool, priority: int, idempotency_key: str | 
     with _client(url) as client:
         if dry_run:
             click.echo(client.dry_run(content).model_dump_json(indent=2))
+            return
+        if measure:
+            measured = client.measure(
+                content, priority=priority, on_status=lambda waits_for: click.echo(f"measuring: {waits_for}", err=True)
+            )
+            click.echo(measured.model_dump_json(indent=2) if as_json else "\n".join(measured_lines(measured)))
             return
         job = client.submit(content, priority=priority, idempotency_key=idempotency_key)
     for warning in job.warnings:
@@ -70,6 +100,17 @@ def watch(job_id: str, url: str) -> None:
     with _client(url) as client:
         client.get(job_id)
     _watch(url, job_id)
+
+
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@click.option("--json", "as_json", is_flag=True, help="Everything that the API says of it.")
+@_url_option
+def status(job_id: str, as_json: bool, url: str) -> None:
+    """Where JOB is, how long it was said to take and how long it took."""
+    with _client(url) as client:
+        job = client.get(job_id)
+    click.echo(job.model_dump_json(indent=2) if as_json else "\n".join(status_lines(job)))
 
 
 @click.command()

@@ -10,12 +10,18 @@ from app.jobs.states import JobStatus
 ArtifactKind = Literal["full", "backbone", "state"]
 
 
+JobKind = Literal["finetuning", "measurement"]
+FINETUNING: JobKind = "finetuning"
+MEASUREMENT: JobKind = "measurement"
+
+
 class Job(SQLModel, table=True):
-    """One fine-tuning. Ids sort by the time of submission."""
+    """One fine-tuning, or the measurement of what one would take. Ids sort by the time of submission."""
 
     __table_args__ = (UniqueConstraint("idempotency_key", name="uq_job_idempotency_key"),)
 
     id: str = Field(primary_key=True)
+    kind: str = FINETUNING
     status: str = Field(default=JobStatus.QUEUED, index=True)
     config: dict[str, Any] = Field(sa_type=JSON)
     warnings: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
@@ -48,6 +54,12 @@ class Job(SQLModel, table=True):
     step: int | None = None
     progress: float = 0.0
     eta_seconds: float | None = None
+    predicted: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    """How long it takes, told near its start and kept: see app/jobs/durations.py."""
+    seconds_worked: float = 0.0
+    """Of the attempts that have ended: from the claim until each was last heard of or let the job go."""
+    measured: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    """Of a measurement: the fields of `Rehearsed` in worker/training/events.py."""
     facts: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     recognition_before: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     recognition_after: dict[str, Any] | None = Field(default=None, sa_type=JSON)

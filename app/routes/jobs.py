@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response, status
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
@@ -11,10 +11,13 @@ from app.inputs import check_inputs, find_inputs
 from app.jobs import queries
 from app.jobs.errors import CursorInvalid
 from app.jobs.states import JobStatus
+from app.jobs.tables import FINETUNING, MEASUREMENT, JobKind
 from app.jobs.views import JobPage, JobView, view_job
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ReadingSessionDep, ServiceDep
 from app.submission import submit_once
+
+_BOOL = TypeAdapter(bool)
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], responses=PROBLEM_RESPONSES)
 
@@ -32,24 +35,46 @@ def _check_key(key: str) -> str:
     return key
 
 
+def _check_dry_run(dry_run: str) -> str:
+    if dry_run == "measure":
+        return dry_run
+    try:
+        return "true" if _BOOL.validate_python(dry_run) else "false"
+    except ValidationError:
+        raise ValueError(f"{dry_run!r} is neither true, false nor measure") from None
+
+
 @router.post(
     "",
     status_code=status.HTTP_201_CREATED,
     responses={
+        202: {
+            "model": JobView,
+            "description": "A measurement (`dry_run=measure`) waits for a worker; GET its Location until `terminal`",
+        },
         200: {
             "model": JobView | DryRun,
             "description": "A dry run; or the job that the same request with the same Idempotency-Key made before",
             "headers": {
                 "Idempotency-Replayed": {"schema": {"type": "string"}, "description": "`true` for the latter."}
             },
-        }
+        },
     },
 )
 def submit_job(
     config: FinetuneConfig,
     service: ServiceDep,
     response: Response,
-    dry_run: Annotated[bool, Query(description="Check and resolve the config, queue nothing, answer 200.")] = False,
+    dry_run: Annotated[
+        str,
+        AfterValidator(_check_dry_run),
+        Query(
+            json_schema_extra={"enum": ["false", "true", "measure"]},
+            description="`true`: check and resolve the config, queue nothing, answer 200. `measure`: a worker makes "
+            "some real steps of each stage when it is the measurement's turn; `measured` of the job in Location then "
+            "says how long the training would take, in which memory and on how much disk.",
+        ),
+    ] = "false",
     priority: Annotated[
         int, Query(ge=-100, le=100, description="Higher is run first; among equals the one that has waited longest.")
     ] = 0,
@@ -68,7 +93,7 @@ def submit_job(
     def check(config: FinetuneConfig) -> list[JobWarning]:
         return check_inputs(find_inputs(config, service.settings), service.dataset_checks)
 
-    if dry_run:
+    if dry_run == "true":
         response.status_code = status.HTTP_200_OK
         return DryRun(config=config, warnings=check(config))
     job, replayed = submit_once(
@@ -78,8 +103,12 @@ def submit_job(
         priority=priority,
         idempotency_key=idempotency_key,
         worker_seen_seconds=service.settings.worker_seen_seconds,
+        kind=MEASUREMENT if dry_run == "measure" else FINETUNING,
     )
     service.bell.ring()
+    if dry_run == "measure":
+        response.status_code = status.HTTP_202_ACCEPTED
+        response.headers["Retry-After"] = "1"
     response.headers["Location"] = f"/jobs/{job.id}"
     if replayed:
         response.status_code = status.HTTP_200_OK
@@ -94,11 +123,12 @@ def list_jobs(
     status: Annotated[list[JobStatus] | None, Query(description="Only these; may be repeated.")] = None,
     cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    kind: Annotated[JobKind, Query(description="Trainings, or what `dry_run=measure` made.")] = FINETUNING,
 ) -> JobPage:
     """Jobs, newest first."""
     if cursor is not None and not (len(cursor) == 24 and cursor.isalnum()):
         raise CursorInvalid(cursor)
-    jobs = queries.page(session, statuses=status or [], before=cursor, limit=limit + 1)
+    jobs = queries.page(session, statuses=status or [], before=cursor, limit=limit + 1, kind=kind)
     shown = jobs[:limit]
     return JobPage(
         jobs=[view_job(session, job, service.settings.worker_seen_seconds) for job in shown],

@@ -137,6 +137,9 @@ def test_every_job_that_had_not_ended_can_still_be_brought_to_its_end(upgraded: 
             run_out_lease(upgraded, job_id)
     with upgraded.writing() as session:
         store.expire_leases(session, LossPolicy(max_losses=1000))
+        for job_id, status in open_jobs.items():
+            if status in (JobStatus.PAUSING, JobStatus.PAUSED):
+                store.resume(session, job_id)
     while True:
         with upgraded.writing() as session:
             job = queries.next_queued(session)

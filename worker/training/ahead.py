@@ -7,12 +7,18 @@ from worker.training.batches import augmented_faces
 from worker.training.course import Course
 from worker.training.memory import in_parts_that_fit
 from worker.training.models.edgeface import EdgeFace
+from worker.training.profiled import profiled
 from worker.training.running import RunningEpoch
 
 # Shape suffixes: N faces embedded ahead, B of a batch or a part of one, D = 512 dimensions.
 
 _FACES_AHEAD = 256
 _FACES_AT_ONCE = {"cpu": 64}  # more do not fit a core's cache; a GPU takes all
+
+
+def batches_ahead(batch_size: int) -> int:
+    """How many batches are embedded together."""
+    return max(1, _FACES_AHEAD // batch_size)
 
 
 class EmbeddingsAhead:
@@ -27,7 +33,7 @@ class EmbeddingsAhead:
         self._course = course
         self._backbone = backbone
         self._running = running
-        self._ahead = batch_size * max(1, _FACES_AHEAD // batch_size)
+        self._ahead = batch_size * batches_ahead(batch_size)
         self._start = 0
         self._e_ND = torch.empty(0)
 
@@ -44,7 +50,10 @@ class EmbeddingsAhead:
 
         def embed_at_once(places: Tensor) -> Tensor:
             faces_BCHW = augmented_faces(course, self._running, slice(int(places[0]), int(places[-1]) + 1))
-            with torch.autocast(course.device.type, course.precision.autocast, course.precision.autocast is not None):
+            with (
+                profiled("forward"),
+                torch.autocast(course.device.type, course.precision.autocast, course.precision.autocast is not None),
+            ):
                 e_BD: Tensor = self._backbone(faces_BCHW)
             return e_BD
 

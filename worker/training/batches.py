@@ -7,6 +7,7 @@ from torch import Tensor
 from worker.training.augment import augment
 from worker.training.course import Course
 from worker.training.pixels import normalise
+from worker.training.profiled import profiled
 from worker.training.running import RunningEpoch
 
 # Shape suffixes: B faces, C = 3 channels (RGB), H = W = 112.
@@ -20,8 +21,10 @@ def places_of(start: int, stop: int, size: int) -> Iterator[slice]:
 
 def augmented_faces(course: Course, running: RunningEpoch, places: slice) -> Tensor:
     """The faces at these places, as the backbone takes them: [B, 3, 112, 112] in [-1, 1], on the course's device."""
-    faces_u8_BCHW = course.faces_u8_NCHW[running.order_N[places]].to(course.device, non_blocking=True)
-    return normalise(augment(faces_u8_BCHW, running.drawn_4N[:, places]))
+    with profiled("feed"):
+        faces_u8_BCHW = course.faces_u8_NCHW[running.order_N[places]].to(course.device, non_blocking=True)
+    with profiled("augmentation"):
+        return normalise(augment(faces_u8_BCHW, running.drawn_4N[:, places]))
 
 
 def labels_at(course: Course, running: RunningEpoch, places: slice) -> Tensor:

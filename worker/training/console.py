@@ -5,10 +5,12 @@ from worker.training.events import (
     CheckpointWritten,
     EpochFinished,
     Finished,
+    Foretold,
     Prepared,
     Progressed,
     Recognition,
     RecognitionMeasured,
+    Rehearsed,
     RolledBack,
     StageStarted,
     StateSaved,
@@ -33,6 +35,9 @@ def render(event: TrainingEvent) -> str | None:
             return f"Recognition {when} fine-tuning: {_recognition(recognition)}"
         case StageStarted(stage, epochs):
             return f"\nStage {stage}: {_STAGES[stage]}, {epochs} epochs"
+        case Foretold(spent, left):
+            likely, low, high = (spent + seconds for seconds in (left.likely, left.low, left.high))
+            return f"  will take about {likely:.0f} s ({low:.0f} to {high:.0f}) in all, less if it stops early"
         case EpochFinished():
             return _epoch(event)
         case CheckpointWritten(full, _, epoch, score):
@@ -45,7 +50,7 @@ def render(event: TrainingEvent) -> str | None:
             return f"  out of memory: batches of {batch_size} are computed {micro_batch_size} at a time from here on"
         case Stopped():
             return "Stopped; the state is saved"
-        case Progressed() | StateSaved() | RolledBack():
+        case Progressed() | StateSaved() | RolledBack() | Rehearsed():
             return None
 
 

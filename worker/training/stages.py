@@ -25,6 +25,7 @@ from worker.training.events import (
     Warned,
 )
 from worker.training.memory import unless_out_of_memory
+from worker.training.profiled import profiled
 from worker.training.progress import FORWARD_WORK, TRAINING_WORK
 from worker.training.running import RunningEpoch, start_epoch
 from worker.training.state import NotFinite, States, Training, optimization_of
@@ -110,6 +111,7 @@ def train_epoch(course: Course, training: Training, states: States) -> EpochTota
         running.seconds += time.monotonic() - started
         course.progress.advance((batch.stop - batch.start) * work, steps=1)
         _save_if_asked(course, training, states)
+        course.after_step()
     training.refuse_not_finite()
     return EpochTotals(running.loss_sum.item() / images, running.correct.item() / images, images / running.seconds)
 
@@ -122,13 +124,17 @@ def embeddings_of(course: Course, training: Training, running: RunningEpoch) -> 
 
     def embed(places: slice) -> Tensor:
         x_BCHW = augmented_faces(course, running, places)
-        with torch.autocast(course.device.type, course.precision.autocast, course.precision.autocast is not None):
+        with (
+            profiled("forward"),
+            torch.autocast(course.device.type, course.precision.autocast, course.precision.autocast is not None),
+        ):
             e_BD: Tensor = training.backbone(x_BCHW)
         return e_BD
 
     return embed
 
 
+@profiled("loss and the rest of a step")
 def train_step(course: Course, training: Training, running: RunningEpoch, embeddings: Embeddings, batch: slice) -> bool:
     """One step of the optimizer on a batch, in parts of at most micro_batch_size faces whose gradients add up.
 
@@ -142,13 +148,15 @@ def train_step(course: Course, training: Training, running: RunningEpoch, embedd
         labels_M = labels_at(course, running, places)
         logits_MS, cosine_logits_MS = training.head(embeddings(places), labels_M)
         loss_sum = F.cross_entropy(logits_MS, labels_M, label_smoothing=course.config.label_smoothing, reduction="sum")
-        optimization.scaler.scale(loss_sum / (batch.stop - batch.start)).backward()
+        with profiled("backward"):
+            optimization.scaler.scale(loss_sum / (batch.stop - batch.start)).backward()
         running.loss_sum += loss_sum.detach()
         running.correct += (cosine_logits_MS.argmax(1) == labels_M).sum()
     if _is_looked_at(running.step, course.device) and not running.loss_sum.isfinite():
         raise NotFinite
-    optimization.scaler.step(optimization.optimizer)
-    optimization.scaler.update()
+    with profiled("optimizer"):
+        optimization.scaler.step(optimization.optimizer)
+        optimization.scaler.update()
     if optimization.schedule is not None:
         optimization.schedule.step()
     return True

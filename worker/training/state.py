@@ -23,6 +23,7 @@ from worker.training.metrics import Separation
 from worker.training.models.edgeface import EdgeFace
 from worker.training.models.state_dicts import load_plain
 from worker.training.optimization import Optimization, backbone_and_head, head_alone
+from worker.training.profiled import profiled
 from worker.training.running import RunningEpoch
 from worker.training.validation import Best
 from worker.training.writing import write_whole
@@ -172,6 +173,7 @@ class States:
         """Whether it is time for a state inside an epoch."""
         return time.monotonic() - self._saved_at >= self._control.save_every_seconds
 
+    @profiled("state")
     def write(self, training: Training, course: Course) -> StateSaved:
         """Write `state-STEPS.pth`; it loads with weights_only=True. To be told once all is told that it stands after.
 
