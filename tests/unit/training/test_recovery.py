@@ -85,7 +85,7 @@ def test_batches_are_split_until_they_fit_and_nothing_else_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given = limit_memory(monkeypatch, at_once)
-    _, events = run(files, **CHANGES)
+    _, events = run_untold(files, **CHANGES)
     assert_same_curve(events, unlimited)
     split = [event for event in events if isinstance(event, BatchSplit)]
     assert [event.micro_batch_size for event in split] == micro_batch_sizes
