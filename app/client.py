@@ -15,7 +15,9 @@ from app.finetune.config import FinetuneConfig
 from app.finetune.evaluation import Evaluation
 from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs.checkpoints import CheckpointFormat
+from app.jobs.measurement import MeasuredView
 from app.jobs.states import JobStatus
+from app.jobs.tables import FINETUNING, JobKind
 from app.jobs.views import EventView, JobPage, JobView
 from app.problems import Problem
 from app.routes.attempts import Attempts
@@ -55,6 +57,17 @@ _MAY_HELP_TO_WAIT = (
     ApiUnavailable,
     _GatewayAway,
 )
+
+
+class MeasurementFailed(Exception):
+    """The measurement ended without a result; `job` says why."""
+
+    def __init__(self, job: JobView) -> None:
+        why = (
+            f"{job.error.message} ({job.error.code})\n  hint: {job.error.hint}" if job.error else f"it is {job.status}"
+        )
+        super().__init__(f"measurement {job.id} found nothing out: {why}")
+        self.job = job
 
 
 class DownloadDamaged(Exception):
@@ -119,12 +132,48 @@ class Client:
         """The config as resolved and the warnings; nothing is queued."""
         return DryRun.model_validate(self._send("POST", "/jobs", params={"dry_run": True}, json=_as_json(config)))
 
+    def measure(
+        self,
+        config: FinetuneConfig | Mapping[str, Any],
+        *,
+        priority: int = 0,
+        on_status: Callable[[str], None] = lambda _: None,
+    ) -> MeasuredView:
+        """What the job would take: seconds, memory, disk. Waits until a worker has had its turn at it and made some
+        steps; `on_status` hears what it waits for. Given up (Ctrl-C), it is cancelled.
+
+        Raises ApiError where the service refuses the config, MeasurementFailed where nothing was found out.
+        """
+        params = {"dry_run": "measure", "priority": priority}
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        sent = self._send("POST", "/jobs", params=params, headers=headers, json=_as_json(config))
+        job = JobView.model_validate(sent)
+        try:
+            on_status(job.waiting_for or job.status)
+            for event in self.events(job.id):
+                if isinstance(event, EventView) and event.kind == "status" and event.number > 1:
+                    on_status(event.data["status"])
+        except KeyboardInterrupt:
+            self.cancel(job.id)
+            raise
+        job = self.get(job.id)
+        if job.measured is None:
+            raise MeasurementFailed(job)
+        return job.measured
+
     def get(self, job_id: str) -> JobView:
         return JobView.model_validate(self._send("GET", f"/jobs/{job_id}"))
 
-    def list(self, statuses: tuple[JobStatus, ...] = (), *, cursor: str | None = None, limit: int = 20) -> JobPage:
-        """One page of jobs, newest first."""
-        params: dict[str, Any] = {"status": list(statuses), "limit": limit}
+    def list(
+        self,
+        statuses: tuple[JobStatus, ...] = (),
+        *,
+        kind: JobKind = FINETUNING,
+        cursor: str | None = None,
+        limit: int = 20,
+    ) -> JobPage:
+        """One page of jobs of one kind, newest first."""
+        params: dict[str, Any] = {"status": list(statuses), "kind": kind, "limit": limit}
         return JobPage.model_validate(
             self._send("GET", "/jobs", params=params | ({} if cursor is None else {"cursor": cursor}))
         )

@@ -9,7 +9,7 @@ from app.database import Database
 from app.finetune.dataset import JobWarning
 from app.jobs import store
 from app.jobs.configs import JobConfig
-from app.jobs.tables import Job
+from app.jobs.tables import FINETUNING, Job, JobKind
 from app.jobs.views import JobView, view_job
 
 Check = Callable[[], list[JobWarning]]
@@ -24,6 +24,7 @@ def submit_once(
     priority: int,
     idempotency_key: str | None,
     worker_seen_seconds: float,
+    kind: JobKind = FINETUNING,
 ) -> tuple[JobView, bool]:
     """The queued job, and whether it had been made before. Ring the bell then.
 
@@ -33,7 +34,7 @@ def submit_once(
     def find_repeated(session: Session) -> Job | None:
         if idempotency_key is None:
             return None
-        return store.find_repeated(session, idempotency_key, config, priority=priority)
+        return store.find_repeated(session, idempotency_key, config, priority=priority, kind=kind)
 
     # Before the check: whether the job was made before does not depend on whether its dataset is still there.
     with database.reading() as session:
@@ -42,7 +43,7 @@ def submit_once(
     warnings = check()
     try:
         with database.writing() as session:
-            job = store.submit(session, config, warnings, priority=priority, idempotency_key=idempotency_key)
+            job = store.submit(session, config, warnings, priority=priority, idempotency_key=idempotency_key, kind=kind)
             return view_job(session, job, worker_seen_seconds), False
     except IntegrityError:
         # The same key came twice at once, and the other one won.

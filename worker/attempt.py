@@ -31,11 +31,12 @@ from app.jobs.retention import Retention, clean_job
 from app.jobs.stand_in import checkpoint_files
 from app.jobs.states import JobStatus
 from app.jobs.store import Claim
+from app.jobs.tables import MEASUREMENT
 from app.settings import Settings
 from worker.lease import LeaseClock, seconds_since_boot
 from worker.messages import EvaluationOrder, Failed, Order, StillPreparing, Stop, TrainerMessage, TrainingOrder
 from worker.recording import record
-from worker.space import make_directory, reserved
+from worker.space import make_directory, remove_if_empty, reserved
 from worker.training import events
 from worker.training.files import EvaluationFiles, ResumeFrom, TrainingFiles
 
@@ -90,6 +91,8 @@ class ClaimedJob:
             make_directory(self._directory)
             with reserved(self._reserved, self._save_bytes):
                 self._train(order)
+            if isinstance(order, TrainingOrder) and order.rehearse:
+                remove_if_empty(self._directory)
         except (DiskFull, FilesAway) as lacking:
             self._hand_back(lacking.message, retry_in=WAIT_SECONDS)
         except LeaseLost:
@@ -124,6 +127,8 @@ class ClaimedJob:
             self._settings.save_every_seconds,
             self._reserved,
             self._slot,
+            rehearse=job.kind == MEASUREMENT,
+            foretell=job.predicted is None,
         )
 
     def _evaluation_order(self, config: EvaluationConfig) -> EvaluationOrder:
@@ -252,7 +257,9 @@ class ClaimedJob:
                     self._artifacts.delete(superseded)
                     if isinstance(message, events.CheckpointWritten | events.Finished):
                         self._delete_superseded_checkpoints()
-            if isinstance(message, events.Finished | events.EvaluationWritten | events.Stopped | Failed):
+            if isinstance(
+                message, events.Finished | events.EvaluationWritten | events.Rehearsed | events.Stopped | Failed
+            ):
                 return True
         return False
 

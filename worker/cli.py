@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from app.artifacts import copy_whole
 from app.finetune.config import BICUBIC, FinetuneConfig
 from app.finetune.errors import ConfigError
+from worker.allocator import keep_freed_memory
 from worker.config_options import config_options, validated
 from worker.openmp import let_waiting_threads_sleep
 
@@ -48,6 +49,7 @@ def train(output_dir: Path, prepared_dir: Path | None, resume: bool, **given: An
     # PyTorch takes seconds to import: --help and a wrong flag do without.
     config = None if resume else validated(FinetuneConfig, given)
     let_waiting_threads_sleep()
+    keep_freed_memory()
     from worker.training.console import render
     from worker.training.control import Control
     from worker.training.events import CheckpointWritten, Finished, StateSaved, Stopped, TrainingEvent

@@ -27,6 +27,8 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
             store.record_progress(session, claim, **asdict(message))
         case events.StageStarted():
             store.record_event(session, claim, "stage", asdict(message), stage=message.stage, epoch=None, step=None)
+        case events.Foretold():
+            store.record_prediction(session, claim, **asdict(message))
         case events.EpochFinished():
             store.record_epoch(session, claim, asdict(message))
         case events.RecognitionMeasured(when, recognition):
@@ -49,6 +51,8 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
             for warning in evaluation.warnings:
                 store.record_warning(session, claim, warning)
             store.finish(session, claim, JobStatus.SUCCEEDED, verdict=evaluation.verdict)
+        case events.Rehearsed():
+            store.finish(session, claim, JobStatus.SUCCEEDED, measured=asdict(message))
         case events.Finished():
             if message.evaluated is not None:
                 _record_evaluation(session, claim, message.evaluated, message.best_epoch, artifacts)

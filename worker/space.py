@@ -5,7 +5,7 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +70,13 @@ def make_directory(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _as_disk_full(error, path) from None
+
+
+def remove_if_empty(path: Path) -> None:
+    """The folder of an attempt that left nothing, and that of its job if it left nothing either."""
+    with suppress(OSError):
+        path.rmdir()
+        path.parent.rmdir()
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from app.jobs import queries, store
 from app.jobs.configs import config_of
 from app.jobs.errors import LeaseLost
 from app.jobs.store import Claim
-from app.jobs.tables import Job
+from app.jobs.tables import MEASUREMENT, Job
 from app.settings import Settings
 from worker.attempt import RETRY_SECONDS, ClaimedJob, TrainerMain
 from worker.lease import LeaseClock
@@ -118,7 +118,9 @@ class Supervisor:
             config = config_of(job.kind, job.config)
             if isinstance(config, EvaluationConfig):
                 return SPACE_FOR_EVALUATION
-            return space_needed(find_inputs(config, self._settings), faces_are_prepared=prepared)
+            # A measurement prepares no more than a few faces, and keeps none.
+            few_faces = prepared or job.kind == MEASUREMENT
+            return space_needed(find_inputs(config, self._settings), faces_are_prepared=few_faces)
         except (EdgefaceError, ValidationError, OSError):
             return None  # the attempt says what is wrong, and fails the job with it
 

@@ -25,7 +25,12 @@ CLEAN_EVERY_SECONDS = 3600.0
 
 _log = logging.getLogger(__name__)
 
-_WARM_MODULES = ["worker.forkserver_signals", "worker.trainer_process", "worker.training.recipe"]
+_WARM_MODULES = [
+    "worker.forkserver_signals",
+    "worker.trainer_process",
+    "worker.training.recipe",
+    "worker.training.rehearsal",
+]
 
 
 def run_worker(settings: Settings, trainer_main: TrainerMain = train) -> None:

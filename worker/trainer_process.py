@@ -15,8 +15,9 @@ from pathlib import Path
 
 from app.finetune.errors import EdgefaceError, FileGone
 from app.jobs.errors import DeviceFailed, MachineFailed, TrainerCrashed
+from worker.allocator import keep_freed_memory
 from worker.lease import LeaseClock
-from worker.messages import EvaluationOrder, Failed, Order, StillPreparing, TrainerMessage
+from worker.messages import EvaluationOrder, Failed, Order, StillPreparing, TrainerMessage, TrainingOrder
 from worker.training.control import Control
 from worker.training.files import EvaluationFiles, TrainingFiles
 
@@ -29,18 +30,20 @@ _telling = threading.Lock()
 
 
 def train(connection: Connection, order: Order) -> None:
-    """The trainer's whole life: a training, or an evaluation, whose events go up the pipe."""
+    """The trainer's whole life: a training, the rehearsal of one, or an evaluation, whose events go up the pipe."""
     import torch
 
     from worker.training.evaluation.job import run_evaluation
     from worker.training.recipe import finetune
+    from worker.training.rehearsal import rehearse
 
     control, report = obey(connection, order), partial(tell, connection)
+    keep_freed_memory()
     try:
         if isinstance(order, EvaluationOrder):
             run_evaluation(order.config, order.files, order.output_dir, report, control)
         else:
-            finetune(order.config, order.files, report, control)
+            (rehearse if order.rehearse else finetune)(order.config, order.files, report, control)
     except EdgefaceError as error:
         tell(connection, Failed(error.report()))
     except torch.AcceleratorError as error:
@@ -69,6 +72,7 @@ def obey(connection: Connection, order: Order) -> Control:
         release_space=lambda: _delete(order),
         slot=order.slot,
         at_work=_SeldomTold(connection),
+        foretell=isinstance(order, TrainingOrder) and order.foretell,
     )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the supervisor decides
     # A service manager may signal every process of the service at once: this one still saves its state.

@@ -14,9 +14,9 @@ from app.cli.backup import backup
 from app.cli.dataset import dataset
 from app.cli.demo import demo
 from app.cli.doctor import doctor
-from app.cli.jobs import cancel, download, jobs, pause, pin, resume, retry, submit, unpin, watch
+from app.cli.jobs import cancel, download, jobs, pause, pin, resume, retry, status, submit, unpin, watch
 from app.cli.serve import serve
-from app.client import ApiError, DownloadDamaged
+from app.client import ApiError, DownloadDamaged, MeasurementFailed
 from app.finetune.errors import EdgefaceError
 
 _WORKER_COMMANDS = "edgeface_finetune.commands"
@@ -65,6 +65,7 @@ for _command in (
     resume,
     retry,
     serve,
+    status,
     submit,
     unpin,
     watch,
@@ -91,7 +92,7 @@ def main() -> None:
     except OperationalError as error:
         click.echo(f"error: the database does not answer: {error.orig}\n  hint: see EDGEFACE_DATABASE_URL", err=True)
         sys.exit(1)
-    except (DownloadDamaged, httpx2.HTTPStatusError) as error:
+    except (DownloadDamaged, MeasurementFailed, httpx2.HTTPStatusError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     except httpx2.TransportError as error:

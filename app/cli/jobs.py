@@ -4,16 +4,18 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar, get_args
 
 import click
 from rich.console import Console
 
-from app.cli.live import point_line, watch_job
+from app.cli.durations import measured_lines
+from app.cli.live import point_line, status_lines, watch_job
 from app.client import Client
 from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs.checkpoints import CheckpointFormat
 from app.jobs.states import JobStatus
+from app.jobs.tables import FINETUNING, JobKind
 from app.jobs.views import JobView
 from app.settings import Settings
 
@@ -38,14 +40,37 @@ def _client(url: str) -> Client:
     return Client(url, patience_seconds=PATIENCE_SECONDS)
 
 
-@click.command()
+class _Submit(click.Command):
+    """`--dry-run` with or without a value: click would take the CONFIG that follows it for one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, ["--measure" if arg == "--dry-run=measure" else arg for arg in args])
+
+
+@click.command(cls=_Submit)
 @click.argument("config", type=click.File("r"))
-@click.option("--dry-run", is_flag=True, help="Check and resolve the config, queue nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check and resolve the config, queue nothing. --dry-run=measure: have a worker make some steps, and print how "
+    "long the job would take, in which memory and on how much disk.",
+)
+@click.option("--measure", is_flag=True, hidden=True)
+@click.option("--json", "as_json", is_flag=True, help="Print what --dry-run=measure found out as JSON.")
 @click.option("--priority", default=0, show_default=True, type=click.IntRange(-100, 100), help="Higher is run first.")
 @click.option("--idempotency-key", help="The same CONFIG with the same key makes one job, however often it is sent.")
 @click.option("--watch", "watching", is_flag=True, help="Watch the job until it ends.")
 @_url_option
-def submit(config: TextIO, dry_run: bool, priority: int, idempotency_key: str | None, watching: bool, url: str) -> None:
+def submit(
+    config: TextIO,
+    dry_run: bool,
+    measure: bool,
+    as_json: bool,
+    priority: int,
+    idempotency_key: str | None,
+    watching: bool,
+    url: str,
+) -> None:
     """Queue the job that the JSON file CONFIG describes (`-` reads the terminal). Prints its id."""
     try:
         content = json.load(config)
@@ -54,6 +79,12 @@ def submit(config: TextIO, dry_run: bool, priority: int, idempotency_key: str | 
     with _client(url) as client:
         if dry_run:
             click.echo(client.dry_run(content).model_dump_json(indent=2))
+            return
+        if measure:
+            measured = client.measure(
+                content, priority=priority, on_status=lambda waits_for: click.echo(f"measuring: {waits_for}", err=True)
+            )
+            click.echo(measured.model_dump_json(indent=2) if as_json else "\n".join(measured_lines(measured)))
             return
         job = client.submit(content, priority=priority, idempotency_key=idempotency_key)
     for warning in job.warnings:
@@ -74,13 +105,25 @@ def watch(job_id: str, url: str) -> None:
 
 
 @click.command()
+@click.argument("job_id", metavar="JOB")
+@click.option("--json", "as_json", is_flag=True, help="Everything that the API says of it.")
+@_url_option
+def status(job_id: str, as_json: bool, url: str) -> None:
+    """Where JOB is, how long it was said to take and how long it took."""
+    with _client(url) as client:
+        job = client.get(job_id)
+    click.echo(job.model_dump_json(indent=2) if as_json else "\n".join(status_lines(job)))
+
+
+@click.command()
 @click.option("--status", "statuses", multiple=True, type=click.Choice([status.value for status in JobStatus]))
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
+@click.option("--kind", type=click.Choice(get_args(JobKind)), default=FINETUNING, show_default=True)
 @_url_option
-def jobs(statuses: tuple[str, ...], limit: int, url: str) -> None:
+def jobs(statuses: tuple[str, ...], limit: int, kind: JobKind, url: str) -> None:
     """List jobs, newest first."""
     with _client(url) as client:
-        page = client.list(tuple(JobStatus(status) for status in statuses), limit=limit)
+        page = client.list(tuple(JobStatus(status) for status in statuses), kind=kind, limit=limit)
     for job in page.jobs:
         submitted = job.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
         line = f"{job.id}  {submitted}  {job.status:<10}  {job.progress:>4.0%}  {_data(job)}"

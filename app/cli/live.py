@@ -5,7 +5,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from app.cli.durations import actual_line, measured_lines, predicted_line
 from app.client import Client
+from app.jobs.durations import ActualView, PredictedView
 from app.jobs.states import JobStatus
 from app.jobs.views import EventView, JobView
 
@@ -33,6 +35,27 @@ def watch_job(client: Client, job_id: str, console: Console) -> JobView:
     return client.get(job_id)
 
 
+def status_lines(job: JobView) -> list[str]:
+    """Where a job is, in a few lines."""
+    where = f"{job.id}  {job.status}  {job.progress:.0%}"
+    if job.stage is not None and not job.terminal:
+        where += f"  stage {job.stage}" + ("" if job.epoch is None else f" epoch {job.epoch}")
+    lines = [where]
+    if job.waiting_for:
+        lines.append(f"waits for {job.waiting_for}")
+    if job.error:
+        lines += [f"error: {job.error.message} ({job.error.code})", f"  hint: {job.error.hint}"]
+    if job.predicted:
+        lines.append(predicted_line(job.predicted))
+    if job.actual:
+        lines.append(actual_line(job.predicted, job.actual))
+    if job.measured:
+        lines += measured_lines(job.measured)
+    if job.recognition.verdict:
+        lines.append(job.recognition.verdict)
+    return lines
+
+
 def event_line(event: EventView) -> str | None:
     """One line for a person, or None for what the bar shows anyway."""
     data = event.data
@@ -53,6 +76,8 @@ def event_line(event: EventView) -> str | None:
         case "stage":
             what = "the ArcFace head, backbone frozen" if data["stage"] == 1 else "backbone and ArcFace head"
             return f"stage {data['stage']}: {what}, {data['epochs']} epochs"
+        case "predicted":
+            return predicted_line(PredictedView.model_validate(data))
         case "epoch":
             return epoch_line(data)
         case "checkpoint":
@@ -125,6 +150,9 @@ def _status_line(data: dict[str, Any]) -> str:
             return "pausing: the training state is being saved"
         case JobStatus.PAUSED:
             return "paused: `edgeface-finetune resume JOB` goes on, `edgeface-finetune cancel JOB` ends it"
+    if data.get("actual"):
+        predicted, actual = PredictedView.model_validate(data["predicted"]), ActualView.model_validate(data["actual"])
+        return f"{data['status']}; {actual_line(predicted, actual)}"
     return f"{data['status']}"
 
 

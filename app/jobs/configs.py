@@ -4,15 +4,11 @@ from typing import Any
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.evaluation_config import EvaluationConfig
-from app.jobs.tables import JobKind
+from app.jobs.tables import EVALUATION
 
 JobConfig = FinetuneConfig | EvaluationConfig
 
 
-def kind_of(config: JobConfig) -> JobKind:
-    return "evaluation" if isinstance(config, EvaluationConfig) else "finetuning"
-
-
 def config_of(kind: str, values: dict[str, Any]) -> JobConfig:
     """Raises pydantic's ValidationError where this version does not take it."""
-    return (EvaluationConfig if kind == "evaluation" else FinetuneConfig).model_validate(values)
+    return (EvaluationConfig if kind == EVALUATION else FinetuneConfig).model_validate(values)

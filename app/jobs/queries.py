@@ -9,7 +9,7 @@ from app.database import database_now
 from app.jobs.errors import JobNotFound
 from app.jobs.resume import ResumePoint
 from app.jobs.states import JobStatus
-from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent, WorkerSeen
+from app.jobs.tables import FINETUNING, Artifact, Attempt, EpochMetric, Job, JobEvent, JobKind, WorkerSeen
 
 
 def get(session: Session, job_id: str) -> Job:
@@ -38,9 +38,11 @@ def by_idempotency_key(session: Session, key: str) -> Job | None:
     return session.exec(select(Job).where(Job.idempotency_key == key)).one_or_none()
 
 
-def page(session: Session, *, statuses: Sequence[JobStatus], before: str | None, limit: int) -> list[Job]:
+def page(
+    session: Session, *, statuses: Sequence[JobStatus], before: str | None, limit: int, kind: JobKind = FINETUNING
+) -> list[Job]:
     """Jobs, newest first, older than the job `before`."""
-    query = select(Job).order_by(col(Job.id).desc()).limit(limit)
+    query = select(Job).where(Job.kind == kind).order_by(col(Job.id).desc()).limit(limit)
     if statuses:
         query = query.where(col(Job.status).in_(statuses))
     if before is not None:

@@ -19,7 +19,8 @@ from app.database import database_now
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import ErrorReport
 from app.jobs import queries
-from app.jobs.configs import JobConfig, kind_of
+from app.jobs.configs import JobConfig
+from app.jobs.durations import view_actual, view_predicted
 from app.jobs.errors import (
     IdempotencyKeyReused,
     LeaseLost,
@@ -32,7 +33,7 @@ from app.jobs.errors import (
 )
 from app.jobs.resume import ResumePoint, ResumeReceipt
 from app.jobs.states import CLAIMED, RETRYABLE, TERMINAL, JobStatus
-from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent, WorkerSeen
+from app.jobs.tables import FINETUNING, Artifact, Attempt, EpochMetric, Job, JobEvent, JobKind, WorkerSeen
 
 STATES_KEPT = 2
 """The newest state, and the one before it in case that one is damaged."""
@@ -78,6 +79,7 @@ def submit(
     *,
     priority: int = 0,
     idempotency_key: str | None = None,
+    kind: JobKind = FINETUNING,
 ) -> Job:
     """A new job, queued. Ring the bell after the commit.
 
@@ -86,12 +88,12 @@ def submit(
     now = clock(session)
     job = Job(
         id=new_job_id(),
-        kind=kind_of(config),
+        kind=kind,
         config=config.model_dump(mode="json"),
         warnings=[warning.model_dump() for warning in warnings],
         priority=priority,
         idempotency_key=idempotency_key,
-        request_digest=None if idempotency_key is None else _digest(config, priority),
+        request_digest=None if idempotency_key is None else _digest(config, priority, kind),
         created_at=now,
         queued_at=now,
     )
@@ -104,10 +106,12 @@ def submit(
     return job
 
 
-def find_repeated(session: Session, key: str, config: JobConfig, *, priority: int = 0) -> Job | None:
+def find_repeated(
+    session: Session, key: str, config: JobConfig, *, priority: int = 0, kind: JobKind = FINETUNING
+) -> Job | None:
     """The job that the same request with this key made before. Raises IdempotencyKeyReused if it was another."""
     job = queries.by_idempotency_key(session, key)
-    if job is not None and job.request_digest != _digest(config, priority):
+    if job is not None and job.request_digest != _digest(config, priority, kind):
         raise IdempotencyKeyReused(key, job.id)
     return job
 
@@ -229,6 +233,36 @@ def record_progress(
         _update_attempt(session, claim, heard_at=database_now())
     else:
         _update_attempt(session, claim, heard_at=database_now(), steps_done=steps_done)
+
+
+def record_prediction(
+    session: Session,
+    claim: Claim,
+    *,
+    seconds_spent: float,
+    seconds_left: dict[str, float],
+    stage1_epochs: int,
+    stage2_epochs: int,
+    stage2_epoch_seconds: float,
+) -> None:
+    """How long the whole training takes if it does not stop early: what was worked until now, and what the trainer says
+    is left. It is kept; a second one is not heard.
+
+    What was worked until now is by the rows, which know of earlier attempts, and never less than `seconds_spent`.
+    """
+    _write_claimed(session, claim)
+    job = queries.fresh(session, claim.job_id)
+    if job.predicted is not None:
+        return
+    attempt = session.get_one(Attempt, (claim.job_id, claim.attempt))
+    until_now = job.seconds_worked + max(clock(session) - attempt.started_at, seconds_spent)
+    predicted = {name: round(until_now + seconds, 3) for name, seconds in seconds_left.items()} | {
+        "stage1_epochs": stage1_epochs,
+        "stage2_epochs": stage2_epochs,
+        "stage2_epoch_seconds": round(stage2_epoch_seconds, 4),
+        "told_after": round(until_now, 3),
+    }
+    record_event(session, claim, "predicted", predicted, predicted=predicted)
 
 
 def record_epoch(session: Session, claim: Claim, epoch: dict[str, Any]) -> None:
@@ -400,6 +434,7 @@ def retry(session: Session, job_id: str, *, from_start: bool = False) -> Job:
     if from_start:
         _cut(session, job_id, None)
         _update_job(session, job_id, checkpoint=None, recognition_before=None, facts=None)
+        _update_job(session, job_id, predicted=None, seconds_worked=0.0)
     points = queries.resume_points(session, job_id)
     progress = points[0].progress if points else 0.0
     _update_job(session, job_id, error=None, finished_at=None, verdict=None, recognition_after=None, progress=progress)
@@ -474,8 +509,10 @@ def forget_artifacts(session: Session, keys: Sequence[str]) -> None:
         session.execute(delete(Artifact).where(col(Artifact.key).in_(keys)))
 
 
-def _digest(config: JobConfig, priority: int) -> str:
-    request = json.dumps([config.model_dump(mode="json"), priority], sort_keys=True)
+def _digest(config: JobConfig, priority: int, kind: JobKind) -> str:
+    # A training's is that of before there were other kinds: its key may have come then.
+    of_kind = [] if kind == FINETUNING else [kind]
+    request = json.dumps([config.model_dump(mode="json"), priority, *of_kind], sort_keys=True)
     return hashlib.sha256(request.encode()).hexdigest()
 
 
@@ -639,7 +676,8 @@ def _settle(
         **progress,
     )
     _end_attempt(session, job_id, attempt, status, reason if error is None else error.message)
-    append_event(session, job_id, "status", {"status": status, "previous": previous, "error": told})
+    duration = _duration(session, job_id)
+    append_event(session, job_id, "status", {"status": status, "previous": previous, "error": told} | duration)
 
 
 def _settle_loss(
@@ -680,9 +718,23 @@ def _release(session: Session, claim: Claim, current: JobStatus, reason: str, re
 
 
 def _end_attempt(session: Session, job_id: str, attempt: int, outcome: JobStatus, reason: str | None) -> None:
-    session.execute(
+    ended = session.execute(
         update(Attempt)
         .where(col(Attempt.job_id) == job_id, col(Attempt.number) == attempt, col(Attempt.ended_at).is_(None))
         .values(ended_at=database_now(), outcome=outcome, reason=reason)
+        .returning(col(Attempt.started_at), col(Attempt.heard_at), col(Attempt.ended_at))
         .execution_options(synchronize_session=False)
-    )
+    ).one_or_none()
+    if ended is not None:
+        until = ended.ended_at if outcome is JobStatus.SUCCEEDED else ended.heard_at or ended.started_at
+        _update_job(session, job_id, seconds_worked=Job.seconds_worked + max(0.0, until - ended.started_at))
+
+
+def _duration(session: Session, job_id: str) -> dict[str, Any]:
+    """What a job that ends says of how long it took, where it had said how long it would."""
+    job = queries.fresh(session, job_id)
+    predicted = view_predicted(job, queries.latest_metric(session, job))
+    actual = view_actual(job, session.get(Attempt, (job_id, job.attempt), populate_existing=True), predicted)
+    if predicted is None or actual is None:
+        return {}
+    return {"predicted": predicted.model_dump(), "actual": actual.model_dump()}

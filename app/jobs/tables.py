@@ -10,17 +10,20 @@ from app.jobs.states import JobStatus
 ArtifactKind = Literal["full", "backbone", "state", "evaluation", "report"]
 
 
-JobKind = Literal["finetuning", "evaluation"]
+JobKind = Literal["finetuning", "measurement", "evaluation"]
+FINETUNING: JobKind = "finetuning"
+MEASUREMENT: JobKind = "measurement"
+EVALUATION: JobKind = "evaluation"
 
 
 class Job(SQLModel, table=True):
-    """One fine-tuning, or one evaluation. Ids sort by the time of submission."""
+    """One fine-tuning, the measurement of what one would take, or an evaluation. Ids sort by the time of submission."""
 
     __table_args__ = (UniqueConstraint("idempotency_key", name="uq_job_idempotency_key"),)
 
     id: str = Field(primary_key=True)
-    kind: str = "finetuning"
-    """A `JobKind`: which contract `config` is."""
+    kind: str = FINETUNING
+    """A `JobKind`: which contract `config` is, and what is done with it."""
 
     status: str = Field(default=JobStatus.QUEUED, index=True)
     config: dict[str, Any] = Field(sa_type=JSON)
@@ -54,6 +57,12 @@ class Job(SQLModel, table=True):
     step: int | None = None
     progress: float = 0.0
     eta_seconds: float | None = None
+    predicted: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    """How long it takes, told near its start and kept: see app/jobs/durations.py."""
+    seconds_worked: float = 0.0
+    """Of the attempts that have ended: from the claim until each was last heard of or let the job go."""
+    measured: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    """Of a measurement: the fields of `Rehearsed` in worker/training/events.py."""
     facts: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     recognition_before: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     recognition_after: dict[str, Any] | None = Field(default=None, sa_type=JSON)

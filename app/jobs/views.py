@@ -13,7 +13,9 @@ from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs import queries
 from app.jobs.attempt_views import ResumePointView, view_attempt, view_resume_point
 from app.jobs.configs import config_of
+from app.jobs.durations import ActualView, PredictedView, view_actual, view_predicted
 from app.jobs.file_views import CheckpointView, KeptFile, view_checkpoint, view_files
+from app.jobs.measurement import MeasuredView, view_measured
 from app.jobs.resume import ResumeReceipt
 from app.jobs.states import JobStatus
 from app.jobs.tables import Attempt, EpochMetric, Job, JobEvent, JobKind
@@ -78,7 +80,10 @@ class RecognitionChange(BaseModel):
 
 class JobView(BaseModel):
     id: str
-    kind: JobKind = Field(description="Which `config` it has.")
+    kind: JobKind = Field(
+        description="`finetuning`; `measurement`: only finds out what one would take, by `dry_run=measure`; "
+        "`evaluation`: of POST /evaluations."
+    )
     status: JobStatus
     terminal: bool = Field(description="Whether the status is final, unless a person retries the job.")
     stage: int | None = Field(description="1: head only. 2: backbone and head. null before training.")
@@ -86,6 +91,9 @@ class JobView(BaseModel):
     step: int | None = Field(description="Optimizer steps of the epoch that are done.")
     progress: float = Field(description="0..1 over the whole job.")
     eta_seconds: float | None = Field(description="Seconds left; null until the pace of stage 2 is steady.")
+    predicted: PredictedView | None = Field(description="How long it takes; null until the first steps are made.")
+    actual: ActualView | None = Field(description="How long it took, or has taken so far; null before a worker has it.")
+    measured: MeasuredView | None = Field(description="What a measurement found out; null of trainings.")
     priority: int = Field(description="Higher is run first.")
     queue_position: int | None = Field(description="1 is next; null unless queued.")
     waiting_for: str | None = Field(description="What a job that does not run and has not ended waits for, in words.")
@@ -140,10 +148,11 @@ def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
     latest, best = queries.latest_metric(session, job), queries.best_metric(session, job)
     files = queries.artifacts(session, job.id)
     newest = session.get(Attempt, (job.id, job.attempt))
+    predicted = view_predicted(job, latest)
     path = f"/jobs/{job.id}"
     return JobView(
         id=job.id,
-        kind="evaluation" if job.kind == "evaluation" else "finetuning",
+        kind=job.kind,
         status=status,
         terminal=status.terminal,
         stage=job.stage,
@@ -151,6 +160,9 @@ def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
         step=job.step,
         progress=job.progress,
         eta_seconds=job.eta_seconds,
+        predicted=predicted,
+        actual=view_actual(job, newest, predicted),
+        measured=view_measured(job.measured),
         priority=job.priority,
         queue_position=queries.queue_position(session, job) if status is JobStatus.QUEUED else None,
         waiting_for=waiting_for(session, job, worker_seen_seconds),

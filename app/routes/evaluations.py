@@ -5,6 +5,7 @@ from fastapi import APIRouter, Response, status
 from app.evaluation_inputs import check_evaluation_inputs, find_evaluation_inputs
 from app.finetune.dataset import JobWarning
 from app.finetune.evaluation_config import EvaluationConfig
+from app.jobs.tables import EVALUATION
 from app.jobs.views import JobView
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ServiceDep
@@ -31,4 +32,4 @@ def submit_evaluation(
     def check() -> list[JobWarning]:
         return check_evaluation_inputs(find_evaluation_inputs(config, service.settings), service.dataset_checks)
 
-    return answer_submission(service, response, config, check, priority, idempotency_key)
+    return answer_submission(service, response, config, check, priority, idempotency_key, EVALUATION)

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response, status
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
@@ -11,10 +11,13 @@ from app.inputs import check_inputs, find_inputs
 from app.jobs import queries
 from app.jobs.errors import CursorInvalid
 from app.jobs.states import JobStatus
+from app.jobs.tables import FINETUNING, MEASUREMENT, JobKind
 from app.jobs.views import JobPage, JobView, view_job
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ReadingSessionDep, ServiceDep
 from app.routes.submitting import IdempotencyKey, Priority, answer_submission
+
+_BOOL = TypeAdapter(bool)
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], responses=PROBLEM_RESPONSES)
 
@@ -26,24 +29,46 @@ class DryRun(BaseModel):
     warnings: list[JobWarning]
 
 
+def _check_dry_run(dry_run: str) -> str:
+    if dry_run == "measure":
+        return dry_run
+    try:
+        return "true" if _BOOL.validate_python(dry_run) else "false"
+    except ValidationError:
+        raise ValueError(f"{dry_run!r} is neither true, false nor measure") from None
+
+
 @router.post(
     "",
     status_code=status.HTTP_201_CREATED,
     responses={
+        202: {
+            "model": JobView,
+            "description": "A measurement (`dry_run=measure`) waits for a worker; GET its Location until `terminal`",
+        },
         200: {
             "model": JobView | DryRun,
             "description": "A dry run; or the job that the same request with the same Idempotency-Key made before",
             "headers": {
                 "Idempotency-Replayed": {"schema": {"type": "string"}, "description": "`true` for the latter."}
             },
-        }
+        },
     },
 )
 def submit_job(
     config: FinetuneConfig,
     service: ServiceDep,
     response: Response,
-    dry_run: Annotated[bool, Query(description="Check and resolve the config, queue nothing, answer 200.")] = False,
+    dry_run: Annotated[
+        str,
+        AfterValidator(_check_dry_run),
+        Query(
+            json_schema_extra={"enum": ["false", "true", "measure"]},
+            description="`true`: check and resolve the config, queue nothing, answer 200. `measure`: a worker makes "
+            "some real steps of each stage when it is the measurement's turn; `measured` of the job in Location then "
+            "says how long the training would take, in which memory and on how much disk.",
+        ),
+    ] = "false",
     priority: Priority = 0,
     idempotency_key: IdempotencyKey = None,
 ) -> JobView | DryRun:
@@ -53,10 +78,14 @@ def submit_job(
     def check() -> list[JobWarning]:
         return check_inputs(find_inputs(config, service.settings), service.dataset_checks)
 
-    if dry_run:
+    if dry_run == "true":
         response.status_code = status.HTTP_200_OK
         return DryRun(config=config, warnings=check())
-    return answer_submission(service, response, config, check, priority, idempotency_key)
+    if dry_run == "measure":
+        response.status_code = status.HTTP_202_ACCEPTED
+        response.headers["Retry-After"] = "1"
+    kind = MEASUREMENT if dry_run == "measure" else FINETUNING
+    return answer_submission(service, response, config, check, priority, idempotency_key, kind)
 
 
 @router.get("")
@@ -66,11 +95,14 @@ def list_jobs(
     status: Annotated[list[JobStatus] | None, Query(description="Only these; may be repeated.")] = None,
     cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    kind: Annotated[
+        JobKind, Query(description="Trainings, what `dry_run=measure` made, or what POST /evaluations did.")
+    ] = FINETUNING,
 ) -> JobPage:
     """Jobs, newest first."""
     if cursor is not None and not (len(cursor) == 24 and cursor.isalnum()):
         raise CursorInvalid(cursor)
-    jobs = queries.page(session, statuses=status or [], before=cursor, limit=limit + 1)
+    jobs = queries.page(session, statuses=status or [], before=cursor, limit=limit + 1, kind=kind)
     shown = jobs[:limit]
     return JobPage(
         jobs=[view_job(session, job, service.settings.worker_seen_seconds) for job in shown],

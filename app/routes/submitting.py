@@ -6,6 +6,7 @@ from fastapi import Header, Query, Response, status
 from pydantic import AfterValidator
 
 from app.jobs.configs import JobConfig
+from app.jobs.tables import JobKind
 from app.jobs.views import JobView
 from app.routes.dependencies import Service
 from app.submission import Check, submit_once
@@ -31,7 +32,13 @@ IdempotencyKey = Annotated[
 
 
 def answer_submission(
-    service: Service, response: Response, config: JobConfig, check: Check, priority: int, idempotency_key: str | None
+    service: Service,
+    response: Response,
+    config: JobConfig,
+    check: Check,
+    priority: int,
+    idempotency_key: str | None,
+    kind: JobKind,
 ) -> JobView:
     """Queue the job and ring the bell; `response` gets 200 and a header where the job had been made before."""
     job, replayed = submit_once(
@@ -41,6 +48,7 @@ def answer_submission(
         priority=priority,
         idempotency_key=idempotency_key,
         worker_seen_seconds=service.settings.worker_seen_seconds,
+        kind=kind,
     )
     service.bell.ring()
     response.headers["Location"] = f"/jobs/{job.id}"

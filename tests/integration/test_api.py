@@ -194,6 +194,39 @@ def test_a_dry_run_resolves_and_queues_nothing(api: TestClient) -> None:
     assert api.get("/jobs").json() == {"jobs": [], "next_cursor": None}
 
 
+def test_a_measurement_is_accepted_and_shown_where_it_says_but_is_no_job_of_the_list(api: TestClient) -> None:
+    answer = api.post("/jobs", params={"dry_run": "measure"}, json={"dataset": "faces"})
+    assert answer.status_code == 202
+    job = answer.json()
+    assert answer.headers["location"] == f"/jobs/{job['id']}"
+    assert answer.headers["retry-after"] == "1"
+    assert (job["kind"], job["status"], job["measured"]) == ("measurement", "queued", None)
+    assert api.get(answer.headers["location"]).json()["kind"] == "measurement"
+    assert api.get("/jobs").json()["jobs"] == []
+    assert [each["id"] for each in api.get("/jobs", params={"kind": "measurement"}).json()["jobs"]] == [job["id"]]
+    assert submit(api)["kind"] == "finetuning"
+
+
+def test_a_measurement_of_what_cannot_work_is_refused_at_once(api: TestClient) -> None:
+    answer = api.post("/jobs", params={"dry_run": "measure"}, json={"dataset": "nobody"})
+    assert refused(answer, 422, "dataset_not_found")["errors"][0]["field"] == "train_dir"
+
+
+def test_a_dry_run_that_is_none_is_refused_by_name(api: TestClient) -> None:
+    problem = refused(
+        api.post("/jobs", params={"dry_run": "mesure"}, json={"dataset": "faces"}), 422, "request_invalid"
+    )
+    assert {error["field"] for error in problem["errors"]} == {"query.dry_run"}
+    assert "measure" in problem["detail"]
+
+
+def test_a_key_that_came_with_a_measurement_makes_no_training(api: TestClient) -> None:
+    measured = send_with_key(api, "key", dry_run="measure")
+    again = send_with_key(api, "key", dry_run="measure")
+    assert (again.status_code, again.json()["id"]) == (200, measured.json()["id"])
+    refused(send_with_key(api, "key"), 422, "idempotency_key_reused")
+
+
 def send_with_key(api: TestClient, key: str, fields: dict[str, object] | None = None, **params: object) -> Any:
     body = {"dataset": "faces", **(fields or {})}
     headers = {b"Idempotency-Key": key.encode("latin-1")}

@@ -9,31 +9,49 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx2
 import pytest
 import uvicorn
 from click.testing import CliRunner, Result
 from fastapi import FastAPI
 from rich.console import Console
+from sqlmodel import col, update
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import app.client
 from app.cli import _edgeface_finetune
 from app.cli.live import event_line, watch_job
-from app.client import ApiError, ApiUnavailable, Client
+from app.client import ApiError, ApiUnavailable, Client, MeasurementFailed
 from app.database import Database
 from app.finetune.errors import ErrorReport
 from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs import queries, store
 from app.jobs.states import JobStatus
 from app.jobs.store import Claim
+from app.jobs.tables import Attempt
 from app.jobs.views import EventView
 from app.main import create_app
 from app.settings import Settings
+from tests.integration.test_durations import MEASURED
 from tests.support.datasets import write_dataset, write_edgeface
 from tests.support.servers import free_port
 
 CONFIG = {"dataset": "faces"}
+EPOCH_12 = {
+    "stage": 2,
+    "epoch": 12,
+    "epochs": 20,
+    "train_loss": 9.0,
+    "train_accuracy": 0.5,
+    "val_loss": None,
+    "val_accuracy": None,
+    "val_auc": None,
+    "head_lr": 1e-3,
+    "seconds": 1.0,
+    "images_per_second": 100.0,
+    "best": False,
+}
 
 
 class Faulty:
@@ -378,6 +396,112 @@ def test_the_commands_pause_resume_retry_and_cancel(
     assert client.get(job_id).resume_point is None
 
 
+def measure_as_a_worker(database: Database, measured: dict[str, Any] | None = MEASURED) -> None:
+    """What a worker makes of the job that is next: found out, or failed."""
+    with database.reading() as session:
+        job = queries.next_queued(session)
+    assert job is not None
+    with database.writing() as session:
+        claim = store.claim(session, job.id, "worker-1", 60.0)
+        assert claim is not None
+        store.begin_attempt(session, claim, None)
+        if measured is None:
+            error = ErrorReport(code="out_of_memory", message="not even one image fits", hint="use a GPU", blame="data")
+            store.finish(session, claim, JobStatus.FAILED, error)
+        else:
+            store.finish(session, claim, JobStatus.SUCCEEDED, measured=measured)
+
+
+def test_a_measurement_is_waited_for(server: Faulty, client: Client, database: Database) -> None:
+    server.faults = ["lost answer"]
+    heard: list[str] = []
+
+    def on_status(what: str) -> None:
+        heard.append(what)
+        if len(heard) == 1:
+            measure_as_a_worker(database)
+
+    measured = client.measure(CONFIG, priority=7, on_status=on_status)
+    assert measured.model_dump() == MEASURED
+    assert heard == ["no worker has ever reported: start one with edgeface-finetune worker", "preparing", "succeeded"]
+    assert [method for method, path, _ in server.requests if path == "/jobs"] == ["POST", "POST"]
+    assert client.list().jobs == []
+
+
+def test_a_measurement_that_found_nothing_out_says_why(client: Client, database: Database) -> None:
+    with pytest.raises(MeasurementFailed, match="not even one image fits") as failed:
+        client.measure(CONFIG, on_status=lambda what: measure_as_a_worker(database, None) if "worker" in what else None)
+    assert failed.value.job.status is JobStatus.FAILED
+
+
+def test_a_measurement_that_is_given_up_is_cancelled(client: Client, database: Database) -> None:
+    def give_up(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        client.measure(CONFIG, on_status=give_up)
+    with database.reading() as session:
+        (job,) = queries.page(session, statuses=[], before=None, limit=10, kind="measurement")
+    assert job.status == JobStatus.CANCELLED
+
+
+def test_the_command_measures(
+    command: Callable[..., Result], database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(CONFIG))
+    echo = click.echo
+
+    def echo_and_measure(message: object = None, **options: Any) -> None:
+        echo(message, **options)
+        if str(message).startswith("measuring: no worker"):
+            measure_as_a_worker(database)
+
+    monkeypatch.setattr(click, "echo", echo_and_measure)
+    shown = said(command("submit", "--dry-run=measure", str(config)))
+    assert shown.splitlines() == [
+        "time: 100 s (90 s to 2 min 0 s) on cpu for all 25 epochs; early stopping makes it shorter",
+        "  start 1.0 s, prepare 9.0 s, before 5.0 s, stage1 20 s, stage2 60 s, after 5.0 s",
+        "memory: 900.0 MB of the process",
+        "disk: 18.8 MB of prepared faces, 45.9 MB of training states while it runs, 10.1 MB a checkpoint",
+    ]
+    assert json.loads(said(command("submit", str(config), "--dry-run=measure", "--json"))) == MEASURED
+    assert "warnings" in json.loads(said(command("submit", "--dry-run", str(config))))
+
+
+def test_the_commands_show_what_was_predicted_beside_what_it_took(
+    command: Callable[..., Result], client: Client, database: Database
+) -> None:
+    job_id = client.submit(CONFIG).id
+    claim = run(database, job_id)
+    with database.writing() as session:
+        left = {"low": 3000.0, "likely": 4000.0, "high": 5000.0}
+        store.record_prediction(
+            session,
+            claim,
+            seconds_spent=0.0,
+            seconds_left=left,
+            stage1_epochs=5,
+            stage2_epochs=20,
+            stage2_epoch_seconds=190.0,
+        )
+        store.record_epoch(session, claim, EPOCH_12)
+        session.execute(update(Attempt).values(started_at=col(Attempt.started_at) - 2000))
+    predicted = "predicted: 1 h 6 min (50 min 0 s to 1 h 23 min) for all 25 epochs; early stopping makes it shorter"
+    assert predicted in said(command("status", job_id)).splitlines()
+    finish(database, claim)
+    lines = said(command("status", job_id)).splitlines()
+    assert lines[0] == f"{job_id}  succeeded  100%"
+    assert lines[1] == predicted
+    # 4000 s without 8 epochs of 190 s.
+    actual = "actual: 33 min 20 s of work, 41 min 20 s predicted for the epochs trained (-19%)"
+    assert lines[2] == actual
+    watched = said(command("watch", job_id)).splitlines()
+    assert predicted in watched
+    assert f"succeeded; {actual}" in watched
+    assert json.loads(said(command("status", job_id, "--json")))["actual"]["off_by"] == pytest.approx(-0.19, abs=0.01)
+
+
 def test_the_commands_pin_and_unpin(
     command: Callable[..., Result], client: Client, database: Database, settings: Settings, tmp_path: Path
 ) -> None:
@@ -416,7 +540,7 @@ def test_an_evaluation_is_queued_listed_and_watched_as_a_job_is(
     job = client.evaluate(EvaluationConfig.model_validate(CONFIG))
     assert job.kind == "evaluation"
     assert isinstance(job.config, EvaluationConfig)
-    assert "evaluation of edgeface_xxs.pt on faces/val_processed" in said(command("jobs"))
+    assert "evaluation of edgeface_xxs.pt on faces/val_processed" in said(command("jobs", "--kind", "evaluation"))
     with database.writing() as session:
         claim = store.claim(session, job.id, "worker-1", 60.0)
         assert claim is not None

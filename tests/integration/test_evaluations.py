@@ -40,9 +40,10 @@ def test_an_evaluation_is_queued_with_its_config_as_resolved(api: TestClient) ->
 def test_both_kinds_stand_in_one_queue(api: TestClient) -> None:
     first = api.post("/jobs", json={"dataset": "faces"}).json()
     second = api.post("/evaluations", json={"dataset": "faces"}).json()
-    listed = api.get("/jobs").json()["jobs"]
-    assert [(job["id"], job["kind"]) for job in listed] == [(second["id"], "evaluation"), (first["id"], "finetuning")]
-    assert [job["queue_position"] for job in listed] == [2, 1]
+    trainings, evaluations = (api.get("/jobs", params=params).json()["jobs"] for params in ({}, {"kind": "evaluation"}))
+    assert [(job["id"], job["kind"]) for job in trainings] == [(first["id"], "finetuning")]
+    assert [(job["id"], job["kind"]) for job in evaluations] == [(second["id"], "evaluation")]
+    assert [job["queue_position"] for job in (*trainings, *evaluations)] == [1, 2]
     assert api.post(f"/jobs/{second['id']}/cancel").json()["status"] == "cancelled"
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import asdict
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -23,10 +24,10 @@ from app.jobs import queries, store
 from app.jobs.rescue import Rounds
 from app.jobs.resume import ResumeReceipt
 from app.jobs.states import JobStatus
-from app.jobs.tables import Job
+from app.jobs.tables import EVALUATION, MEASUREMENT, Job
 from app.jobs.views import view_job
 from app.settings import Settings
-from tests.integration.conftest import event_kinds, fresh_database, run_out_lease, status, submit
+from tests.integration.conftest import CONFIG, event_kinds, fresh_database, run_out_lease, status, submit
 from tests.support.datasets import write_dataset
 from tests.trainers import fixtures
 from worker.attempt import TrainerMain
@@ -189,7 +190,7 @@ def test_an_evaluation_is_a_job_like_any_other(
 ) -> None:
     config = EvaluationConfig.model_validate({"dataset": "faces"})
     with database.writing() as session:
-        job_id = store.submit(session, config, []).id
+        job_id = store.submit(session, config, [], kind=EVALUATION).id
     supervise(fixtures.tell_an_evaluation)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
     assert (job.kind, job.verdict, job.progress) == ("evaluation", "no clear difference", 1.0)
@@ -208,7 +209,7 @@ def test_an_evaluation_whose_dataset_is_gone_fails_and_can_be_retried(
 ) -> None:
     config = EvaluationConfig.model_validate({"dataset": "gone"})
     with database.writing() as session:
-        job_id = store.submit(session, config, []).id
+        job_id = store.submit(session, config, [], kind=EVALUATION).id
     supervise(fixtures.tell_an_evaluation)
     job = wait_for_status(database, job_id, JobStatus.FAILED)
     assert job.error is not None
@@ -219,6 +220,29 @@ def test_an_evaluation_whose_dataset_is_gone_fails_and_can_be_retried(
     supervise(fixtures.tell_an_evaluation)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
     assert job.attempt == 2
+
+
+def test_a_measurement_is_what_the_worker_found_out_and_leaves_no_folder(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    with database.writing() as session:
+        job_id = store.submit(session, CONFIG, [], kind=MEASUREMENT).id
+    supervise(fixtures.measure)
+    job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
+    assert job.measured == asdict(fixtures.REHEARSED)
+    wait_until(lambda: not (settings.artifacts_dir / job_id).exists())
+
+
+def test_what_a_job_foretold_outlives_its_worker(
+    database: Database, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    job_id = submit(database)
+    supervise(fixtures.foretell_and_die_once)
+    job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
+    assert job.attempt == 2
+    assert job.predicted is not None
+    assert job.predicted["likely"] == pytest.approx(job.predicted["told_after"] + 100.0)
+    assert event_kinds(database, job_id).count("predicted") == 1
 
 
 def test_cancel_ends_the_trainer_within_two_seconds_and_keeps_the_checkpoint(

@@ -18,7 +18,7 @@ from app.jobs.states import CLAIMED, TERMINAL, JobStatus
 from app.jobs.store import LossPolicy
 from app.jobs.tables import Artifact
 from app.jobs.views import view_event, view_job
-from tests.integration.conftest import LEASE_SECONDS, let_backoff_pass, run_out_lease
+from tests.integration.conftest import LEASE_SECONDS, run_out_lease
 from tests.migrations.rows import FOLDER, Rows, insert_rows, read_rows
 
 
@@ -137,11 +137,9 @@ def test_every_job_that_had_not_ended_can_still_be_brought_to_its_end(upgraded: 
             run_out_lease(upgraded, job_id)
     with upgraded.writing() as session:
         store.expire_leases(session, LossPolicy(max_losses=1000))
-        for job_id in open_jobs:
-            if queries.fresh(session, job_id).status == JobStatus.PAUSED:
+        for job_id, status in open_jobs.items():
+            if status in (JobStatus.PAUSING, JobStatus.PAUSED):
                 store.resume(session, job_id)
-    for job_id in open_jobs:
-        let_backoff_pass(upgraded, job_id)
     while True:
         with upgraded.writing() as session:
             job = queries.next_queued(session)

@@ -75,20 +75,24 @@ def freeze_outside_a_transaction(process: subprocess.Popen[bytes], machine: Mach
     while time.monotonic() < deadline:
         process.send_signal(signal.SIGSTOP)
         wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, STOP_SECONDS)
-        with contextlib.closing(sqlite3.connect(machine.var_dir / "edgeface.sqlite", timeout=0.3)) as database:
-            with contextlib.suppress(sqlite3.OperationalError):
-                database.execute("BEGIN IMMEDIATE")
-                return
+        with (
+            contextlib.suppress(sqlite3.OperationalError),
+            contextlib.closing(sqlite3.connect(machine.var_dir / "edgeface.sqlite", timeout=0.3)) as database,
+        ):
+            database.execute("BEGIN IMMEDIATE")
+            return
         process.send_signal(signal.SIGCONT)
     raise AssertionError("it was never outside a transaction")
 
 
 def fill(folder: Path, *, leave: int = 0) -> Path:
-    """A file that takes the space that is left."""
+    """A file that takes the space that is left, whoever else is writing."""
     filler = folder / "filler"
     with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(folder).free - leave)
-    return filler
+        while True:
+            with contextlib.suppress(OSError):
+                os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(folder).free - leave)
+                return filler
 
 
 def written_files(folder: Path) -> dict[Path, int]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import json
 import subprocess
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from app.client import ApiError, Client
 from app.jobs.states import JobStatus
 from app.jobs.views import EventView, JobView
-from tests.system.conftest import Machine
+from tests.system.conftest import Machine, wait_until
 
 CONFIG = {"dataset": "orl16", "stage1_epochs": 2, "stage2_epochs": 4, "backbone_lr": 1e-4}
 
@@ -139,6 +140,12 @@ def check_job(job: JobView) -> None:
     assert after.auc is not None
     assert after.auc > 0.98
     assert job.recognition.verdict
+    assert job.predicted is not None
+    assert job.actual is not None
+    assert 0 < job.predicted.told_after < job.predicted.low < job.predicted.likely < job.predicted.high
+    assert job.predicted.for_epochs_trained == job.predicted.likely, "all epochs were trained"
+    assert job.actual.seconds > job.predicted.told_after
+    assert job.actual.off_by is not None
 
 
 def check_metrics(machine: Machine, client: Client, job: JobView) -> None:
@@ -171,3 +178,19 @@ def check_checkpoint(full: Path, bare: Path) -> None:
         backbone = timm.create_model("edgenext_xx_small", num_classes=512)
         backbone.load_state_dict({key.removeprefix("model."): value for key, value in weights.items()}, strict=True)
         assert backbone(torch.zeros(1, 3, 112, 112)).isfinite().all()
+
+
+def test_a_job_is_measured_before_it_is_submitted(embedded: Machine, shared_assets: Path) -> None:
+    prepare(embedded, shared_assets)
+    embedded.start("serve")
+    embedded.wait_until_ready()
+    config = embedded.var_dir / "config.json"
+    config.write_text(json.dumps(CONFIG))
+    measured = json.loads(embedded.run("submit", "--dry-run=measure", "--json", str(config)).stdout)
+    assert 0 < measured["seconds"]["low"] < measured["seconds"]["likely"] < measured["seconds"]["high"]
+    assert measured["prepared_bytes"] == (300 + 100 + 100) * 3 * 112 * 112
+    assert list((embedded.var_dir / "prepared").iterdir()) == []
+    wait_until(lambda: list((embedded.var_dir / "artifacts").iterdir()) == [], 10.0)
+    with embedded.client() as client:
+        assert client.list().jobs == []
+        assert client.ready().ready

@@ -15,10 +15,26 @@ from worker.messages import EvaluationOrder, Failed, TrainingOrder
 from worker.trainer_process import obey
 from worker.training import events
 from worker.training.control import Control
+from worker.training.estimate import Estimate
 
 RECOGNITION = events.Recognition(0.9, 0.8, 0.7, 0.6, 100, 1000)
 PREPARED = events.Prepared(
     10, 5, 2, "verification_auc", "edgeface_xxs", "bicubic", "antialiased bicubic", "cpu", "float32", 0.1
+)
+
+REHEARSED = events.Rehearsed(
+    seconds=Estimate(90.0, 100.0, 120.0),
+    seconds_by_part={"start": 1.0, "prepare": 9.0, "before": 5.0, "stage1": 20.0, "stage2": 60.0, "after": 5.0},
+    stage1_epochs=5,
+    stage2_epochs=20,
+    stage2_epoch_seconds=3.0,
+    device="cpu",
+    images_enlarged=192,
+    process_bytes=900_000_000,
+    device_bytes=None,
+    prepared_bytes=18_816_000,
+    state_bytes=45_899_295,
+    checkpoint_bytes=10_115_260,
 )
 
 
@@ -223,6 +239,25 @@ def take_the_reserved_space(connection: Connection, order: TrainingOrder) -> Non
     assert not control.release_space()
     connection.send(events.Warned(JobWarning(code="reserved", message=str(size))))
     tell_all(connection, order)
+
+
+def measure(connection: Connection, order: TrainingOrder) -> None:
+    """A rehearsal, without the rehearsal."""
+    obey(connection, order)
+    assert order.rehearse
+    connection.send(REHEARSED)
+
+
+def foretell_and_die_once(connection: Connection, order: TrainingOrder) -> None:
+    """Foretells where it is asked to; the second attempt is asked no more."""
+    begin(connection, order)
+    assert not order.rehearse
+    assert order.foretell == (attempt_of(order) == 1)
+    if order.foretell:
+        connection.send(events.Foretold(5.0, Estimate(90.0, 100.0, 120.0), 2, 2, 20.0))
+        connection.send(events.Progressed(0.1, None, 1, 1))
+        os.kill(os.getpid(), signal.SIGKILL)
+    connection.send(events.Finished(RECOGNITION, RECOGNITION, "no clear difference", 1, 1.5))
 
 
 def fail(connection: Connection, order: TrainingOrder) -> None:

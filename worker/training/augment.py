@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-# Shape suffixes: B faces, C = 3 channels (RGB), H and W pixels; B111 is one number per face; 4 draws a face.
+# Shape suffixes: B faces, C = 3 channels (RGB), H and W pixels; _u8 is uint8 in 0..255, without it float in [0, 1];
+# B111 is one number per face; 4 draws a face.
 
 FLIP_PROBABILITY = 0.5
 BRIGHTNESS = 0.05
@@ -19,33 +20,33 @@ def draw(faces: int, generator: torch.Generator) -> Tensor:
     return torch.rand(4, faces, generator=generator, device=generator.device)
 
 
-def augment(x_BCHW: Tensor, drawn_4B: Tensor) -> Tensor:
-    """Faces in [0, 1] -> faces in [0, 1], each flipped or not and jittered by factors of its own, as `draw` says.
+def augment(x_u8_BCHW: Tensor, drawn_4B: Tensor) -> Tensor:
+    """uint8 faces -> faces in [0, 1], each flipped or not and jittered by factors of its own, as `draw` says.
 
     Horizontal flip with p 0.5; then brightness 1 +- 0.05, contrast 1 +- 0.05 and saturation 1 +- 0.03, in this order,
     by torchvision's definitions.
     """
-    flip_B, brightness_B, contrast_B, saturation_B = drawn_4B.to(x_BCHW.device, non_blocking=True)
-    x_BCHW = torch.where(_per_face(flip_B) < FLIP_PROBABILITY, x_BCHW.flip(3), x_BCHW)
-    x_BCHW = adjust_brightness(x_BCHW, _factor(brightness_B, BRIGHTNESS))
+    flip_B, brightness_B, contrast_B, saturation_B = drawn_4B.to(x_u8_BCHW.device, non_blocking=True)
+    x_u8_BCHW = torch.where(_per_face(flip_B) < FLIP_PROBABILITY, x_u8_BCHW.flip(3), x_u8_BCHW)
+    x_BCHW = adjust_brightness(x_u8_BCHW, _factor(brightness_B, BRIGHTNESS) / 255)
     x_BCHW = adjust_contrast(x_BCHW, _factor(contrast_B, CONTRAST))
     return adjust_saturation(x_BCHW, _factor(saturation_B, SATURATION))
 
 
 def adjust_brightness(x_BCHW: Tensor, factor_B111: Tensor) -> Tensor:
     """Towards black below 1, away from it above; clamped to [0, 1]."""
-    return (x_BCHW * factor_B111).clamp(0, 1)
+    return (x_BCHW * factor_B111).clamp_(0, 1)
 
 
 def adjust_contrast(x_BCHW: Tensor, factor_B111: Tensor) -> Tensor:
     """Towards the face's mean grey below 1, away from it above; clamped to [0, 1]."""
     mean_B111 = _grey(x_BCHW).mean((1, 2, 3), keepdim=True)
-    return torch.lerp(mean_B111, x_BCHW, factor_B111).clamp(0, 1)
+    return torch.lerp(mean_B111, x_BCHW, factor_B111).clamp_(0, 1)
 
 
 def adjust_saturation(x_BCHW: Tensor, factor_B111: Tensor) -> Tensor:
     """Towards each pixel's grey below 1, away from it above; clamped to [0, 1]."""
-    return torch.lerp(_grey(x_BCHW), x_BCHW, factor_B111).clamp(0, 1)
+    return torch.lerp(_grey(x_BCHW), x_BCHW, factor_B111).clamp_(0, 1)
 
 
 def _factor(drawn_B: Tensor, spread: float) -> Tensor:
@@ -57,5 +58,5 @@ def _per_face(value_B: Tensor) -> Tensor:
 
 
 def _grey(x_BCHW: Tensor) -> Tensor:
-    red, green, blue = (weight * x_BCHW[:, i : i + 1] for i, weight in enumerate(_LUMA))
-    return red + green + blue
+    red, green, blue = (x_BCHW[:, i : i + 1] for i in range(3))
+    return (red * _LUMA[0]).add_(green, alpha=_LUMA[1]).add_(blue, alpha=_LUMA[2])

@@ -10,6 +10,7 @@ from app.finetune.config import FinetuneConfig
 from worker.training.control import Control
 from worker.training.events import WrittenFile
 from worker.training.losses import ArcFace
+from worker.training.profiled import profiled
 from worker.training.writing import write_whole
 
 FORMAT_VERSION = 1
@@ -37,6 +38,7 @@ class Checkpoints:
         self._provenance = provenance
         self._control = control
 
+    @profiled("checkpoint")
     def save_best(
         self, backbone: nn.Module, head: ArcFace, *, epoch: int, val_acc: float | None, val_auc: float | None
     ) -> tuple[WrittenFile, WrittenFile]:

@@ -7,10 +7,12 @@ from worker.training.events import (
     EvaluationStarted,
     EvaluationWritten,
     Finished,
+    Foretold,
     Prepared,
     Progressed,
     Recognition,
     RecognitionMeasured,
+    Rehearsed,
     RolledBack,
     StageStarted,
     StateSaved,
@@ -35,6 +37,9 @@ def render(event: TrainingEvent) -> str | None:
             return f"Recognition {when} fine-tuning: {_recognition(recognition)}"
         case StageStarted(stage, epochs):
             return f"\nStage {stage}: {_STAGES[stage]}, {epochs} epochs"
+        case Foretold(spent, left):
+            likely, low, high = (spent + seconds for seconds in (left.likely, left.low, left.high))
+            return f"  will take about {likely:.0f} s ({low:.0f} to {high:.0f}) in all, less if it stops early"
         case EpochFinished():
             return _epoch(event)
         case CheckpointWritten(full, _, epoch, score):
@@ -51,7 +56,7 @@ def render(event: TrainingEvent) -> str | None:
             return f"Evaluating on {device}"
         case EvaluationWritten(evaluation):
             return evaluation.verdict
-        case Progressed() | StateSaved() | RolledBack():
+        case Progressed() | StateSaved() | RolledBack() | Rehearsed():
             return None
 
 

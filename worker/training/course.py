@@ -1,5 +1,6 @@
 """What stays the same from the first step of a training to the last."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,8 @@ from worker.training.validation import ValFaces
 class Course:
     """What is learned from and judged by, on which device, and who is told and who may stop it.
 
-    `faces_u8_NCHW` and `labels_N` may lie elsewhere than on `device`, the faces even on disk.
+    `faces_u8_NCHW` may lie elsewhere than on `device`, even on disk; `labels_N` lie beside them. `after_step` is called
+    after each step of the optimizer.
     """
 
     config: FinetuneConfig
@@ -33,6 +35,7 @@ class Course:
     report: Report
     progress: Progress
     control: Control
+    after_step: Callable[[], None] = lambda: None
 
     @property
     def steps_per_epoch(self) -> int:

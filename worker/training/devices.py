@@ -1,5 +1,6 @@
 """Which device trains, and in which precision."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,15 +37,23 @@ def describe_device(device: torch.device) -> str:
 
 
 def choose_precision(wanted: str, device: torch.device) -> Precision:
-    """`auto`, `bf16`, `fp16` or `off` on this device; a CPU always trains in float32."""
-    if device.type != "cuda" or wanted == "off":
+    """`auto`, `bf16`, `fp16` or `off` on this device. A CPU knows no fp16: there it is float32."""
+    if wanted == "off" or (device.type == "cpu" and not (wanted == "bf16" or (wanted == "auto" and _has_amx()))):
         return Precision("float32", None, scaled=False)
+    if device.type == "cpu":
+        return Precision("bf16", torch.bfloat16, scaled=False)
     if wanted == "auto":
         with torch.cuda.device(device):
             wanted = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if wanted == "bf16":
         return Precision("bf16", torch.bfloat16, scaled=False)
     return Precision("fp16", torch.float16, scaled=True)
+
+
+def _has_amx() -> bool:
+    """Whether this CPU multiplies matrices of bf16 many times as fast as those of float32."""
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # since PyTorch 2.12
+    return bool(capabilities.get("amx_bf16"))
 
 
 def place(data: Tensor, device: torch.device) -> Tensor:

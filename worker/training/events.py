@@ -7,6 +7,7 @@ from typing import Literal
 
 from app.finetune.dataset import JobWarning, Selection
 from app.finetune.evaluation import Evaluation
+from worker.training.estimate import Estimate
 
 Stage = Literal[1, 2]
 
@@ -73,6 +74,19 @@ class Progressed:
     epoch: int | None
     step: int | None = None
     steps_done: int = 0
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """How long the training will take, told once near its start. `seconds_spent` are those since this process began
+    with it, `seconds_left` those to its end if it does not stop early. `stage2_epoch_seconds` are those of one epoch of
+    stage 2 with its validation and files, of which there are `stage2_epochs`."""
+
+    seconds_spent: float
+    seconds_left: Estimate
+    stage1_epochs: int
+    stage2_epochs: int
+    stage2_epoch_seconds: float
 
 
 @dataclass(frozen=True)
@@ -197,11 +211,37 @@ class EvaluationStarted:
     device: str
 
 
+@dataclass(frozen=True)
+class Rehearsed:
+    """What a training would take, found out by steps of each stage that are thrown away. The last event, as `Finished`
+    would be.
+
+    `seconds` are of the whole training if it does not stop early, and by what they go to, likely values. Bytes:
+    `process_bytes` of memory the process that trains takes at its peak, `device_bytes` of the GPU (None on a CPU);
+    on the disk `prepared_bytes` of faces that are not prepared yet, `state_bytes` of the three states that are there at
+    a time, `checkpoint_bytes` of one checkpoint, both its files.
+    """
+
+    seconds: Estimate
+    seconds_by_part: dict[str, float]
+    stage1_epochs: int
+    stage2_epochs: int
+    stage2_epoch_seconds: float
+    device: str
+    images_enlarged: int
+    process_bytes: int
+    device_bytes: int | None
+    prepared_bytes: int
+    state_bytes: int
+    checkpoint_bytes: int
+
+
 TrainingEvent = (
     Prepared
     | Warned
     | RecognitionMeasured
     | StageStarted
+    | Foretold
     | Progressed
     | EpochFinished
     | CheckpointWritten
@@ -212,6 +252,7 @@ TrainingEvent = (
     | EvaluationStarted
     | EvaluationWritten
     | Stopped
+    | Rehearsed
     | Finished
 )
 """Of a training, up to `Finished`; of an evaluation on its own, `EvaluationStarted` up to `EvaluationWritten`."""

@@ -12,6 +12,7 @@ from app.finetune.dataset import DatasetScan, find_unreadable
 from app.finetune.errors import UnreadableImages
 from worker.training.control import Control
 from worker.training.files import TrainingFiles
+from worker.training.profiled import profiled
 
 _BLOCK = 2**22
 _FILES_AT_ONCE = 256
@@ -42,6 +43,7 @@ class InputDigests:
         return [_IN_WORDS[name] for name, digest in asdict(self).items() if theirs[name] != digest]
 
 
+@profiled("digests")
 def digest_inputs(files: TrainingFiles, scan: DatasetScan, threads: int, control: Control) -> InputDigests:
     """Reads every file once. Raises UnreadableImages and StopRequested."""
     return InputDigests(
@@ -73,6 +75,7 @@ def refuse_unreadable(paths: Sequence[Path], threads: int, control: Control) -> 
         raise UnreadableImages(reasons)
 
 
+@profiled("digests")
 def digest_images(paths: Sequence[Path], threads: int, control: Control) -> str:
     """Of the name and the sha256 of every file, in order. Raises UnreadableImages, OSError and StopRequested."""
     digest = hashlib.sha256()

@@ -32,8 +32,8 @@ class ArcFace(nn.Module):
         weight_SD = torch.empty(subjects, embedding_size)
         self.weight = nn.Parameter(nn.init.xavier_uniform_(weight_SD, generator=generator))
 
-    def forward(self, e_BD: Tensor, labels_B: Tensor) -> Tensor:
-        """Embeddings [B, D] of any length, subject ids [B] in 0..S-1 -> logits [B, S] with the margin."""
+    def forward(self, e_BD: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings [B, D] of any length, subject ids [B] in 0..S-1 -> logits [B, S] with the margin, and without."""
         with torch.autocast(e_BD.device.type, enabled=False):
             e_BD = F.normalize(e_BD.float())
             w_SD = F.normalize(self.weight)
@@ -44,7 +44,8 @@ class ArcFace(nn.Module):
             # weight is the same number, exact for small angles, and its gradient is never longer than one.
             orthogonal_BD = e_BD - cosine_B1 * w_SD[labels_B]
             sine_B1 = torch.linalg.vector_norm(orthogonal_BD, dim=1, keepdim=True)
-            return self.scale * cosine_BS.scatter(1, target_B1, self._with_margin(cosine_B1, sine_B1))
+            with_margin_BS = cosine_BS.scatter(1, target_B1, self._with_margin(cosine_B1, sine_B1))
+            return self.scale * with_margin_BS, self.scale * cosine_BS.detach()
 
     def cosine_logits(self, e_BD: Tensor) -> Tensor:
         """Embeddings [B, D] -> s * cos(theta) [B, S] without the margin: what accuracy is measured by."""

@@ -53,7 +53,7 @@ class Optimization:
 
 def head_alone(head: nn.Module, config: FinetuneConfig, *, scale: float, device: str, scaled: bool) -> Optimization:
     """Stage 1: a constant head_lr. `scale` is a factor of the config's learning rates."""
-    optimizer = AdamW(head.parameters(), lr=scale * config.head_lr, weight_decay=config.weight_decay)
+    optimizer = AdamW(head.parameters(), lr=scale * config.head_lr, weight_decay=config.weight_decay, fused=True)
     return Optimization(optimizer, GradScaler(device, enabled=scaled), None)
 
 
@@ -74,6 +74,7 @@ def backbone_and_head(
             {"params": head.parameters(), "lr": scale * config.head_lr_stage2},
         ],
         weight_decay=config.weight_decay,
+        fused=True,
     )
     schedule = CosineAnnealingLR(optimizer, T_max=steps)
     return Optimization(optimizer, GradScaler(device, enabled=scaled), schedule)

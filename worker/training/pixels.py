@@ -21,6 +21,7 @@ from app.finetune.dataset import JobWarning, open_rgb
 from app.finetune.errors import EnlargementNotFinite
 from worker.training.memory import in_parts_that_fit
 from worker.training.models.dsr import DSR
+from worker.training.profiled import profiled
 
 # Shape suffixes: N images, C = 3 channels (RGB), H and W pixels; _u8 is uint8 in 0..255, without it float in [0, 1].
 
@@ -56,15 +57,17 @@ def enlarge_images(
     """
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
         for start in range(0, len(paths), _CHUNK):
-            images = list(pool.map(decode, paths[start : start + _CHUNK]))
+            with profiled("decode"):
+                images = list(pool.map(decode, paths[start : start + _CHUNK]))
             faces_u8_NCHW = torch.empty(len(images), 3, FACE_SIZE, FACE_SIZE, dtype=torch.uint8)
             sizes: Counter[tuple[int, int]] = Counter()
             for indices, images_u8_NCHW in _by_size(images):
                 height, width = images_u8_NCHW.shape[2:]
                 sizes[width, height] += len(indices)
-                if vlr_size is not None:
-                    images_u8_NCHW = resize_bicubic(images_u8_NCHW, vlr_size)
-                faces_u8_NCHW[torch.tensor(indices)] = enlarge(images_u8_NCHW)
+                with profiled("enlargement"):
+                    if vlr_size is not None:
+                        images_u8_NCHW = resize_bicubic(images_u8_NCHW, vlr_size)
+                    faces_u8_NCHW[torch.tensor(indices)] = enlarge(images_u8_NCHW)
             yield Faces(faces_u8_NCHW, sizes)
 
 
@@ -121,7 +124,7 @@ def normalise(faces_NCHW: Tensor) -> Tensor:
     """uint8 in 0..255 or float in [0, 1] -> float in [-1, 1], as EdgeFace was trained: mean 0.5, std 0.5."""
     if faces_NCHW.dtype == torch.uint8:
         faces_NCHW = faces_NCHW.float() / 255
-    return (faces_NCHW - 0.5) / 0.5
+    return (faces_NCHW * 2).sub_(1)
 
 
 def size_warnings(name: str, sizes: Counter[tuple[int, int]], vlr_size: int | None) -> Iterator[JobWarning]:

@@ -22,6 +22,7 @@ from app.finetune.config import BICUBIC, FACE_SIZE
 from worker.training.control import Control
 from worker.training.inputs import sha256_of
 from worker.training.pixels import RESAMPLER, Faces
+from worker.training.profiled import profiled
 from worker.training.writing import NO_SPACE, fill_whole, partial_files, write_bytes_whole
 
 FORMAT_VERSION = 1
@@ -43,6 +44,7 @@ class PreparedFaces:
         self._folder = folder
         self._control = control
 
+    @profiled("prepared faces")
     def find(self, key: str, count: int) -> Faces | None:
         """The `count` faces of this key; None where they are not there, or not as they were written."""
         array, sidecar = self._paths(key)
@@ -61,6 +63,7 @@ class PreparedFaces:
                 os.utime(path)
         return faces
 
+    @profiled("prepared faces")
     def make(self, key: str, count: int, chunks: Callable[[], Iterable[Faces]]) -> Faces:
         """Write `count` faces as `chunks()` gives them, one chunk in memory at a time. `chunks` is called again where
         the disk was full. Raises DiskFull, StopRequested and what the chunks raise."""

@@ -5,6 +5,7 @@ their defaults and the preprocessing are the guide's. Everything random comes fr
 """
 
 import time
+from functools import partial
 
 import torch
 
@@ -18,6 +19,7 @@ from worker.training.devices import choose_device, choose_precision, describe_de
 from worker.training.events import Finished, Prepared, RecognitionMeasured, Report, Stopped, Warned
 from worker.training.files import TrainingFiles
 from worker.training.final_evaluation import evaluate_training
+from worker.training.foretelling import Foretelling
 from worker.training.inputs import digest_inputs
 from worker.training.losses import ArcFace
 from worker.training.models.dsr import load_dsr
@@ -53,12 +55,13 @@ def finetune(
 
 def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, control: Control) -> Finished:
     started = time.monotonic()
+    foretelling = Foretelling(wanted=control.foretell)
 
     # Check
     device = choose_device(config.device, control.slot)
     precision = choose_precision(config.mixed_precision, device)
     saved = SavedState(files.resume.state) if files.resume else None
-    backbone, variant = load_edgeface(files.edgeface, device)
+    backbone, variant = foretelling.timed("load", partial(load_edgeface, files.edgeface, device))
     dsr = load_dsr(files.dsr) if files.dsr else None
     scan = scan_dataset(files.train_dir, files.val_dir)
     for warning in scan.warnings:
@@ -89,28 +92,31 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     )
 
     # Measure what the weights can do as they were given
-    frozen = None if saved and saved.stage == 2 else embed_val(backbone, val, device, progress, control)
+    embed_frozen = partial(embed_val, backbone, val, device, progress, control)
+    frozen = None if saved and saved.stage == 2 else foretelling.timed("embed", embed_frozen)
     if saved:
         before = saved.before
     elif frozen:
-        before = frozen.measure()
+        before = foretelling.timed("measure", frozen.measure)
         report(RecognitionMeasured("before", before.recognition))
 
     # Train
     generator = torch.Generator().manual_seed(config.seed)
     head = ArcFace(EMBEDDING_SIZE, len(scan.subject_to_id), config.arcface_scale, config.arcface_margin, generator)
     labels = torch.tensor([scan.subject_to_id[subject_of(path.name)] for path in scan.train.vlr_images])
+    faces_u8_NCHW = place(train.pixels_u8, device)
     course = Course(
         config=config,
         device=device,
         precision=precision,
-        faces_u8_NCHW=place(train.pixels_u8, device),
-        labels_N=place(labels, device),
+        faces_u8_NCHW=faces_u8_NCHW,
+        labels_N=labels.to(faces_u8_NCHW.device),
         val=val,
         selection=scan.selection,
         report=report,
         progress=progress,
         control=control,
+        after_step=foretelling.after_step,
     )
     training = begin(course, backbone, head.to(device), generator, before)
     states = States(files.output_dir, inputs, control, files.resume)
@@ -118,7 +124,8 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
         saved.restore(training, course)
         training.checkpoint = saved.checkpoint_of(files.resume)
     else:
-        report(states.write(training, course))
+        report(foretelling.timed("write", partial(states.write, training, course)))
+    foretelling.follow(course, training)
     provenance = Provenance(config, scan.subject_to_id, variant.name, enlargement, RESAMPLER)
     best = train_to_the_end(course, training, states, Checkpoints(files.output_dir, provenance, control), frozen)
 

@@ -1,6 +1,7 @@
 """The two stages, an epoch, a step."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from app.finetune.config import FinetuneConfig
-from worker.training.augment import augment, draw
+from worker.training.ahead import EmbeddingsAhead
+from worker.training.batches import augmented_faces, labels_at, places_of
 from worker.training.checkpoint import Checkpoints
 from worker.training.collapse import collapse_warning
 from worker.training.control import StopRequested
@@ -23,13 +25,19 @@ from worker.training.events import (
     Warned,
 )
 from worker.training.memory import unless_out_of_memory
-from worker.training.pixels import normalise
+from worker.training.profiled import profiled
 from worker.training.progress import FORWARD_WORK, TRAINING_WORK
-from worker.training.state import NotFinite, RunningEpoch, States, Training, optimization_of
+from worker.training.running import RunningEpoch, start_epoch
+from worker.training.state import NotFinite, States, Training, optimization_of
 from worker.training.validation import Best, ValEmbeddings, Validated, embed_val, validate
 
-# Shape suffixes: N training faces, B faces of a batch, M of a part of it (a micro-batch), C = 3 channels (RGB),
-# H = W = 112, D = 512; 4 draws a face; _u8 is uint8 in 0..255.
+# Shape suffixes: B faces, M those of a part of a batch (a micro-batch), C = 3 channels (RGB), H = W = 112, D = 512,
+# S subjects.
+
+Embeddings = Callable[[slice], Tensor]
+"""Places of the running epoch -> embeddings [M, 512] of the augmented faces there."""
+
+_GPU_STEPS_BETWEEN_LOOKS = 50
 
 
 class StepDidNotFit(Exception):
@@ -87,56 +95,75 @@ def train_all(course: Course, training: Training, states: States, checkpoints: C
 def train_epoch(course: Course, training: Training, states: States) -> EpochTotals:
     """What is left of an epoch: every training face once, in a drawn order, the last batch as small as it is."""
     if training.running is None:
-        training.running = _start_epoch(course, training)
-    running, stage = training.running, training.stage
+        training.running = start_epoch(course, training.generator, training.optimization)
+    running, stage, images = training.running, training.stage, len(training.running.order_N)
     epochs, work = (
         (course.config.stage1_epochs, FORWARD_WORK) if stage == 1 else (course.config.stage2_epochs, TRAINING_WORK)
     )
     course.progress.start_epoch(stage, training.epoch + 1, epochs, step=running.step, steps_done=training.steps_done)
-    for chosen_B in torch.split(running.order_N, course.config.batch_size)[running.step :]:
+    embeddings = embeddings_of(course, training, running)
+    for batch in places_of(running.step * course.config.batch_size, images, course.config.batch_size):
         started = time.monotonic()
-        if unless_out_of_memory(partial(train_step, course, training, running, chosen_B)) is None:
+        if unless_out_of_memory(partial(train_step, course, training, running, embeddings, batch)) is None:
             raise StepDidNotFit
         running.step += 1
         training.steps_done += 1
         running.seconds += time.monotonic() - started
-        course.progress.advance(len(chosen_B) * work, steps=1)
+        course.progress.advance((batch.stop - batch.start) * work, steps=1)
         _save_if_asked(course, training, states)
+        course.after_step()
     training.refuse_not_finite()
-    images = len(running.order_N)
     return EpochTotals(running.loss_sum.item() / images, running.correct.item() / images, images / running.seconds)
 
 
-def train_step(course: Course, training: Training, running: RunningEpoch, chosen_B: Tensor) -> bool:
+def embeddings_of(course: Course, training: Training, running: RunningEpoch) -> Embeddings:
+    """Of the augmented faces at some places of the epoch: made ahead in stage 1, through a backbone that learns in
+    stage 2."""
+    if training.stage == 1:
+        return EmbeddingsAhead(course, training.backbone, running)
+
+    def embed(places: slice) -> Tensor:
+        x_BCHW = augmented_faces(course, running, places)
+        with (
+            profiled("forward"),
+            torch.autocast(course.device.type, course.precision.autocast, course.precision.autocast is not None),
+        ):
+            e_BD: Tensor = training.backbone(x_BCHW)
+        return e_BD
+
+    return embed
+
+
+@profiled("loss and the rest of a step")
+def train_step(course: Course, training: Training, running: RunningEpoch, embeddings: Embeddings, batch: slice) -> bool:
     """One step of the optimizer on a batch, in parts of at most micro_batch_size faces whose gradients add up.
 
-    Divided or not, the loss is the mean over the whole batch and every face is augmented alike. Raises NotFinite before
-    any weight moves. True, so that None can mean that memory ran out.
+    Divided or not, the loss is the mean over the whole batch and every face is augmented alike. Raises NotFinite: on a
+    CPU before any weight moves; on a GPU, which would have to be waited for, some steps later, and always before
+    anything is saved. True, so that None can mean that memory ran out.
     """
-    device, head, optimization = course.device, training.head, training.optimization
+    optimization = training.optimization
     optimization.optimizer.zero_grad()
-    drawn_4B = draw(len(chosen_B), training.generator)
-    parts = zip(*(torch.split(x, training.micro_batch_size, dim=-1) for x in (chosen_B, drawn_4B)), strict=True)
-    for chosen_M, drawn_4M in parts:
-        x_MCHW, labels_M = _batch(course, chosen_M, drawn_4M)
-        with (
-            torch.autocast(device.type, course.precision.autocast, enabled=course.precision.autocast is not None),
-            torch.set_grad_enabled(training.stage == 2),
-        ):
-            e_MD = training.backbone(x_MCHW)
-        loss = F.cross_entropy(head(e_MD, labels_M), labels_M, label_smoothing=course.config.label_smoothing)
-        if not loss.isfinite():
-            raise NotFinite
-        share = len(labels_M) / len(chosen_B)
-        optimization.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            running.correct += (head.cosine_logits(e_MD).argmax(1) == labels_M).sum()
-            running.loss_sum += loss * len(labels_M)
-    optimization.scaler.step(optimization.optimizer)
-    optimization.scaler.update()
+    for places in places_of(batch.start, batch.stop, training.micro_batch_size):
+        labels_M = labels_at(course, running, places)
+        logits_MS, cosine_logits_MS = training.head(embeddings(places), labels_M)
+        loss_sum = F.cross_entropy(logits_MS, labels_M, label_smoothing=course.config.label_smoothing, reduction="sum")
+        with profiled("backward"):
+            optimization.scaler.scale(loss_sum / (batch.stop - batch.start)).backward()
+        running.loss_sum += loss_sum.detach()
+        running.correct += (cosine_logits_MS.argmax(1) == labels_M).sum()
+    if _is_looked_at(running.step, course.device) and not running.loss_sum.isfinite():
+        raise NotFinite
+    with profiled("optimizer"):
+        optimization.scaler.step(optimization.optimizer)
+        optimization.scaler.update()
     if optimization.schedule is not None:
         optimization.schedule.step()
     return True
+
+
+def _is_looked_at(step: int, device: torch.device) -> bool:
+    return device.type == "cpu" or step % _GPU_STEPS_BETWEEN_LOOKS == 0
 
 
 def _enter_stage_2(course: Course, training: Training) -> None:
@@ -153,24 +180,6 @@ def _tell_start(course: Course, training: Training, epochs: int) -> None:
     if training.stage not in training.stages_told:
         training.stages_told.add(training.stage)
         course.report(StageStarted(training.stage, epochs))
-
-
-def _start_epoch(course: Course, training: Training) -> RunningEpoch:
-    head_lr, backbone_lr = training.optimization.rates
-    return RunningEpoch(
-        order_N=torch.randperm(len(course.labels_N), generator=training.generator),
-        loss_sum=torch.zeros((), device=course.device),
-        correct=torch.zeros((), dtype=torch.int64, device=course.device),
-        head_lr=head_lr,
-        backbone_lr=backbone_lr,
-    )
-
-
-def _batch(course: Course, chosen_M: Tensor, drawn_4M: Tensor) -> tuple[Tensor, Tensor]:
-    chosen_M = chosen_M.to(course.faces_u8_NCHW.device)
-    faces_u8_MCHW = course.faces_u8_NCHW[chosen_M].to(course.device, non_blocking=True)
-    labels_M = course.labels_N[chosen_M].to(course.device, non_blocking=True)
-    return normalise(augment(faces_u8_MCHW.float() / 255, drawn_4M)), labels_M
 
 
 def _save_if_asked(course: Course, training: Training, states: States) -> None:

@@ -23,6 +23,8 @@ from worker.training.metrics import Separation
 from worker.training.models.edgeface import EdgeFace
 from worker.training.models.state_dicts import load_plain
 from worker.training.optimization import Optimization, backbone_and_head, head_alone
+from worker.training.profiled import profiled
+from worker.training.running import RunningEpoch
 from worker.training.validation import Best
 from worker.training.writing import write_whole
 
@@ -31,20 +33,6 @@ FORMAT_VERSION = 1
 
 class NotFinite(Exception):
     """The loss or a weight is NaN or infinity. Caught in recovery.py."""
-
-
-@dataclass
-class RunningEpoch:
-    """The epoch being trained: its images in the order drawn, the optimizer steps done, and the sums so far of the
-    loss and of images classified rightly. The learning rates are those at its start; `seconds` were spent training."""
-
-    order_N: Tensor
-    loss_sum: Tensor
-    correct: Tensor
-    head_lr: float
-    backbone_lr: float | None
-    step: int = 0
-    seconds: float = 0.0
 
 
 @dataclass
@@ -75,9 +63,11 @@ class Training:
         return 0 if self.running is None else self.running.step
 
     def refuse_not_finite(self) -> None:
-        """Raises NotFinite where a weight is NaN or infinity."""
-        parameters = [*self.backbone.parameters(), *self.head.parameters()]
-        if not torch.stack([parameter.isfinite().all() for parameter in parameters]).all():
+        """Raises NotFinite where a weight, or the loss of any step of the running epoch, is NaN or infinity."""
+        numbers: list[Tensor] = [*self.backbone.parameters(), *self.head.parameters()]
+        if self.running is not None:
+            numbers.append(self.running.loss_sum)
+        if not torch.stack([number.isfinite().all() for number in numbers]).all():
             raise NotFinite
 
 
@@ -144,7 +134,7 @@ class SavedState:
             training.best = Best(training.best.selection, **content["best"])
             training.stage, training.epoch = self.stage, content["epoch"]
             training.steps_done = content["steps_done"]
-            training.running = _running(content["running"], course.device)
+            training.running = _running(content["running"], course)
             training.micro_batch_size = content["micro_batch_size"]
             training.learning_rate_scale = content["learning_rate_scale"]
             training.collapse_told = content["collapse_told"]
@@ -186,6 +176,7 @@ class States:
         """Whether it is time for a state inside an epoch."""
         return time.monotonic() - self._saved_at >= self._control.save_every_seconds
 
+    @profiled("state")
     def write(self, training: Training, course: Course) -> StateSaved:
         """Write `state-STEPS.pth`; it loads with weights_only=True. To be told once all is told that it stands after.
 
@@ -200,7 +191,7 @@ class States:
             "stage": training.stage,
             "epoch": training.epoch,
             "steps_done": training.steps_done,
-            "running": None if training.running is None else _plain_running(training.running),
+            "running": None if training.running is None else training.running.plain(),
             "work_done": progress.work_done,
             "progress": progress.share,
             "backbone": plain(training.backbone.state_dict()),
@@ -240,16 +231,8 @@ class States:
         return next(path for name in names if not (path := self._output_dir / f"{name}.pth").exists())
 
 
-def _running(saved: Mapping[str, Any] | None, device: torch.device) -> RunningEpoch | None:
-    if saved is None:
-        return None
-    on_device = {name: saved[name].to(device) for name in ("loss_sum", "correct")}
-    return RunningEpoch(**{**saved, **on_device})
-
-
-def _plain_running(running: RunningEpoch) -> dict[str, Any]:
-    on_cpu = {name: getattr(running, name).cpu() for name in ("loss_sum", "correct")}
-    return {**vars(running), **on_cpu}
+def _running(saved: Mapping[str, Any] | None, course: Course) -> RunningEpoch | None:
+    return None if saved is None else RunningEpoch(**saved).to(course)
 
 
 def _measurement(saved: Mapping[str, Any]) -> Measurement:

@@ -12,6 +12,7 @@ from worker.training.control import Control
 from worker.training.evaluate import Measurement, embed, face_set, measure
 from worker.training.losses import ArcFace
 from worker.training.metrics import Separation, score_pairs, separation, verification_auc
+from worker.training.profiled import profiled
 from worker.training.progress import FORWARD_WORK, Progress
 
 # Shape suffixes: P probes (VLR), K those of known subjects, G gallery images (HR), C = 3 channels (RGB), H = W = 112
@@ -41,6 +42,7 @@ class ValEmbeddings:
     probes_PD: Tensor
     gallery_GD: Tensor
 
+    @profiled("validation")
     def measure(self) -> Measurement:
         """Verification and rank-1 of the probes against the gallery."""
         return measure(
@@ -48,6 +50,7 @@ class ValEmbeddings:
         )
 
 
+@profiled("validation")
 def embed_val(
     backbone: nn.Module, val: ValFaces, device: torch.device, progress: Progress, control: Control
 ) -> ValEmbeddings:
@@ -73,6 +76,7 @@ class Validated:
     separation: Separation | None = None
 
 
+@profiled("validation")
 @torch.inference_mode()
 def validate(embeddings: ValEmbeddings, head: ArcFace) -> Validated:
     """The metrics of one epoch."""

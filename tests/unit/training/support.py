@@ -1,6 +1,6 @@
 """Small trainings on drawn faces, for tests of what a training does rather than of how well."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -8,6 +8,7 @@ from PIL import Image
 
 from app.drawn_faces import draw_face
 from app.finetune.config import FinetuneConfig
+from worker.training.control import Control
 from worker.training.events import Finished, TrainingEvent
 from worker.training.files import TrainingFiles
 from worker.training.models.edgeface import new_edgeface
@@ -45,13 +46,29 @@ def write_training(folder: Path, *, val_subjects: Iterable[int] = range(4)) -> T
 
 
 def tiny_config(**changes: object) -> FinetuneConfig:
-    values = {"train_dir": "train", "val_dir": "val", "device": "cpu", "batch_size": 6, "num_workers": 0}
+    values = {
+        "train_dir": "train",
+        "val_dir": "val",
+        "device": "cpu",
+        "mixed_precision": "off",
+        "batch_size": 6,
+        "num_workers": 0,
+    }
     return FinetuneConfig.model_validate({**values, "stage1_epochs": 1, "stage2_epochs": 2, **changes})
 
 
 def run(files: TrainingFiles, **changes: object) -> tuple[Finished, list[TrainingEvent]]:
     """A whole training and every event of it."""
+    return _run(files, Control(), changes)
+
+
+def run_untold(files: TrainingFiles, **changes: object) -> tuple[Finished, list[TrainingEvent]]:
+    """One that does not foretell, which makes steps besides: for tests that count steps."""
+    return _run(files, Control(foretell=False), changes)
+
+
+def _run(files: TrainingFiles, control: Control, changes: Mapping[str, object]) -> tuple[Finished, list[TrainingEvent]]:
     events: list[TrainingEvent] = []
-    finished = finetune(tiny_config(**changes), files, events.append)
+    finished = finetune(tiny_config(**changes), files, events.append, control)
     assert isinstance(finished, Finished)
     return finished, events

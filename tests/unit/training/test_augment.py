@@ -11,7 +11,7 @@ from worker.training.augment import adjust_brightness, adjust_contrast, adjust_s
 
 
 def faces(count: int) -> Tensor:
-    return torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(256, (count, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 
 def drawn(faces: int, seed: int) -> Tensor:
@@ -29,7 +29,7 @@ def drawn(faces: int, seed: int) -> Tensor:
 def test_jitter_is_that_of_torchvision(
     ours: Callable[[Tensor, Tensor], Tensor], theirs: Callable[[Tensor, float], Tensor]
 ) -> None:
-    x_BCHW = faces(5)
+    x_BCHW = faces(5) / 255
     factors = torch.tensor([0.0, 0.95, 1.0, 1.05, 1.7])
     expected = torch.stack([theirs(face, factor.item()) for face, factor in zip(x_BCHW, factors, strict=True)])
     torch.testing.assert_close(ours(x_BCHW, factors[:, None, None, None]), expected, rtol=0, atol=1e-6)
@@ -42,8 +42,9 @@ def test_each_image_draws_its_own() -> None:
 
 
 def test_half_of_the_images_are_flipped_and_nothing_moves_further_than_the_jitter() -> None:
-    x_BCHW = 0.2 + 0.5 * faces(1).expand(1000, -1, -1, -1)
-    augmented = augment(x_BCHW, drawn(len(x_BCHW), 0))
+    x_u8_BCHW = 50 + faces(1).expand(1000, -1, -1, -1) // 2
+    augmented = augment(x_u8_BCHW, drawn(len(x_u8_BCHW), 0))
+    x_BCHW = x_u8_BCHW / 255
     unflipped = (augmented - x_BCHW).abs().amax((1, 2, 3)) < 0.1
     flipped = (augmented - x_BCHW.flip(3)).abs().amax((1, 2, 3)) < 0.1
     assert (unflipped ^ flipped).all()

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from app.finetune.architectures import EDGEFACE_VARIANTS
 from app.finetune.errors import WeightsError, WeightsMismatch, WeightsQuantized, WeightsUnreadable, WeightsUnsafe
-from worker.training.models.edgeface import EdgeFace, RankReducedLinear, load_edgeface, new_edgeface
+from worker.training.models.edgeface import EdgeFace, load_edgeface, new_edgeface
+from worker.training.models.edgenext import RankReducedLinear
 
 Tensors = dict[str, Tensor]
 

@@ -31,15 +31,16 @@ def test_logits_are_those_of_a_float64_reference(margin: float) -> None:
     cosine_BS = F.normalize(e_BD.double()) @ F.normalize(head.weight.double()).T
     theta_BS = cosine_BS.acos()
     theta_BS[range(256), labels_B] += margin
-    torch.testing.assert_close(head(e_BD, labels_B).double(), 64 * theta_BS.cos(), rtol=0, atol=1e-4)
-    torch.testing.assert_close(head.cosine_logits(e_BD).double(), 64 * cosine_BS, rtol=0, atol=1e-4)
+    torch.testing.assert_close(head(e_BD, labels_B)[0].double(), 64 * theta_BS.cos(), rtol=0, atol=1e-4)
+    for cosine_logits_BS in (head(e_BD, labels_B)[1], head.cosine_logits(e_BD)):
+        torch.testing.assert_close(cosine_logits_BS.double(), 64 * cosine_BS, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("theta", [0.0, 1e-6, 1e-3, 1.0, math.pi / 2, math.pi - 0.51, math.pi - 0.49, 3.14, math.pi])
 def test_every_angle_has_its_logit_and_a_finite_gradient(theta: float) -> None:
     head = head_towards([1.0, 0.0], [0.0, -1.0])
     e_BD = torch.tensor([[math.cos(theta), math.sin(theta)]], requires_grad=True)
-    logits = head(e_BD, torch.tensor([0]))
+    logits, _ = head(e_BD, torch.tensor([0]))
     assert logits[0, 0].item() == pytest.approx(reference_target_logit(theta, 64.0, 0.5), abs=1e-3)
     F.cross_entropy(logits, torch.tensor([0])).backward()  # type: ignore[no-untyped-call]
     assert e_BD.grad is not None
@@ -53,7 +54,7 @@ def test_an_embedding_equal_to_its_weight_in_all_dimensions_has_a_finite_gradien
     head = ArcFace(512, 10, 64.0, 0.5, torch.Generator().manual_seed(0))
     for sign in (1.0, -1.0):
         e_BD = (sign * head.weight.detach()).clone().requires_grad_()
-        head(e_BD, torch.arange(10)).sum().backward()
+        head(e_BD, torch.arange(10))[0].sum().backward()
         assert e_BD.grad is not None
         assert e_BD.grad.isfinite().all()
 
@@ -61,7 +62,7 @@ def test_an_embedding_equal_to_its_weight_in_all_dimensions_has_a_finite_gradien
 def test_the_target_logit_falls_over_all_angles_without_a_jump() -> None:
     head = head_towards([1.0, 0.0], [0.0, 1.0])
     theta = torch.linspace(0, math.pi, 20_001)
-    logits = head(torch.stack([theta.cos(), theta.sin()], 1), torch.zeros(20_001, dtype=torch.int64))[:, 0]
+    logits = head(torch.stack([theta.cos(), theta.sin()], 1), torch.zeros(20_001, dtype=torch.int64))[0][:, 0]
     steps = logits.diff()
     assert (steps <= 1e-4).all()
     assert steps.abs().max() < 0.02, "64 * sin(theta + m) * step is at most 0.01"
@@ -72,10 +73,10 @@ def test_the_loss_is_in_float32_under_autocast() -> None:
     e_BD = torch.randn(4, 512, generator=torch.Generator().manual_seed(1)).bfloat16()
     labels_B = torch.arange(4)
     with torch.autocast("cpu", torch.bfloat16):
-        inside: Tensor = head(e_BD, labels_B)
+        inside: Tensor = head(e_BD, labels_B)[0]
         accuracy_inside = head.cosine_logits(e_BD)
     assert inside.dtype == accuracy_inside.dtype == torch.float32
-    torch.testing.assert_close(inside, head(e_BD.float(), labels_B), rtol=0, atol=0)
+    torch.testing.assert_close(inside, head(e_BD.float(), labels_B)[0], rtol=0, atol=0)
 
 
 def test_the_gradient_is_that_of_float64() -> None:
@@ -85,7 +86,7 @@ def test_the_gradient_is_that_of_float64() -> None:
     labels_B = torch.randint(5, (8,), generator=generator)
     ours, reference = e_BD.clone().requires_grad_(), e_BD.double().requires_grad_()
     theta_BS = (F.normalize(reference) @ F.normalize(head.weight.detach().double()).T).acos()
-    F.cross_entropy(head(ours, labels_B), labels_B).backward()  # type: ignore[no-untyped-call]
+    F.cross_entropy(head(ours, labels_B)[0], labels_B).backward()  # type: ignore[no-untyped-call]
     F.cross_entropy(64 * (theta_BS + 0.5 * F.one_hot(labels_B, 5)).cos(), labels_B).backward()  # type: ignore[no-untyped-call]
     assert ours.grad is not None
     assert reference.grad is not None

@@ -27,7 +27,7 @@ from worker.training.memory import in_parts_that_fit, is_out_of_memory
 from worker.training.models.edgeface import EdgeFace
 from worker.training.recipe import finetune
 
-from .support import run, tiny_config, write_training
+from .support import run, run_untold, tiny_config, write_training
 
 Fault = Callable[[], Exception]
 CHANGES = {"backbone_lr": 1e-4, "head_lr": 1e-2, "label_smoothing": 0.2, "stage2_epochs": 1}
@@ -85,11 +85,13 @@ def test_batches_are_split_until_they_fit_and_nothing_else_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given = limit_memory(monkeypatch, at_once)
-    _, events = run(files, **CHANGES)
+    _, events = run_untold(files, **CHANGES)
     assert_same_curve(events, unlimited)
     split = [event for event in events if isinstance(event, BatchSplit)]
     assert [event.micro_batch_size for event in split] == micro_batch_sizes
-    assert {(event.batch_size, event.stage, event.epoch, event.step) for event in split} == {(6, 1, 0, 0)}
+    assert {(event.batch_size, event.stage, event.epoch, event.step) for event in split} == {(6, 1, 1, 0)}, (
+        "stage 1 differentiates nothing through the backbone, and halves what it embeds at once by itself"
+    )
     assert [size for size in given if size > at_once].count(6) == 1, "no batch is tried whole twice"
     assert [event.stage for event in events if isinstance(event, StageStarted)] == [1, 2]
     assert f"computed {micro_batch_sizes[0]} at a time" in "\n".join(filter(None, map(render, events)))
@@ -108,7 +110,7 @@ def test_memory_that_runs_out_in_the_middle_of_an_epoch_sends_back_to_the_saved_
         return forward(backbone, x_BCHW)
 
     monkeypatch.setattr(EdgeFace, "forward", fails_once)
-    _, events = run(files, **CHANGES)
+    _, events = run_untold(files, **CHANGES)
     assert_same_curve(events, unlimited)
     assert [event for event in events if isinstance(event, BatchSplit)] == [BatchSplit(6, 3, stage=1, epoch=1, step=0)]
     assert [event.stage for event in events if isinstance(event, StageStarted)] == [1, 2], "told once"
@@ -121,7 +123,7 @@ def test_a_resumed_training_remembers_the_size_that_fits(files: TrainingFiles, m
 
     def stop_at_first_epoch(event: TrainingEvent) -> None:
         events.append(event)
-        if isinstance(event, EpochFinished):
+        if isinstance(event, EpochFinished) and event.stage == 2:
             control.stop.set()
 
     finetune(tiny_config(), files, stop_at_first_epoch, control)
@@ -178,10 +180,10 @@ def spoil_loss(monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
     """The head gives NaN in these steps, counted from 1 over all tries."""
     forward, count = ArcFace.forward, [0]
 
-    def spoiled(head: ArcFace, e_BD: Tensor, labels_B: Tensor) -> Tensor:
+    def spoiled(head: ArcFace, e_BD: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
         count[0] += 1
-        logits_BS = forward(head, e_BD, labels_B)
-        return logits_BS * torch.nan if count[0] in steps else logits_BS
+        logits_BS, cosine_logits_BS = forward(head, e_BD, labels_B)
+        return logits_BS * torch.nan if count[0] in steps else logits_BS, cosine_logits_BS
 
     monkeypatch.setattr(ArcFace, "forward", spoiled)
 
@@ -190,7 +192,7 @@ def test_a_loss_gone_bad_is_rolled_back_once_with_lower_rates(
     files: TrainingFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoil_loss(monkeypatch, 8)  # 3 steps in each epoch: the second of the second epoch of stage 2
-    _, events = run(files, stage2_epochs=3, backbone_lr=1e-4, early_stop_patience=0)
+    _, events = run_untold(files, stage2_epochs=3, backbone_lr=1e-4, early_stop_patience=0)
     told = [event for event in events if isinstance(event, RolledBack)]
     assert told == [RolledBack(0.1, stage=2, epoch=1, step=0)]
     assert [event.warning.code for event in events if isinstance(event, Warned)] == [
@@ -248,7 +250,7 @@ def test_a_weight_gone_bad_is_never_saved(
 
     monkeypatch.setattr(torch.optim.AdamW, "step", spoiling)
     events: list[TrainingEvent] = []
-    control = Control(save_every_seconds=0 if step == 5 else 60)
+    control = Control(save_every_seconds=0 if step == 5 else 60, foretell=False)
     finetune(tiny_config(stage2_epochs=1), files, events.append, control)
     assert [event for event in events if isinstance(event, RolledBack)] == [RolledBack(0.1, *back_to)]
     for event in events:

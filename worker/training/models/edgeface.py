@@ -20,25 +20,12 @@ from app.finetune.architectures import (
     edgeface_by_stem,
 )
 from app.finetune.errors import WeightsMismatch
+from worker.training.models.edgenext import products_alone_in_autocast, reduce_rank, replace_blocks
 from worker.training.models.state_dicts import as_float32, read_state_dict
 
 # Shape suffixes: B faces, C = 3 channels (RGB), H = W = 112 pixels, D = 512 embedding dimensions.
 
 _CPU = torch.device("cpu")
-
-
-class RankReducedLinear(nn.Module):
-    """A Linear factorised through `rank` dimensions (EdgeFace, section III-B). A factorisation, not an adapter."""
-
-    def __init__(self, in_features: int, out_features: int, *, bias: bool, gamma: float) -> None:
-        super().__init__()
-        rank = max(2, int(min(in_features, out_features) * gamma))
-        self.linear1 = nn.Linear(in_features, rank, bias=False)
-        self.linear2 = nn.Linear(rank, out_features, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[..., in_features] -> [..., out_features]."""
-        return self.linear2(self.linear1(x))  # type: ignore[no-any-return]
 
 
 class EdgeFace(nn.Module):
@@ -48,11 +35,13 @@ class EdgeFace(nn.Module):
         super().__init__()
         self.model: nn.Module = timm.create_model(variant.timm_name, num_classes=EMBEDDING_SIZE, pretrained=False)
         if variant.gamma is not None:
-            _reduce_rank(self.model, variant.gamma)
+            reduce_rank(self.model, variant.gamma)
+        replace_blocks(self.model)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Normalised RGB faces [B, 3, 112, 112] in [-1, 1] -> embeddings [B, 512], not L2-normalised."""
-        e_BD: Tensor = self.model(x_BCHW)
+        with products_alone_in_autocast(x_BCHW.device):
+            e_BD: Tensor = self.model(x_BCHW.contiguous(memory_format=torch.channels_last))
         return e_BD
 
 
@@ -77,12 +66,3 @@ def new_edgeface(variant_name: str, seed: int) -> EdgeFace:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return EdgeFace(EDGEFACE_VARIANTS[variant_name])
-
-
-def _reduce_rank(module: nn.Module, gamma: float) -> None:
-    for name, child in module.named_children():
-        if isinstance(child, nn.Linear):
-            reduced = RankReducedLinear(child.in_features, child.out_features, bias=child.bias is not None, gamma=gamma)
-            setattr(module, name, reduced)
-        else:
-            _reduce_rank(child, gamma)

@@ -1,0 +1,89 @@
+"""`python -m benchmarks.train_throughput --json FILE [--check] [--quick]`: one job, trained by five hands."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from benchmarks.support import Figure, Outcome, Table, Target, argument_parser, describe_machine, ratios, report
+from benchmarks.training.data import config, write_inputs
+from benchmarks.training.outcome import Trained
+from benchmarks.training.process import train
+
+PACKAGES = ("torch", "torchvision", "timm", "lightning", "pytorch-metric-learning")
+IN_WORDS = {
+    "guide": "(a) the guide's way: DSR for each sample of each epoch",
+    "careful": "(b) careful plain PyTorch: stored PNGs, loader workers",
+    "careful, channels_last": "(b) the same in channels_last",
+    "fabric": "(c) Lightning Fabric, pytorch-metric-learning",
+    "ours": "ours",
+    "ceiling": "(d) the ceiling: our step, data on the device, nothing else",
+}
+CPU_TARGETS = {"guide": 6.0, "careful": 1.3, "careful, channels_last": 1.3, "fabric": 1.3}
+GPU_TARGETS = {"guide": 30.0, "careful": 3.0, "careful, channels_last": 3.0, "fabric": 3.0}
+OF_THE_CEILING = 0.95
+
+
+def main() -> int:
+    parser = argument_parser("Whole-job seconds and stage-2 images/s beside peers, same faces, config and seed.")
+    parser.add_argument("--peer", choices=IN_WORDS, action="append", help="only this one; may be repeated")
+    arguments = parser.parse_args()
+    machine = describe_machine(PACKAGES)
+    rounds, subjects, epochs = (1, 8, (1, 2)) if arguments.quick else (5, 40, (5, 20))
+    assets = Path(os.environ.get("EDGEFACE_TEST_ASSETS", "../shared"))
+    peers = arguments.peer or list(IN_WORDS)
+    trained: dict[str, list[Trained]] = {peer: [] for peer in peers}
+    with tempfile.TemporaryDirectory(prefix="edgeface-benchmark-") as folder:
+        settings = config(stage1_epochs=epochs[0], stage2_epochs=epochs[1])
+        inputs = write_inputs(Path(folder), settings, subjects=subjects, train_images=6, assets=assets)
+        for turn in range(rounds):
+            for peer in peers[turn % len(peers) :] + peers[: turn % len(peers)]:
+                trained[peer].append(train(peer, inputs))
+                print(f"{turn + 1}/{rounds} {peer}: {trained[peer][-1].seconds:.1f} s", file=sys.stderr, flush=True)
+    return report("train_throughput", machine, outcome(trained, subjects * 6), arguments)
+
+
+def outcome(trained: dict[str, list[Trained]], images: int) -> Outcome:
+    """Both figures of every peer, ours over theirs in the same round, and the loss curves side by side."""
+    seconds = {peer: Figure(tuple(each.seconds for each in runs)) for peer, runs in trained.items()}
+    # The first epoch warms up.
+    rates = {
+        peer: Figure(tuple(Figure(tuple(each.images_per_second[1:])).median for each in runs))
+        for peer, runs in trained.items()
+    }
+    faster = {peer: ratios(seconds[peer], seconds["ours"]) for peer in trained if peer not in ("ours", "ceiling")}
+    denser = {peer: ratios(rates["ours"], rates[peer]) for peer in trained if peer != "ours"}
+    rows = [
+        [
+            IN_WORDS[peer],
+            "" if peer == "ceiling" else seconds[peer].shown(),
+            faster[peer].shown(2) if peer in faster else "",
+            rates[peer].shown(0),
+            denser[peer].shown(2) if peer in denser else "",
+        ]
+        for peer in trained
+    ]
+    columns = ["", "whole job, s", "ours is faster by", "stage 2, images/s", "ours to it"]
+    wanted = GPU_TARGETS if torch.cuda.is_available() else CPU_TARGETS
+    targets = [
+        Target(f"whole job, times faster than {IN_WORDS[peer]}", faster[peer].median, wanted[peer]) for peer in faster
+    ]
+    if "ceiling" in denser:
+        targets.append(Target(f"stage 2's images/s to {IN_WORDS['ceiling']}", denser["ceiling"].median, OF_THE_CEILING))
+    curves = {peer: runs[0].losses for peer, runs in trained.items() if peer != "ceiling"}
+    epochs = range(max(map(len, curves.values())))
+    losses = [[str(epoch + 1), *(f"{curve[epoch]:.4f}" for curve in curves.values())] for epoch in epochs]
+    return Outcome(
+        [
+            Table(f"{images} faces, 16 px, DSR of 64 channels and 8 blocks, EdgeFace-XXS", columns, rows),
+            Table("Mean train loss by epoch, round 1 (fabric: without label smoothing)", ["epoch", *curves], losses),
+        ],
+        targets,
+        {"seconds": seconds, "images_per_second": rates, "faster": faster, "denser": denser, "losses": curves},
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""Ours: the training that a job runs; and (d) the ceiling: its stage-2 step with nothing around it."""
+
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from benchmarks.training.data import FACE_SIZE, Inputs
+from benchmarks.training.outcome import Trained
+from benchmarks.training.plain import subjects_of
+from worker.training.devices import choose_device, choose_precision
+from worker.training.events import EpochFinished, TrainingEvent
+from worker.training.losses import ArcFace
+from worker.training.models.edgeface import load_edgeface
+from worker.training.optimization import backbone_and_head
+from worker.training.recipe import finetune
+
+
+def train(inputs: Inputs, output: Path) -> Trained:
+    trained = Trained()
+
+    def hear(event: TrainingEvent) -> None:
+        if isinstance(event, EpochFinished):
+            trained.losses.append(event.train_loss)
+            if event.stage == 2:
+                trained.images_per_second.append(event.images_per_second)
+
+    with trained.timed():
+        finetune(inputs.config, inputs.files(output), hear)
+    return trained
+
+
+def ceiling(inputs: Inputs, _output: Path) -> Trained:
+    """As many stage-2 steps, on normalised random faces that are on the device already; no validation, no files."""
+    config, device = inputs.config, choose_device(inputs.config.device)
+    precision = choose_precision(config.mixed_precision, device)
+    backbone, _ = load_edgeface(inputs.folder / "edgeface.pt", device)
+    subjects = len(subjects_of(inputs))
+    head = ArcFace(512, subjects, config.arcface_scale, config.arcface_margin).to(device)
+    images = len(list(inputs.train_vlr.iterdir()))
+    faces_NCHW = torch.rand(images, 3, FACE_SIZE, FACE_SIZE, device=device) * 2 - 1
+    labels_N = torch.arange(images, device=device) % subjects
+    batches = list(
+        zip(faces_NCHW.split(config.batch_size), labels_N.split(config.batch_size), strict=True)  # type: ignore[no-untyped-call]
+    )
+    steps = len(batches) * config.stage2_epochs
+    optimization = backbone_and_head(
+        backbone, head, config, steps=steps, scale=1.0, device=device.type, scaled=precision.scaled
+    )
+    backbone.train()
+    trained = Trained()
+    with trained.timed():
+        for _ in range(config.stage2_epochs):
+            started = time.perf_counter()
+            for x_BCHW, labels_B in batches:
+                with torch.autocast(device.type, precision.autocast, precision.autocast is not None):
+                    e_BD = backbone(x_BCHW)
+                loss = F.cross_entropy(head(e_BD, labels_B)[0], labels_B, label_smoothing=config.label_smoothing)
+                optimization.optimizer.zero_grad()
+                optimization.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                optimization.scaler.step(optimization.optimizer)
+                optimization.scaler.update()
+            loss.item()  # a GPU is done only now
+            trained.images_per_second.append(images / (time.perf_counter() - started))
+    return trained

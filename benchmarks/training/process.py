@@ -1,0 +1,50 @@
+"""One peer's training in a process of its own: `python -m benchmarks.training.process PEER INPUTS CONFIG`."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import warnings
+from importlib import import_module
+from pathlib import Path
+
+from app.finetune.config import FinetuneConfig
+from benchmarks.training.data import Inputs
+from benchmarks.training.outcome import Trained
+
+PEERS = {
+    "guide": ("benchmarks.training.plain", "train"),
+    "careful": ("benchmarks.training.careful", "train"),
+    "careful, channels_last": ("benchmarks.training.careful", "train_channels_last"),
+    "fabric": ("benchmarks.training.fabric", "train"),
+    "ours": ("benchmarks.training.ours", "train"),
+    "ceiling": ("benchmarks.training.ours", "ceiling"),
+}
+
+
+def train(peer: str, inputs: Inputs) -> Trained:
+    """Peers train with PyTorch's own settings, ours with those of a job's trainer process."""
+    command = [sys.executable, "-m", "benchmarks.training.process"]
+    arguments = [peer, str(inputs.folder), inputs.config.model_dump_json(exclude_unset=True)]
+    done = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, check=True)
+    return Trained(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    peer, folder, config = sys.argv[1:]
+    if peer in ("ours", "ceiling"):
+        from worker.allocator import keep_freed_memory
+        from worker.openmp import let_waiting_threads_sleep
+
+        let_waiting_threads_sleep()
+        keep_freed_memory()
+    warnings.simplefilter("ignore")
+    module, function = PEERS[peer]
+    run = getattr(import_module(module), function)  # imports are not timed
+    with tempfile.TemporaryDirectory(prefix="edgeface-benchmark-") as output:
+        trained: Trained = run(Inputs(Path(folder), FinetuneConfig.model_validate_json(config)), Path(output))
+    trained.tell()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The method with none of our speed-ups: timm's network, a batch at a time in both stages, PyTorch's default AdamW.
+
+It draws what ours draws, from the same seed, so that a pair differs by the speed-ups alone.
+"""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import CosineAnnealingLR
+from torchvision.transforms.v2 import functional  # type: ignore[import-untyped]
+
+from app.finetune.dataset import scan_dataset, subject_of
+from benchmarks.training.data import Inputs
+from benchmarks.training.plain import load_backbone
+from worker.training.augment import draw
+from worker.training.control import Control
+from worker.training.evaluate import Measurement
+from worker.training.losses import ArcFace
+from worker.training.pixels import Enlarge, decode, enlarge_bicubic
+from worker.training.progress import Progress
+from worker.training.validation import ValFaces, embed_val
+
+
+def train(inputs: Inputs) -> tuple[float, Measurement]:
+    """The mean train loss of the last epoch, and what the network of its end recognises."""
+    config, device = inputs.config, torch.device("cpu")
+    scan = scan_dataset(inputs.folder / "train", inputs.folder / "val")
+    faces_u8_NCHW = _faces(scan.train.vlr_images, enlarge_bicubic)
+    labels_N = torch.tensor([scan.subject_to_id[subject_of(path.name)] for path in scan.train.vlr_images])
+    val = ValFaces(
+        _faces(scan.val.vlr_images, enlarge_bicubic),
+        scan.val.vlr_images,
+        _faces(scan.val.hr_images, enlarge_bicubic),
+        scan.val.hr_images,
+        scan.subject_to_id,
+    )
+    backbone = load_backbone(inputs)
+    generator = torch.Generator().manual_seed(config.seed)
+    head = ArcFace(512, len(scan.subject_to_id), config.arcface_scale, config.arcface_margin, generator)
+    loss = 0.0
+    for stage, epochs in ((1, config.stage1_epochs), (2, config.stage2_epochs)):
+        backbone.requires_grad_(stage == 2).train(stage == 2)
+        groups: list[dict[str, object]] = [
+            {"params": head.parameters(), "lr": config.head_lr if stage == 1 else config.head_lr_stage2}
+        ]
+        if stage == 2:
+            groups.insert(0, {"params": backbone.parameters(), "lr": config.backbone_lr})
+        optimizer = AdamW(groups, weight_decay=config.weight_decay)
+        batches = -(-len(labels_N) // config.batch_size)
+        schedule = CosineAnnealingLR(optimizer, T_max=epochs * batches) if stage == 2 else None
+        for _ in range(epochs):
+            order_N = torch.randperm(len(labels_N), generator=generator)
+            loss_sum = 0.0
+            for chosen_B in torch.split(order_N, config.batch_size):
+                x_BCHW = _augmented(faces_u8_NCHW[chosen_B] / 255, draw(len(chosen_B), generator))
+                logits_BS, _ = head(backbone(x_BCHW), labels_N[chosen_B])
+                step_loss = F.cross_entropy(logits_BS, labels_N[chosen_B], label_smoothing=config.label_smoothing)
+                optimizer.zero_grad()
+                step_loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                if schedule is not None:
+                    schedule.step()
+                loss_sum += step_loss.item() * len(chosen_B)
+            loss = loss_sum / len(labels_N)
+    progress = Progress(1.0, lambda _: None)
+    return loss, embed_val(backbone, val, device, progress, Control()).measure()
+
+
+def _faces(paths: tuple[Path, ...], enlarge: Enlarge) -> torch.Tensor:
+    images = [torch.from_numpy(decode(path)).permute(2, 0, 1)[None] for path in paths]
+    return torch.cat([enlarge(image) for image in images])
+
+
+def _augmented(x_BCHW: torch.Tensor, drawn_4B: torch.Tensor) -> torch.Tensor:
+    """By torchvision's functions, a face at a time."""
+    faces = []
+    for face_CHW, (flip, brightness, contrast, saturation) in zip(x_BCHW, drawn_4B.T.tolist(), strict=True):
+        face = functional.horizontal_flip(face_CHW) if flip < 0.5 else face_CHW
+        face = functional.adjust_brightness(face, 1 + 0.05 * (2 * brightness - 1))
+        face = functional.adjust_contrast(face, 1 + 0.05 * (2 * contrast - 1))
+        face = functional.adjust_saturation(face, 1 + 0.03 * (2 * saturation - 1))
+        faces.append(functional.normalize(face, [0.5] * 3, [0.5] * 3))
+    return torch.stack(faces)

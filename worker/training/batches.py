@@ -1,0 +1,32 @@
+"""A batch of the running epoch, by its places in the epoch's order."""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from worker.training.augment import augment
+from worker.training.course import Course
+from worker.training.pixels import normalise
+from worker.training.profiled import profiled
+from worker.training.running import RunningEpoch
+
+# Shape suffixes: B faces, C = 3 channels (RGB), H = W = 112.
+
+
+def places_of(start: int, stop: int, size: int) -> Iterator[slice]:
+    """`start` to `stop` in pieces of `size`, the last as small as it is."""
+    for first in range(start, stop, size):
+        yield slice(first, min(first + size, stop))
+
+
+def augmented_faces(course: Course, running: RunningEpoch, places: slice) -> Tensor:
+    """The faces at these places, as the backbone takes them: [B, 3, 112, 112] in [-1, 1], on the course's device."""
+    with profiled("feed"):
+        faces_u8_BCHW = course.faces_u8_NCHW[running.order_N[places]].to(course.device, non_blocking=True)
+    with profiled("augmentation"):
+        return normalise(augment(faces_u8_BCHW, running.drawn_4N[:, places]))
+
+
+def labels_at(course: Course, running: RunningEpoch, places: slice) -> Tensor:
+    """The class ids [B] of the faces at these places, on the course's device."""
+    return course.labels_N[running.order_N[places]].to(course.device, non_blocking=True)

@@ -1,0 +1,144 @@
+"""What the parts of a training cost, and so how long the rest of it takes."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from app.finetune.config import FinetuneConfig
+from worker.training.estimate import NOTHING, Estimate
+from worker.training.events import Stage
+
+_VALIDATE_OF_MEASURE = Estimate(0.3, 0.6, 1.0)
+"""An epoch's metrics are some of those of the measurement before and after."""
+
+
+_EVALUATION_EMBEDS = 3
+"""The evaluation embeds val by two backbones, its VLR images twice (thrice with a DSR) and its HR images once."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """`epoch` epochs of `stage` are finished, and `step` optimizer steps of the next."""
+
+    stage: Stage
+    epoch: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of the weights: of the backbone, and of the ArcFace head. AdamW keeps two moments of what it moves."""
+
+    backbone: int
+    head: int
+
+    @property
+    def stage1_state(self) -> int:
+        return self.backbone + 3 * self.head
+
+    @property
+    def stage2_state(self) -> int:
+        return 3 * (self.backbone + self.head)
+
+    @property
+    def checkpoint(self) -> int:
+        """Both files of a best epoch."""
+        return 2 * self.backbone + self.head
+
+    @classmethod
+    def of(cls, backbone: nn.Module, head: nn.Module) -> "Sizes":
+        return cls(*(sum(tensor.nbytes for tensor in each.state_dict().values()) for each in (backbone, head)))
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds as measured: of an optimizer step on a whole batch in each stage; of loading the weights, embedding val
+    once, an epoch's metrics of that and the metrics before and after; and of writing a byte of a state or checkpoint.
+
+    `batches` are those of an epoch, a broken one as the part that it costs; a state is saved at each epoch's end and
+    every `save_every_seconds`.
+    """
+
+    stage1_step: Estimate
+    stage2_step: Estimate
+    load: float
+    embed_val: Estimate
+    validate: Estimate
+    measure: float
+    write_byte: float
+    sizes: Sizes
+    batches: float
+    save_every_seconds: float
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Seconds of what is left of a training, where it does not stop early. `after` is the measurement of the best
+    checkpoint and the evaluation."""
+
+    stage1: Estimate
+    stage2: Estimate
+    after: Estimate
+    stage2_epoch: float
+
+    @property
+    def total(self) -> Estimate:
+        return self.stage1 + self.stage2 + self.after
+
+
+def validate_of(measure: float) -> Estimate:
+    """What an epoch's metrics take, where only those before the training were measured."""
+    return _VALIDATE_OF_MEASURE.times(measure)
+
+
+def batches_of(images: int, batch_size: int, device: str) -> float:
+    """How many whole batches an epoch costs. On a GPU a broken batch takes about as long as a whole one."""
+    batch_size = min(batch_size, images)
+    return float(-(-images // batch_size)) if device == "cuda" else images / batch_size
+
+
+def parts_left(config: FinetuneConfig, position: Position, costs: Costs) -> Parts:
+    """From `position` to the end."""
+    write = Estimate.about(costs.write_byte)
+    epochs1, done1 = config.stage1_epochs, position.epoch if position.stage == 1 else config.stage1_epochs
+    stage1 = NOTHING
+    if position.stage == 1:
+        stage1 = (
+            costs.stage1_step.times(max(0.0, (epochs1 - done1) * costs.batches - position.step))
+            + costs.validate.times(_validations(done1, epochs1, config.val_interval))
+            + write.times(costs.sizes.stage1_state * (epochs1 - done1 + _saves(costs, costs.stage1_step)))
+        )
+    epochs2, done2 = config.stage2_epochs, position.epoch if position.stage == 2 else 0
+    step2 = position.step if position.stage == 2 else 0
+    validations = _validations(done2, epochs2, config.val_interval)
+    state = write.times(costs.sizes.stage2_state * (1 + _saves(costs, costs.stage2_step)))
+    validation = costs.embed_val + costs.validate
+    checkpoint = write.times(costs.sizes.checkpoint)
+    # How many validations are the best so far is what the training is to find out: one at least.
+    checkpoints = Estimate(
+        checkpoint.low * min(1, validations), checkpoint.likely * -(-validations // 2), checkpoint.high * validations
+    )
+    stage2 = (
+        costs.stage2_step.times(max(0.0, (epochs2 - done2) * costs.batches - step2))
+        + validation.times(validations)
+        + state.times(epochs2 - done2)
+        + checkpoints
+    )
+    left = max(1, epochs2 - done2)
+    stage2_epoch = (
+        costs.batches * costs.stage2_step.likely
+        + state.likely
+        + (validation.times(validations).likely + checkpoints.likely) / left
+    )
+    after = Estimate.about(3 * costs.load + costs.measure) + costs.embed_val.times(1 + _EVALUATION_EMBEDS)
+    return Parts(stage1, stage2, after, stage2_epoch)
+
+
+def _validations(done: int, epochs: int, interval: int) -> int:
+    """Every `interval` epochs and after the last."""
+    return -(-epochs // interval) - done // interval if done < epochs else 0
+
+
+def _saves(costs: Costs, step: Estimate) -> int:
+    """States saved inside an epoch, besides the one at its end."""
+    return int(costs.batches * step.likely / costs.save_every_seconds) if costs.save_every_seconds > 0 else 0

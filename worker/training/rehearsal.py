@@ -1,0 +1,344 @@
+"""A rehearsal: what a training would take, found out by real steps of each stage on some of its faces.
+
+It leaves no file behind: what it writes to time the disk is removed, and faces that are not prepared yet stay so.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from app.finetune.architectures import EMBEDDING_SIZE
+from app.finetune.config import FACE_SIZE, FinetuneConfig
+from app.finetune.dataset import DatasetScan, scan_dataset, subject_of
+from app.finetune.errors import LossNotFinite, OutOfMemory
+from worker.training.checkpoint import Checkpoints, Provenance
+from worker.training.control import Control, StopRequested
+from worker.training.costs import Costs, Position, Sizes, batches_of, parts_left
+from worker.training.course import Course
+from worker.training.devices import choose_device, choose_precision, describe_device, place
+from worker.training.estimate import NOTHING, Estimate
+from worker.training.evaluate import embed
+from worker.training.events import CheckpointWritten, Rehearsed, Report, Stopped
+from worker.training.files import TrainingFiles
+from worker.training.inputs import InputDigests, digest_inputs, refuse_unreadable
+from worker.training.losses import ArcFace
+from worker.training.models.dsr import DSR, load_dsr
+from worker.training.models.edgeface import EdgeFace, load_edgeface
+from worker.training.pixels import RESAMPLER, Enlarge, enlarge_bicubic, enlarge_by_dsr, enlarge_images
+from worker.training.prepared import PreparedFaces, prepared_key
+from worker.training.progress import Progress
+from worker.training.stages import StepDidNotFit, train_epoch
+from worker.training.state import NotFinite, States, Training, begin, optimization_of
+from worker.training.validation import ValEmbeddings, ValFaces, Validated, validate
+
+# Shape suffixes: N faces, C = 3 channels (RGB), H = W = 112, D = 512; _u8 is uint8 in 0..255.
+
+_SAMPLED = 64
+"""Images of a kind that are decoded and enlarged to see what that takes, the first few of them twice."""
+
+_WARM = 8
+_BATCHES = 4
+_FACE_BYTES = 3 * FACE_SIZE**2
+_STATES_AT_ONCE = 3  # two are kept while the next is written
+
+
+def rehearse(
+    config: FinetuneConfig, files: TrainingFiles, report: Report, control: Control | None = None
+) -> Rehearsed | Stopped:
+    """Find out what `finetune` of the same would take; the last event is what this returns. Raises what that raises of
+    the device, the weights and the dataset; of the images only those tried are found unreadable.
+    """
+    last: Rehearsed | Stopped
+    try:
+        last = _rehearse(config, files, control or Control())
+    except StopRequested:
+        last = Stopped()
+    report(last)
+    return last
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Some faces of a kind, uint8 [N, 3, 112, 112]; the `seconds` that preparing all of that kind takes, of which
+    `missing` are not prepared yet."""
+
+    faces_u8_NCHW: Tensor
+    seconds: float
+    missing: int
+
+
+def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) -> Rehearsed:
+    device = choose_device(config.device, control.slot)
+    precision = choose_precision(config.mixed_precision, device)
+    load = _Watch()
+    backbone, variant = load_edgeface(files.edgeface, device)
+    load.stop()
+    dsr = load_dsr(files.dsr) if files.dsr else None
+    scan = scan_dataset(files.train_dir, files.val_dir)
+    digests = _Watch()
+    inputs = digest_inputs(files, scan, config.num_workers, control)
+    digests.stop()
+    train, probes, gallery = _sample(config, scan, inputs, dsr, files, device, control, digests.seconds)
+
+    generator = torch.Generator().manual_seed(config.seed)
+    head = ArcFace(EMBEDDING_SIZE, len(scan.subject_to_id), config.arcface_scale, config.arcface_margin, generator)
+    images = len(scan.train.vlr_images)
+    practised = min(images, _BATCHES * config.batch_size)
+    labels = torch.tensor([scan.subject_to_id[subject_of(path.name)] for path in scan.train.vlr_images])
+    val = ValFaces(
+        probes.faces_u8_NCHW, scan.val.vlr_images, gallery.faces_u8_NCHW, scan.val.hr_images, scan.subject_to_id
+    )
+    faces_u8_NCHW = place(train.faces_u8_NCHW[torch.arange(practised) % len(train.faces_u8_NCHW)], device)
+    course = Course(
+        config=config,
+        device=device,
+        precision=precision,
+        faces_u8_NCHW=faces_u8_NCHW,
+        labels_N=labels[torch.linspace(0, images - 1, practised).long()].to(faces_u8_NCHW.device),
+        val=val,
+        selection=scan.selection,
+        report=lambda _: None,
+        progress=Progress(1.0, lambda _: None),
+        control=replace(control, save_every_seconds=float("inf")),
+    )
+
+    embed_val = _time_embedding(backbone, course, control)
+    metrics = _unknown_embeddings(val, device)
+    measure = _Watch()
+    before = metrics.measure()
+    measure.stop()
+    training = begin(course, backbone, head.to(device), generator, before)
+    validation = _Watch()
+    validated = validate(metrics, training.head)
+    validation.stop()
+
+    stage1_step = NOTHING
+    states = States(files.output_dir, inputs, control, None)
+    if training.stage == 1:
+        backbone.eval()
+        stage1_step = _time_steps(course, training, states)
+    training.stage, training.epoch = 2, 0
+    training.optimization = optimization_of(2, course, backbone, training.head, scale=1.0)
+    backbone.train()
+    stage2_step = _time_steps(course, training, states)
+    provenance = Provenance(config, scan.subject_to_id, variant.name, dsr.describe() if dsr else "bicubic", RESAMPLER)
+    try:
+        written = _write(course, training, states, Checkpoints(files.output_dir, provenance, control), validated)
+    finally:
+        _remove_written(files.output_dir)
+
+    costs = Costs(
+        stage1_step=stage1_step,
+        stage2_step=stage2_step,
+        load=load.seconds,
+        embed_val=Estimate.about(embed_val),
+        validate=Estimate.about(validation.seconds),
+        measure=measure.seconds,
+        write_byte=written.seconds / (written.state + written.checkpoint),
+        sizes=Sizes.of(backbone, training.head),
+        batches=batches_of(images, config.batch_size, device.type),
+        save_every_seconds=control.save_every_seconds,
+    )
+    parts = parts_left(config, Position(1 if config.stage1_epochs else 2, 0, 0), costs)
+    prepared_bytes = _FACE_BYTES * sum(sample.missing for sample in (train, probes, gallery))
+    prepare = sum(sample.seconds for sample in (train, probes, gallery)) + prepared_bytes * costs.write_byte
+    start = Estimate.exactly(load.seconds + digests.seconds + written.seconds / 2)
+    measuring = costs.embed_val + Estimate.about(measure.seconds)
+    seconds = start + Estimate.about(prepare) + measuring + parts.total
+    by_part = {
+        "start": start.likely,
+        "prepare": prepare,
+        "before": measuring.likely,
+        "stage1": parts.stage1.likely,
+        "stage2": parts.stage2.likely,
+        "after": parts.after.likely,
+    }
+    return Rehearsed(
+        seconds=seconds,
+        seconds_by_part=by_part,
+        stage1_epochs=config.stage1_epochs,
+        stage2_epochs=config.stage2_epochs,
+        stage2_epoch_seconds=parts.stage2_epoch,
+        device=describe_device(device),
+        images_enlarged=sum(len(s.faces_u8_NCHW) for s in (train, probes, gallery) if s.missing),
+        process_bytes=_peak_of_process() + _FACE_BYTES * _faces_unseen(scan, (train, probes, gallery)),
+        device_bytes=_peak_of_device(device, images, practised),
+        prepared_bytes=prepared_bytes,
+        state_bytes=_STATES_AT_ONCE * written.state,
+        checkpoint_bytes=written.checkpoint,
+    )
+
+
+class _Watch:
+    """Seconds from its making to `stop`."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self.seconds = 0.0
+
+    def stop(self) -> None:
+        self.seconds = time.monotonic() - self._started
+
+
+def _sample(
+    config: FinetuneConfig,
+    scan: DatasetScan,
+    inputs: InputDigests,
+    dsr: DSR | None,
+    files: TrainingFiles,
+    device: torch.device,
+    control: Control,
+    digest_seconds: float,
+) -> tuple[_Sample, _Sample, _Sample]:
+    """Train's faces, val's probes and val's gallery."""
+    store = PreparedFaces(files.prepared_dir, control)
+    total = len(scan.train.vlr_images) + len(scan.val.vlr_images) + len(scan.val.hr_images)
+    enlarge = enlarge_by_dsr(dsr, files.dsr, device) if dsr and files.dsr else enlarge_bicubic
+
+    def sample(paths: Sequence[Path], key: str, enlarge: Enlarge, vlr_size: int | None) -> _Sample:
+        found = _Watch()
+        kept = store.find(key, len(paths))
+        found.stop()
+        if kept is not None:
+            return _Sample(kept.pixels_u8[_spread(len(paths), _SAMPLED)], found.seconds, 0)
+        chosen = [paths[index] for index in _spread(len(paths), _SAMPLED).tolist()]
+        make = partial(_enlarged, enlarge=enlarge, config=config, vlr_size=vlr_size, control=control)
+        make(chosen[:_WARM])
+        taken = _Watch()
+        faces_u8_NCHW = make(chosen)
+        taken.stop()
+        # Every image is decoded twice, and its file read once more afterwards.
+        seconds = len(paths) * (taken.seconds / len(chosen) + digest_seconds / total)
+        return _Sample(faces_u8_NCHW, seconds, len(paths))
+
+    def vlr(paths: Sequence[Path], digest: str) -> _Sample:
+        key = prepared_key(digest, enlargement=inputs.dsr, vlr_size=config.vlr_size)
+        return sample(paths, key, enlarge, config.vlr_size)
+
+    return (
+        vlr(scan.train.vlr_images, inputs.train_vlr),
+        vlr(scan.val.vlr_images, inputs.val_vlr),
+        sample(scan.val.hr_images, prepared_key(inputs.val_hr), enlarge_bicubic, None),
+    )
+
+
+def _enlarged(
+    paths: Sequence[Path], *, enlarge: Enlarge, config: FinetuneConfig, vlr_size: int | None, control: Control
+) -> Tensor:
+    refuse_unreadable(paths, config.num_workers, control)
+    control.refuse_if_stopped()
+    chunks = enlarge_images(paths, enlarge, threads=config.num_workers, vlr_size=vlr_size)
+    return torch.cat([faces.pixels_u8 for faces in chunks])
+
+
+def _spread(count: int, most: int) -> Tensor:
+    """At most so many indices, spread over 0..count-1: neighbours are of one subject."""
+    return torch.linspace(0, count - 1, min(count, most)).long()
+
+
+def _time_embedding(backbone: EdgeFace, course: Course, control: Control) -> float:
+    """Seconds of embedding all of val."""
+    some_u8_NCHW = torch.cat([course.val.probes_u8_PCHW, course.val.gallery_u8_GCHW])
+    embed(backbone, some_u8_NCHW[:_WARM], course.device)
+    control.refuse_if_stopped()
+    taken = _Watch()
+    embed(backbone, some_u8_NCHW, course.device).sum().item()  # waits for the device
+    taken.stop()
+    return taken.seconds * (len(course.val.probe_paths) + len(course.val.gallery_paths)) / len(some_u8_NCHW)
+
+
+def _unknown_embeddings(val: ValFaces, device: torch.device) -> ValEmbeddings:
+    """As many as val has, of any direction: what the metrics take depends on the number alone."""
+    generator = torch.Generator().manual_seed(0)
+    probes_PD, gallery_GD = (
+        F.normalize(torch.randn(len(paths), EMBEDDING_SIZE, generator=generator)).to(device)
+        for paths in (val.probe_paths, val.gallery_paths)
+    )
+    return ValEmbeddings(val, probes_PD, gallery_GD)
+
+
+def _time_steps(course: Course, training: Training, states: States) -> Estimate:
+    """A step on a whole batch, by two epochs of a few batches, of which the first warms up. Raises OutOfMemory and
+    LossNotFinite."""
+    _practise(course, training, states)
+    rates = []
+    for _ in range(2):
+        seconds = _practise(course, training, states)
+        rates.append(seconds / batches_of(len(course.labels_N), course.config.batch_size, course.device.type))
+    return Estimate.of(rates)
+
+
+def _practise(course: Course, training: Training, states: States) -> float:
+    """Seconds of one epoch."""
+    while True:
+        started = time.monotonic()
+        training.running = None
+        try:
+            train_epoch(course, training, states)
+        except NotFinite:
+            raise LossNotFinite(training.stage, 1) from None
+        except StepDidNotFit:
+            pass  # Past this block what the step held is free.
+        else:
+            training.running = None
+            return time.monotonic() - started
+        if training.micro_batch_size == 1:
+            raise OutOfMemory(1)
+        training.micro_batch_size //= 2
+
+
+@dataclass(frozen=True)
+class _Written:
+    """Bytes of a state of stage 2 and of a checkpoint, and what writing both took."""
+
+    state: int
+    checkpoint: int
+    seconds: float
+
+
+def _write(
+    course: Course, training: Training, states: States, checkpoints: Checkpoints, validated: Validated
+) -> _Written:
+    taken = _Watch()
+    full, backbone = checkpoints.save_best(
+        training.backbone, training.head, epoch=1, val_acc=validated.accuracy, val_auc=validated.auc
+    )
+    training.checkpoint = CheckpointWritten(full, backbone, 1, 0.0)
+    state = states.write(training, course).file
+    taken.stop()
+    return _Written(state.size, full.size + backbone.size, taken.seconds)
+
+
+def _remove_written(output_dir: Path) -> None:
+    for path in (*output_dir.glob("best-epoch-*/*"), *output_dir.glob("state-*.pth")):
+        path.unlink()
+    for folder in output_dir.glob("best-epoch-*"):
+        folder.rmdir()
+
+
+def _faces_unseen(scan: DatasetScan, samples: Sequence[_Sample]) -> int:
+    """Those that the training reads through its memory map and the rehearsal did not."""
+    total = len(scan.train.vlr_images) + len(scan.val.vlr_images) + len(scan.val.hr_images)
+    return total - sum(len(sample.faces_u8_NCHW) for sample in samples)
+
+
+def _peak_of_process() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _peak_of_device(device: torch.device, images: int, practised: int) -> int | None:
+    """The faces that the training would keep there included."""
+    if device.type != "cuda":
+        return None
+    unseen = (images - practised) * _FACE_BYTES
+    fits = images * _FACE_BYTES <= torch.cuda.mem_get_info(device)[0] / 4
+    return torch.cuda.max_memory_reserved(device) + (unseen if fits else 0)

@@ -1,0 +1,58 @@
+"""The epoch that is being trained."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worker.training.augment import draw
+from worker.training.course import Course
+from worker.training.optimization import Optimization
+
+# Shape suffixes: N training faces; 4 draws a face.
+
+
+@dataclass
+class RunningEpoch:
+    """All that is random in an epoch is drawn at its start: the faces' order, and what augmentation does to the face
+    at each place of it. `step` optimizer steps are done; `loss_sum` and `correct` are sums over their faces of the loss
+    and of those classified rightly. The learning rates are those at its start; `seconds` were spent training."""
+
+    order_N: Tensor
+    drawn_4N: Tensor
+    loss_sum: Tensor
+    correct: Tensor
+    head_lr: float
+    backbone_lr: float | None
+    step: int = 0
+    seconds: float = 0.0
+
+    def to(self, course: Course) -> "RunningEpoch":
+        """The order beside the faces that it chooses, everything else on the device that trains."""
+        places = {
+            "order_N": course.faces_u8_NCHW.device,
+            "drawn_4N": course.device,
+            "loss_sum": course.device,
+            "correct": course.device,
+        }
+        return RunningEpoch(**{**vars(self), **{name: getattr(self, name).to(place) for name, place in places.items()}})
+
+    def plain(self) -> dict[str, Any]:
+        """Its fields, tensors on the CPU."""
+        return {name: value.cpu() if isinstance(value, Tensor) else value for name, value in vars(self).items()}
+
+
+def start_epoch(course: Course, generator: torch.Generator, optimization: Optimization) -> RunningEpoch:
+    """A new epoch, drawn from `generator`."""
+    head_lr, backbone_lr = optimization.rates
+    order_N = torch.randperm(len(course.labels_N), generator=generator)
+    batches = torch.split(order_N, course.config.batch_size)
+    return RunningEpoch(
+        order_N=order_N,
+        drawn_4N=torch.cat([draw(len(batch), generator) for batch in batches], dim=1),
+        loss_sum=torch.zeros(()),
+        correct=torch.zeros((), dtype=torch.int64),
+        head_lr=head_lr,
+        backbone_lr=backbone_lr,
+    ).to(course)
