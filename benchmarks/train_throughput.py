@@ -24,6 +24,8 @@ IN_WORDS = {
 CPU_TARGETS = {"guide": 6.0, "careful": 1.3, "careful, channels_last": 1.3, "fabric": 1.3}
 GPU_TARGETS = {"guide": 30.0, "careful": 3.0, "careful, channels_last": 3.0, "fabric": 3.0}
 OF_THE_CEILING = 0.95
+CHANNELS_LAST = "careful, channels_last"
+"""Only where asked for: it does not help that peer."""
 
 
 def main() -> int:
@@ -31,9 +33,9 @@ def main() -> int:
     parser.add_argument("--peer", choices=IN_WORDS, action="append", help="only this one; may be repeated")
     arguments = parser.parse_args()
     machine = describe_machine(PACKAGES)
-    rounds, subjects, epochs = (1, 8, (1, 2)) if arguments.quick else (5, 40, (5, 20))
+    rounds, subjects, epochs = (1, 8, (1, 2)) if arguments.quick else (5, 20, (5, 20))
     assets = Path(os.environ.get("EDGEFACE_TEST_ASSETS", "../shared"))
-    peers = arguments.peer or list(IN_WORDS)
+    peers = arguments.peer or [peer for peer in IN_WORDS if peer != CHANNELS_LAST]
     trained: dict[str, list[Trained]] = {peer: [] for peer in peers}
     with tempfile.TemporaryDirectory(prefix="edgeface-benchmark-") as folder:
         settings = config(stage1_epochs=epochs[0], stage2_epochs=epochs[1])

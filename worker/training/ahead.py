@@ -48,6 +48,7 @@ class EmbeddingsAhead:
     def _embed(self, start: int) -> Tensor:
         course, stop = self._course, min(start + self._ahead, len(self._running.order_N))
 
+        @torch.inference_mode()  # each thread has a mode of its own
         def embed_at_once(places: Tensor) -> Tensor:
             faces_BCHW = augmented_faces(course, self._running, slice(int(places[0]), int(places[-1]) + 1))
             with (
@@ -60,5 +61,5 @@ class EmbeddingsAhead:
         at_once = _FACES_AT_ONCE.get(course.device.type, self._ahead)
         with torch.inference_mode():
             return in_parts_that_fit(
-                embed_at_once, torch.arange(start, stop), at_once, lambda _: course.control.at_work()
+                embed_at_once, torch.arange(start, stop), at_once, lambda _: course.control.at_work(), course.lanes
             )

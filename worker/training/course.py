@@ -11,6 +11,7 @@ from app.finetune.dataset import Selection
 from worker.training.control import Control
 from worker.training.devices import Precision
 from worker.training.events import Report
+from worker.training.lanes import ONE_LANE, Lanes
 from worker.training.progress import Progress
 from worker.training.validation import ValFaces
 
@@ -35,6 +36,7 @@ class Course:
     report: Report
     progress: Progress
     control: Control
+    lanes: Lanes = ONE_LANE
     after_step: Callable[[], None] = lambda: None
 
     @property

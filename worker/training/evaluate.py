@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from app.finetune.dataset import subject_of
 from worker.training.events import Recognition
+from worker.training.lanes import ONE_LANE, Lanes
 from worker.training.memory import in_parts_that_fit
 from worker.training.metrics import (
     FaceSet,
@@ -43,6 +44,7 @@ def embed(
     on_faces: Callable[[int], None] = lambda _: None,
     *,
     tta: bool = False,
+    lanes: Lanes = ONE_LANE,
 ) -> Tensor:
     """uint8 faces [N, 3, 112, 112] -> L2-normalised embeddings [N, 512] on `device`, in eval mode and float32,
     whatever precision trains, in batches that fit its memory. `on_faces` hears how many more are done. With `tta`
@@ -51,6 +53,7 @@ def embed(
     Raises OutOfMemory.
     """
 
+    @torch.inference_mode()  # each thread has a mode of its own
     def embed_at_once(faces_u8_BCHW: Tensor) -> Tensor:
         x_BCHW = normalise(faces_u8_BCHW.to(device, non_blocking=True))
         return F.normalize(backbone(x_BCHW) + backbone(x_BCHW.flip(3)) if tta else backbone(x_BCHW))
@@ -58,7 +61,7 @@ def embed(
     was_training = backbone.training
     backbone.eval()
     try:
-        return in_parts_that_fit(embed_at_once, faces_u8_NCHW, _FACES_AT_ONCE, on_faces)
+        return in_parts_that_fit(embed_at_once, faces_u8_NCHW, _FACES_AT_ONCE, on_faces, lanes)
     finally:
         backbone.train(was_training)
 

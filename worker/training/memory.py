@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from app.finetune.errors import OutOfMemory
+from worker.training.lanes import ONE_LANE, Lanes
 
 _Result = TypeVar("_Result")
 
@@ -44,23 +45,30 @@ def unless_out_of_memory(compute: Callable[[], _Result]) -> _Result | None:
 
 
 def in_parts_that_fit(
-    compute: Callable[[Tensor], Tensor], x_N: Tensor, at_once: int, on_part: Callable[[int], None] = lambda _: None
+    compute: Callable[[Tensor], Tensor],
+    x_N: Tensor,
+    at_once: int,
+    on_part: Callable[[int], None] = lambda _: None,
+    lanes: Lanes = ONE_LANE,
 ) -> Tensor:
     """`compute` over parts [n, ...] of `x_N` [N, ...], put together again; `on_part` hears each part's n.
 
-    Starts with n = `at_once` and halves it whenever memory runs out. Raises OutOfMemory where even one does not fit.
+    Every lane has a part at a time. Starts with n = `at_once`, or less where lanes would be idle, and halves it
+    whenever memory runs out. Raises OutOfMemory where even one does not fit.
     """
+    at_once = min(at_once, -(-len(x_N) // lanes.count))
     results: list[Tensor] = []
     done = 0
     while done < len(x_N):
-        part = x_N[done : done + at_once]
-        result = unless_out_of_memory(partial(compute, part))
-        if result is None:
-            if len(part) == 1:
+        parts = torch.split(x_N[done : done + lanes.count * at_once], at_once)
+        computed = unless_out_of_memory(partial(lanes.map, compute, parts))
+        if computed is None:
+            if at_once == 1:
                 raise OutOfMemory(1)
-            at_once = len(part) // 2
+            at_once //= 2
             continue
-        results.append(result)
-        done += len(part)
-        on_part(len(part))
+        results += computed
+        for part in parts:
+            done += len(part)
+            on_part(len(part))
     return torch.cat(results)

@@ -1,10 +1,11 @@
 """What moves the weights in each stage: AdamW, the loss scaler where fp16 needs one, and stage 2's schedule."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR
@@ -20,6 +21,11 @@ class Optimization:
     optimizer: AdamW
     scaler: GradScaler
     schedule: CosineAnnealingLR | None
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """All that the optimizer moves."""
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     @property
     def rates(self) -> tuple[float, float | None]:
@@ -78,3 +84,15 @@ def backbone_and_head(
     )
     schedule = CosineAnnealingLR(optimizer, T_max=steps)
     return Optimization(optimizer, GradScaler(device, enabled=scaled), schedule)
+
+
+@torch.no_grad()
+def add_gradients(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor]) -> None:
+    """To what their `grad` is already, which lies in memory as the parameter does: a fused optimizer reads both in the
+    order of the parameter's memory, and a convolution's gradient may lie otherwise."""
+    sums = []
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        sums.append(parameter.grad)
+    torch._foreach_add_(sums, tuple(gradients))

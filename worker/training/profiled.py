@@ -35,6 +35,11 @@ def profiled(part: str) -> Iterator[None]:
         _spans.append((started, time.perf_counter(), part))
 
 
+def is_profiling() -> bool:
+    """Whether parts are told apart: then everything has to happen in one thread."""
+    return _spans is not None
+
+
 @contextmanager
 def profiling() -> Iterator[list[Span]]:
     """Parts are noted in the list meanwhile."""

@@ -21,6 +21,7 @@ from worker.training.files import TrainingFiles
 from worker.training.final_evaluation import evaluate_training
 from worker.training.foretelling import Foretelling
 from worker.training.inputs import digest_inputs
+from worker.training.lanes import lanes_for
 from worker.training.losses import ArcFace
 from worker.training.models.dsr import load_dsr
 from worker.training.models.edgeface import load_edgeface
@@ -92,7 +93,8 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     )
 
     # Measure what the weights can do as they were given
-    embed_frozen = partial(embed_val, backbone, val, device, progress, control)
+    lanes = lanes_for(device, config.batch_size)
+    embed_frozen = partial(embed_val, backbone, val, device, progress, control, lanes)
     frozen = None if saved and saved.stage == 2 else foretelling.timed("embed", embed_frozen)
     if saved:
         before = saved.before
@@ -116,6 +118,7 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
         report=report,
         progress=progress,
         control=control,
+        lanes=lanes,
         after_step=foretelling.after_step,
     )
     training = begin(course, backbone, head.to(device), generator, before)
@@ -131,7 +134,7 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
 
     # Measure what the best checkpoint can do, from its file: that is what is handed out
     tuned, _ = load_edgeface(best.full.path, device)
-    after = embed_val(tuned, val, device, progress, control).measure()
+    after = embed_val(tuned, val, device, progress, control, lanes).measure()
     report(RecognitionMeasured("after", after.recognition))
     costs = evaluation_work(scan, with_dsr=dsr is not None)
     evaluated = evaluate_training(config, files, best, training.epochs_told, costs, progress, control)

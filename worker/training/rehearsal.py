@@ -29,6 +29,7 @@ from worker.training.evaluate import embed
 from worker.training.events import CheckpointWritten, Rehearsed, Report, Stopped
 from worker.training.files import TrainingFiles
 from worker.training.inputs import InputDigests, digest_inputs, refuse_unreadable
+from worker.training.lanes import lanes_for
 from worker.training.losses import ArcFace
 from worker.training.models.dsr import DSR, load_dsr
 from worker.training.models.edgeface import EdgeFace, load_edgeface
@@ -108,6 +109,7 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
         report=lambda _: None,
         progress=Progress(1.0, lambda _: None),
         control=replace(control, save_every_seconds=float("inf")),
+        lanes=lanes_for(device, config.batch_size),
     )
 
     embed_val = _time_embedding(backbone, course, control)
@@ -247,10 +249,10 @@ def _spread(count: int, most: int) -> Tensor:
 def _time_embedding(backbone: EdgeFace, course: Course, control: Control) -> float:
     """Seconds of embedding all of val."""
     some_u8_NCHW = torch.cat([course.val.probes_u8_PCHW, course.val.gallery_u8_GCHW])
-    embed(backbone, some_u8_NCHW[:_WARM], course.device)
+    embed(backbone, some_u8_NCHW[:_WARM], course.device, lanes=course.lanes)
     control.refuse_if_stopped()
     taken = _Watch()
-    embed(backbone, some_u8_NCHW, course.device).sum().item()  # waits for the device
+    embed(backbone, some_u8_NCHW, course.device, lanes=course.lanes).sum().item()  # waits for the device
     taken.stop()
     return taken.seconds * (len(course.val.probe_paths) + len(course.val.gallery_paths)) / len(some_u8_NCHW)
 

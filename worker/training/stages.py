@@ -24,7 +24,9 @@ from worker.training.events import (
     TrainingEvent,
     Warned,
 )
+from worker.training.lanes import ONE_LANE
 from worker.training.memory import unless_out_of_memory
+from worker.training.optimization import add_gradients
 from worker.training.profiled import profiled
 from worker.training.progress import FORWARD_WORK, TRAINING_WORK
 from worker.training.running import RunningEpoch, start_epoch
@@ -142,16 +144,17 @@ def train_step(course: Course, training: Training, running: RunningEpoch, embedd
     CPU before any weight moves; on a GPU, which would have to be waited for, some steps later, and always before
     anything is saved. True, so that None can mean that memory ran out.
     """
-    optimization = training.optimization
-    optimization.optimizer.zero_grad()
-    for places in places_of(batch.start, batch.stop, training.micro_batch_size):
-        labels_M = labels_at(course, running, places)
-        logits_MS, cosine_logits_MS = training.head(embeddings(places), labels_M)
-        loss_sum = F.cross_entropy(logits_MS, labels_M, label_smoothing=course.config.label_smoothing, reduction="sum")
-        with profiled("backward"):
-            optimization.scaler.scale(loss_sum / (batch.stop - batch.start)).backward()
-        running.loss_sum += loss_sum.detach()
-        running.correct += (cosine_logits_MS.argmax(1) == labels_M).sum()
+    optimization, images = training.optimization, batch.stop - batch.start
+    lanes = course.lanes if training.stage == 2 else ONE_LANE  # stage 1's embeddings are made in lanes already
+    at_once = min(training.micro_batch_size, -(-images // lanes.count))
+    compute = partial(_part_of_step, course, training, running, embeddings, images)
+    parts = list(places_of(batch.start, batch.stop, at_once))
+    optimization.optimizer.zero_grad(set_to_none=False)
+    for first in range(0, len(parts), lanes.count):
+        for part in lanes.map(compute, parts[first : first + lanes.count]):
+            add_gradients(optimization.parameters, part.gradients)
+            running.loss_sum += part.loss_sum
+            running.correct += part.correct
     if _is_looked_at(running.step, course.device) and not running.loss_sum.isfinite():
         raise NotFinite
     with profiled("optimizer"):
@@ -160,6 +163,27 @@ def train_step(course: Course, training: Training, running: RunningEpoch, embedd
     if optimization.schedule is not None:
         optimization.schedule.step()
     return True
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Of a batch: the gradients of its share of the scaled loss, and sums over its faces."""
+
+    gradients: tuple[Tensor, ...]
+    loss_sum: Tensor
+    correct: Tensor
+
+
+def _part_of_step(
+    course: Course, training: Training, running: RunningEpoch, embeddings: Embeddings, images: int, places: slice
+) -> _Part:
+    labels_M = labels_at(course, running, places)
+    logits_MS, cosine_logits_MS = training.head(embeddings(places), labels_M)
+    loss_sum = F.cross_entropy(logits_MS, labels_M, label_smoothing=course.config.label_smoothing, reduction="sum")
+    scaled = training.optimization.scaler.scale(loss_sum / images)
+    with profiled("backward"):
+        gradients = torch.autograd.grad(scaled, training.optimization.parameters)
+    return _Part(gradients, loss_sum.detach(), (cosine_logits_MS.argmax(1) == labels_M).sum())
 
 
 def _is_looked_at(step: int, device: torch.device) -> bool:
@@ -192,7 +216,9 @@ def _validate(course: Course, training: Training, states: States) -> Validated:
     """Stage 2's. Where it is stopped the state of before it is saved."""
     started, work_done = time.monotonic(), course.progress.work_done
     try:
-        embeddings = embed_val(training.backbone, course.val, course.device, course.progress, course.control)
+        embeddings = embed_val(
+            training.backbone, course.val, course.device, course.progress, course.control, course.lanes
+        )
     except StopRequested:
         course.progress.go_back(work_done)
         course.report(states.write(training, course))

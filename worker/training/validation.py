@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from app.finetune.dataset import Selection, subject_of
 from worker.training.control import Control
 from worker.training.evaluate import Measurement, embed, face_set, measure
+from worker.training.lanes import ONE_LANE, Lanes
 from worker.training.losses import ArcFace
 from worker.training.metrics import Separation, score_pairs, separation, verification_auc
 from worker.training.profiled import profiled
@@ -52,7 +53,12 @@ class ValEmbeddings:
 
 @profiled("validation")
 def embed_val(
-    backbone: nn.Module, val: ValFaces, device: torch.device, progress: Progress, control: Control
+    backbone: nn.Module,
+    val: ValFaces,
+    device: torch.device,
+    progress: Progress,
+    control: Control,
+    lanes: Lanes = ONE_LANE,
 ) -> ValEmbeddings:
     """Val as the backbone sees it now. Raises OutOfMemory and StopRequested."""
 
@@ -60,8 +66,8 @@ def embed_val(
         progress.advance(count * FORWARD_WORK)
         control.refuse_if_stopped()
 
-    probes_PD = embed(backbone, val.probes_u8_PCHW, device, on_faces)
-    gallery_GD = embed(backbone, val.gallery_u8_GCHW, device, on_faces)
+    probes_PD = embed(backbone, val.probes_u8_PCHW, device, on_faces, lanes=lanes)
+    gallery_GD = embed(backbone, val.gallery_u8_GCHW, device, on_faces, lanes=lanes)
     return ValEmbeddings(val, probes_PD, gallery_GD)
 
 

@@ -26,6 +26,7 @@ from worker.training.events import (
     TrainingEvent,
 )
 from worker.training.files import ResumeFrom, TrainingFiles
+from worker.training.lanes import Lanes
 from worker.training.progress import Progress
 from worker.training.recipe import finetune
 from worker.training.validation import ValEmbeddings, ValFaces, embed_val
@@ -212,10 +213,10 @@ def test_a_stop_while_an_epoch_is_validated_saves_what_was_trained(
     files = replace(unbroken.files, output_dir=tmp_path / "attempt-0")
 
     def stop_when_validated(
-        backbone: nn.Module, val: ValFaces, device: torch.device, progress: Progress, control: Control
+        backbone: nn.Module, val: ValFaces, device: torch.device, progress: Progress, control: Control, lanes: Lanes
     ) -> ValEmbeddings:
         control.stop.set()
-        return embed_val(backbone, val, device, progress, control)
+        return embed_val(backbone, val, device, progress, control, lanes)
 
     monkeypatch.setattr("worker.training.stages.embed_val", stop_when_validated)
     told, saved = told_until_saved(go(files, control))
