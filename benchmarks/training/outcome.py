@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, field
 
 @dataclass
 class Trained:
-    """`seconds` from the files on disk to the checkpoint on disk; stage 2's images/s, and the mean train loss of each
-    epoch of both stages."""
+    """`seconds` from the files on disk to the checkpoint on disk, and with what comes after it in ours; stage 2's
+    images/s, and the mean train loss of each epoch of both stages."""
 
     seconds: float = 0.0
+    seconds_with_evaluation: float = 0.0
     images_per_second: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 

@@ -30,7 +30,7 @@ _Result = TypeVar("_Result")
 
 _FEWEST_STEPS = 4
 _ENOUGH_SECONDS = 3.0
-_PROBED_STEPS = 2
+_PROBED_STEPS = 1
 
 # For a training that was resumed before it told, and so does not measure these itself.
 _WRITE_BYTE = 1e-8  # 100 MB/s
