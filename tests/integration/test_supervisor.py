@@ -27,6 +27,7 @@ from app.jobs.resume import ResumeReceipt
 from app.jobs.states import JobStatus
 from app.jobs.tables import EVALUATION, MEASUREMENT, Job
 from app.jobs.views import view_job
+from app.leftovers import remove_leftovers
 from app.settings import Settings
 from tests.integration.conftest import CONFIG, event_kinds, fresh_database, run_out_lease, status, submit
 from tests.support.datasets import write_dataset
@@ -231,7 +232,11 @@ def test_a_measurement_is_what_the_worker_found_out_and_leaves_no_folder(
     supervise(fixtures.measure)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
     assert job.measured == asdict(fixtures.REHEARSED)
-    wait_until(lambda: not (settings.artifacts_dir / job_id).exists())
+    folder = settings.artifacts_dir / job_id
+    wait_until(lambda: not (folder / "attempt-1").exists())
+    assert folder.is_dir(), "another attempt may be making its folder in it"
+    remove_leftovers(database, settings.artifacts_dir)
+    assert not folder.exists()
 
 
 def test_a_job_of_a_later_versions_kind_is_left_to_that_one_and_the_log_says_so(
