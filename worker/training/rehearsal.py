@@ -124,15 +124,16 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
 
     stage1_step = NOTHING
     states = States(files.output_dir, inputs, control, None)
-    if training.stage == 1:
-        backbone.eval()
-        stage1_step = _time_steps(course, training, states)
-    training.stage, training.epoch = 2, 0
-    training.optimization = optimization_of(2, course, backbone, training.head, scale=1.0)
-    backbone.train()
-    stage2_step = _time_steps(course, training, states)
     provenance = Provenance(config, scan.subject_to_id, variant.name, dsr.describe() if dsr else "bicubic", RESAMPLER)
     try:
+        # Asked to stop, the steps save a state as a training's do.
+        if training.stage == 1:
+            backbone.eval()
+            stage1_step = _time_steps(course, training, states)
+        training.stage, training.epoch = 2, 0
+        training.optimization = optimization_of(2, course, backbone, training.head, scale=1.0)
+        backbone.train()
+        stage2_step = _time_steps(course, training, states)
         written = _write(course, training, states, Checkpoints(files.output_dir, provenance, control), validated)
     finally:
         _remove_written(files.output_dir)
