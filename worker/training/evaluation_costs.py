@@ -36,7 +36,7 @@ def time_evaluation(
     """Of val, as `split` has its files and `embeddings` as many faces, whatever they show."""
     if not comparable(split):
         return EvaluationCosts(0.0, 0.0)  # refused at once
-    enlargements = [enlarge_bilinear, enlarge_bicubic, *([by_dsr] if by_dsr else [])]
+    enlargements: list[Enlarge] = [enlarge_bilinear, enlarge_bicubic, *([by_dsr] if by_dsr else [])]
     vlr, hr = len(split.vlr_images), len(split.hr_images)
     val = embeddings.val
     probes = face_set(embeddings.probes_PD, val.probe_paths)
@@ -90,11 +90,11 @@ def _seconds_of_faces(
 ) -> float:
     """Of checking all files and enlarging them in each way, by a few of them."""
     chosen = paths[:: max(1, len(paths) // _IMAGES_TIMED)][:_IMAGES_TIMED]
-    seconds = 0.0
+    started = time.monotonic()
+    if find_unreadable(chosen, threads):
+        return 0.0
+    seconds = time.monotonic() - started
     try:
-        started = time.monotonic()
-        find_unreadable(chosen, threads)
-        seconds += time.monotonic() - started
         for enlarge in enlargements:
             list(enlarge_images(chosen[:_WARM], enlarge, threads=threads, vlr_size=vlr_size))
             started = time.monotonic()
