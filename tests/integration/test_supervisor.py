@@ -247,7 +247,7 @@ def test_a_job_of_a_later_versions_kind_is_left_to_that_one_and_the_log_says_so(
         session.execute(update(Job).where(col(Job.id) == job_id).values(kind="distillation"))
     supervise(fixtures.tell_all)
     wait_until(lambda: f"job {job_id} waits for a worker of a later version" in caplog.text)
-    assert status(database, job_id) is JobStatus.QUEUED
+    assert status(database, job_id) == JobStatus.QUEUED
     assert event_kinds(database, job_id) == ["status"]
 
 
