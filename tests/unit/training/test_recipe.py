@@ -1,5 +1,6 @@
 """A whole training on drawn faces: what it tells, that it repeats, and how it ends when things are wrong."""
 
+import errno
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import torch
 from app.finetune.architectures import DsrLayout
 from app.finetune.errors import (
     DeviceUnavailable,
+    DiskFull,
     EdgefaceError,
     FolderEmpty,
     LossNotFinite,
@@ -22,6 +24,7 @@ from app.finetune.errors import (
 )
 from app.finetune.evaluation import Evaluation
 from worker.training.console import render
+from worker.training.control import Control
 from worker.training.events import (
     CheckpointWritten,
     EpochFinished,
@@ -29,6 +32,7 @@ from worker.training.events import (
     Prepared,
     Progressed,
     RecognitionMeasured,
+    Stopped,
     StoppedEarly,
     TrainingEvent,
     Warned,
@@ -257,16 +261,69 @@ def test_after_the_training_val_is_evaluated_before_and_after(files: TrainingFil
     assert page.count("<circle") >= 3, "an epoch of stage 1 and two of stage 2"
 
 
-def test_a_val_that_is_gone_at_the_end_costs_the_report_not_the_training(files: TrainingFiles) -> None:
-    events: list[TrainingEvent] = []
+def lose_val(files: TrainingFiles) -> None:
+    shutil.rmtree(files.val_dir)
 
-    def lose_val(event: TrainingEvent) -> None:
+
+def damage_the_weights_before(files: TrainingFiles) -> None:
+    files.edgeface.write_bytes(b"no weights")
+
+
+def spoil_dsr(files: TrainingFiles) -> None:
+    assert files.dsr is not None
+    network = DSR(DsrLayout(channels=4, blocks=1, factors=(2,), prelu_parameters=1))
+    torch.nn.init.constant_(network.conv_out.bias, float("nan"))
+    torch.save(network.state_dict(), files.dsr)
+
+
+def block_the_report(files: TrainingFiles) -> None:
+    (files.output_dir / "report.html").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lose_val, "does not exist"),
+        (damage_the_weights_before, "is not a readable PyTorch weights file"),
+        (spoil_dsr, "gave NaN or infinity"),
+        (block_the_report, "IsADirectoryError"),
+    ],
+)
+def test_what_goes_wrong_after_the_training_costs_the_report_not_the_training(
+    files: TrainingFiles, harm: Callable[[TrainingFiles], None], said: str
+) -> None:
+    dsr = files.output_dir.parent / "dsr.pth"
+    torch.manual_seed(0)
+    torch.save(DSR(DsrLayout(channels=4, blocks=1, factors=(2,), prelu_parameters=1)).state_dict(), dsr)
+    files, events = replace(files, dsr=dsr), list[TrainingEvent]()
+
+    def harm_after_training(event: TrainingEvent) -> None:
         events.append(event)
         if isinstance(event, RecognitionMeasured) and event.when == "after":
-            shutil.rmtree(files.val_dir)
+            harm(files)
 
-    finished = finetune(tiny_config(), files, lose_val)
+    finished = finetune(tiny_config(stage2_epochs=1, dsr="dsr.pth"), files, harm_after_training)
     assert isinstance(finished, Finished)
     assert finished.evaluated is None
     assert "not_evaluated" in codes(events)
     assert "was not evaluated" in finished.verdict
+    assert said in finished.verdict
+    assert "\n" not in finished.verdict
+
+
+def test_a_full_disk_and_a_stop_are_obeyed_in_the_last_evaluation_too(files: TrainingFiles) -> None:
+    control = Control()
+
+    def stop(event: TrainingEvent) -> None:
+        if isinstance(event, RecognitionMeasured) and event.when == "after":
+            control.stop.set()
+
+    assert isinstance(finetune(tiny_config(stage2_epochs=1), files, stop, control), Stopped)
+
+    def fill_the_disk() -> None:
+        if (files.output_dir / "evaluation.json").exists():
+            raise OSError(errno.ENOSPC, "full")
+
+    files = replace(files, output_dir=files.output_dir / "another")
+    with pytest.raises(DiskFull):
+        finetune(tiny_config(stage2_epochs=1), files, lambda _: None, Control(before_write=fill_the_disk))
