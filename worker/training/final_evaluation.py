@@ -16,7 +16,6 @@ from worker.training.evaluation.written import write_evaluation
 from worker.training.events import CheckpointWritten, EpochFinished, EvaluationWritten
 from worker.training.files import EvaluationFiles, TrainingFiles
 from worker.training.metrics import Separation
-from worker.training.overfitting import overfitting_warning
 from worker.training.progress import Progress
 
 _log = logging.getLogger(__name__)
@@ -27,13 +26,15 @@ def evaluate_training(
     files: TrainingFiles,
     best: CheckpointWritten,
     epochs: Sequence[EpochFinished],
+    warnings: Sequence[JobWarning],
     work: float,
     progress: Progress,
     control: Control,
 ) -> EvaluationWritten | JobWarning:
-    """`work` in forward passes. Whatever else goes wrong is a warning: what was trained is no worse for that.
+    """The report says `warnings` too; `work` is in forward passes.
 
-    Raises DiskFull and StopRequested, after which the job goes on from its last state.
+    Whatever goes wrong is a warning, since what was trained is no worse for that, but for two:
+    raises DiskFull and StopRequested, after which the job goes on from its last state.
     """
     done = 0.0
 
@@ -49,7 +50,7 @@ def evaluate_training(
             control,
             advance,
         )
-        return write_evaluation(_with_the_trainings_warnings(evaluated, epochs), files.output_dir, control, epochs)
+        return write_evaluation(_with(warnings, evaluated), files.output_dir, control, epochs)
     except (DiskFull, StopRequested):
         raise
     except Exception as error:
@@ -77,13 +78,13 @@ def _in_words(error: Exception) -> str:
     return " ".join(printable(f"{type(error).__name__}: {error}").split()).removesuffix(":")
 
 
-def _with_the_trainings_warnings(evaluated: Evaluated, epochs: Sequence[EpochFinished]) -> Evaluated:
-    """Of overfitting and collapse: the report says them too."""
+def _with(warnings: Sequence[JobWarning], evaluated: Evaluated) -> Evaluated:
+    """And with that of collapse, which the evaluation's own scores tell."""
     evaluation = evaluated.evaluation
     in_use = [each for each in evaluation.comparisons if each.gallery == "hr" and each.probes == evaluation.in_use]
-    told = overfitting_warning(epochs), collapse_warning(*(_separation(each) for each in in_use))
-    warnings = [*evaluation.warnings, *(warning for warning in told if warning is not None)]
-    return replace(evaluated, evaluation=evaluation.model_copy(update={"warnings": warnings}))
+    collapses = collapse_warning(*(_separation(each) for each in in_use))
+    told = [*evaluation.warnings, *warnings, *([] if collapses is None else [collapses])]
+    return replace(evaluated, evaluation=evaluation.model_copy(update={"warnings": told}))
 
 
 def _separation(comparison: Comparison) -> Separation | None:

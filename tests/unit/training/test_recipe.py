@@ -4,7 +4,7 @@ import errno
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,10 +74,12 @@ def test_the_events_of_a_training(files: TrainingFiles) -> None:
         "StageStarted",
         *["EpochFinished", "StateSaved"] * 3,
         "RecognitionMeasured",
+        "Warned",
+        "Warned",
         "Finished",
     ]
     assert events[-1] == finished
-    assert codes(events) == ["bicubic_enlargement"]
+    assert codes(events) == ["bicubic_enlargement", "val_subjects_trained_on", "val_chose_the_epoch"]
     prepared = next(event for event in events if isinstance(event, Prepared))
     assert (prepared.train_images, prepared.val_images, prepared.subjects) == (16, 8, 4)
     assert (prepared.selection, prepared.enlargement, prepared.device) == ("val_accuracy", "bicubic", "cpu")
@@ -172,7 +174,7 @@ def test_dsr_enlarges(files: TrainingFiles, tmp_path: Path) -> None:
     dsr = DSR(DsrLayout(channels=4, blocks=1, factors=(7,), prelu_parameters=1))
     torch.save({"model_state_dict": dsr.state_dict()}, tmp_path / "dsr.pth")
     _, events = run(replace(files, dsr=tmp_path / "dsr.pth"), stage2_epochs=1)
-    assert codes(events) == []
+    assert "bicubic_enlargement" not in codes(events)
     prepared = next(event for event in events if isinstance(event, Prepared))
     assert prepared.enlargement == "DSR: 4 channels, 1 residual blocks, factors 7"
 
@@ -259,6 +261,22 @@ def test_after_the_training_val_is_evaluated_before_and_after(files: TrainingFil
     page = written.report.path.read_text()
     assert "Loss" in page
     assert page.count("<circle") >= 3, "an epoch of stage 1 and two of stage 2"
+
+
+@pytest.mark.parametrize(("val_subjects", "trained_on"), [(range(4), "4 of 4"), ([0, 8, 9], "1 of 3"), ([8, 9], None)])
+def test_report_and_job_say_who_the_people_of_val_are(
+    val_subjects: Iterable[int], trained_on: str | None, tmp_path: Path
+) -> None:
+    finished, events = run(write_training(tmp_path, val_subjects=val_subjects), stage1_epochs=0, stage2_epochs=1)
+    assert finished.evaluated is not None
+    told = {warning.code: warning.message for warning in finished.evaluated.evaluation.warnings}
+    assert ("val_subjects_trained_on" in told) == (trained_on is not None)
+    assert trained_on is None or f"{trained_on} subjects of val were trained on" in told["val_subjects_trained_on"]
+    assert "chosen on these very faces" in told["val_chose_the_epoch"]
+    page = finished.evaluated.report.path.read_text()
+    for code in {"val_subjects_trained_on", "val_chose_the_epoch"} & told.keys():
+        assert told[code] in page
+        assert code in codes(events)
 
 
 def lose_val(files: TrainingFiles) -> None:
