@@ -33,7 +33,8 @@ class Interval(_Contract):
 
 
 class Estimate(_Contract):
-    """A measured number. `refused` says why there is none; `interval` is null with fewer than five subjects."""
+    """A measured number. `refused` says why there is none; `interval` is null where fewer than five
+    subjects have a genuine pair or a mated search."""
 
     value: float | None = None
     interval: Interval | None = None
@@ -85,9 +86,10 @@ class ScoreHistogram(_Contract):
 
 
 class Verification(_Contract):
-    """1:1: is this the same person?"""
+    """1:1: is this the same person? `paired_subjects` are those with a genuine pair, whom the intervals rest on."""
 
     genuine_pairs: int
+    paired_subjects: int
     impostor_pairs: int
     auc: Estimate
     eer: Estimate

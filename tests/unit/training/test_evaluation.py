@@ -1,5 +1,6 @@
 """The evaluation of a backbone: which rows there are, what they say, and what is refused."""
 
+import shutil
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -220,8 +221,7 @@ def compared(noise: float, subjects: int = 12, images: int = 10) -> Compared:
 
 
 def judged(before: Compared, after: Compared) -> Change:
-    subjects = before.comparison.identification.gallery_subjects
-    return change("fine-tuning", before, after, against="the weights before it", subjects=subjects)
+    return change("fine-tuning", before, after, against="the weights before it")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_what_little_data_cannot_show_is_not_claimed() -> None:
     few = judged(compared(2.0, 4), compared(0.1, 4))
     assert few.outcome == "too little data"
     assert few.sentence.startswith(
-        "Too few subjects to tell what the fine-tuning has brought (4 subjects, 5 are needed)"
+        "Too few subjects to tell what the fine-tuning has brought (4 subjects with genuine pairs, 5 are needed)"
     )
     none = judged(compared(2.0, 3, 3), compared(0.1, 3, 3))
     assert none.outcome == "too little data"
@@ -261,6 +261,44 @@ def test_what_little_data_cannot_show_is_not_claimed() -> None:
     assert "Too few pairs to tell" in none.sentence
     tenth = judged(compared(2.0, 5, 6), compared(0.5, 5, 6))
     assert tenth.measure == "TAR@FAR=10%"
+
+
+def with_pairs(subjects: int, noise: float) -> Compared:
+    """40 subjects, of whom these have two images and all others one."""
+    probes, gallery = (
+        each.only(np.array([int(name[:2]) < subjects or name.endswith("_0") for name in each.names]))
+        for each in (faces(noise, 40, 2), faces(0.3, 40, 2, seed=2))
+    )
+    return compare(Row("given", "bicubic", "hr"), probes, gallery, 0.35)
+
+
+@pytest.mark.parametrize(("subjects", "words"), [(1, "1 subject"), (4, "4 subjects")])
+def test_people_without_a_genuine_pair_count_for_nothing(subjects: int, words: str) -> None:
+    before, after = with_pairs(subjects, 2.0), with_pairs(subjects, 0.1)
+    found = judged(before, after)
+    assert found.outcome == "too little data"
+    assert f"({words} with genuine pairs, 5 are needed)" in found.sentence
+    assert after.comparison.verification.paired_subjects == subjects
+    assert after.comparison.verification.auc.interval is None
+    for rates in after.comparison.identification.closed_set:
+        assert rates.rank1.value is not None
+        assert rates.rank1.interval is None
+
+
+def test_people_with_a_genuine_pair_are_the_number_in_the_sentence() -> None:
+    found = judged(with_pairs(6, 3.0), with_pairs(6, 0.1))
+    assert "6 subjects with genuine pairs)" in found.sentence
+
+
+def test_the_warning_counts_people_with_a_genuine_pair(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "val", tmp_path / "val")
+    for path in (tmp_path / "val" / "vlr_images").glob("*_0[12].png"):
+        path.unlink()
+    for path in (tmp_path / "val" / "hr_images").glob("00[2-5]_0[12].png"):
+        path.unlink()
+    found = evaluate_backbone(config(), EvaluationFiles(tmp_path / "val", folder / "after.pt")).evaluation
+    told = {warning.code: warning.message for warning in found.warnings}
+    assert told["few_subjects"] == "only 2 subjects have genuine pairs: no interval is told"
 
 
 def test_the_recommended_threshold_keeps_the_far() -> None:

@@ -26,7 +26,7 @@ class Row:
 @dataclass(frozen=True)
 class Compared:
     """A row's numbers, and what they are made of: the bootstrap's draws, for differences to another row, and the
-    searches with all mates. `draws` is None with too few subjects for intervals."""
+    searches with all mates. `draws` is None with too few subjects that have genuine pairs."""
 
     row: Row
     comparison: Comparison
@@ -38,8 +38,9 @@ def compare(row: Row, probes: FaceSet, gallery: FaceSet, threshold: float) -> Co
     """`threshold` is the guide's. Where both sides are the same images, each two make one pair."""
     within = row.probes == row.gallery
     scores = score_pairs(probes, None if within else gallery)
-    drawn_BS = draw_subjects(len(scores.subjects)) if len(scores.subjects) >= FEWEST_SUBJECTS else None
-    draws = None if drawn_BS is None else draw_verification(scores, drawn_BS, FARS)
+    drawn_BS = draw_subjects(len(scores.subjects))
+    enough = scores.paired_subjects >= FEWEST_SUBJECTS
+    draws = draw_verification(scores, drawn_BS, FARS) if enough else None
     searches = {mates: search(probes, gallery, mates) for mates in _MATES}
     comparison = Comparison(
         backbone=row.backbone,

@@ -40,6 +40,7 @@ def verification_of(
     roc, apart, best = roc_curve(scores), separation(scores), best_accuracy(scores)
     return Verification(
         genuine_pairs=len(scores.genuine),
+        paired_subjects=scores.paired_subjects,
         impostor_pairs=scores.impostors,
         auc=estimate(verification_auc(scores), None if draws is None else draws.auc, _NO_PAIRS),
         eer=estimate(None if roc is None else equal_error_rate(roc), None if draws is None else draws.eer, _NO_PAIRS),

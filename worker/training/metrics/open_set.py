@@ -50,6 +50,11 @@ class Ranked:
     non_mated_subject: Integers
     non_mated_scores: np.ndarray[tuple[int], np.dtype[np.float32]]
 
+    @property
+    def mated_subjects(self) -> int:
+        """How many subjects have a mated search."""
+        return len(np.unique(self.subject))
+
 
 def rank_together(searches: tuple[Searches, ...]) -> Ranked:
     mated: list[Booleans] = [each.mated_Q for each in searches]

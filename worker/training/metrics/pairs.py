@@ -57,6 +57,11 @@ class PairScores:
     impostor_moments: Moments
     sample: ImpostorSample
 
+    @property
+    def paired_subjects(self) -> int:
+        """How many subjects have a genuine pair."""
+        return len(np.unique(self.genuine_subject))
+
 
 def score_pairs(probes: FaceSet, gallery: FaceSet | None) -> PairScores:
     """Every probe against every gallery image but the one of its own name; without a gallery, each two probes once.
