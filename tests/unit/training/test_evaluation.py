@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from app.finetune.architectures import DsrLayout
 from app.finetune.dataset import scan_split
@@ -172,6 +173,21 @@ def test_the_faces_to_look_at_are_there(evaluated: Evaluated) -> None:
     assert min(margins) == margins[len(shown.best)]
     assert max(margins) == margins[len(shown.best) - 1]
     assert all(not probe.face.name.startswith(probe.other) for probe in (*shown.best, *shown.worst))
+
+
+def test_no_face_is_compared_with_its_own_photo_whatever_the_suffixes(
+    folder: Path, evaluated: Evaluated, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "val", tmp_path / "val")
+    for path in (tmp_path / "val" / "hr_images").glob("*_02.png"):
+        with Image.open(path) as face:
+            face.save(path.with_suffix(".bmp"))
+        path.unlink()
+    files = EvaluationFiles(tmp_path / "val", folder / "after.pt", folder / "before.pt", folder / "dsr.pth")
+    found = evaluate_backbone(config(), files)
+    assert found.evaluation.comparisons == evaluated.evaluation.comparisons
+    assert "hr_missing" not in {warning.code for warning in found.evaluation.warnings}
+    assert all("hr" in probe.face.enlarged for probe in (*found.faces.best, *found.faces.worst))
 
 
 def test_progress_rises_to_the_end_and_a_stop_is_obeyed(folder: Path) -> None:

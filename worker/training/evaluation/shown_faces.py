@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from app.finetune.dataset import open_rgb, subject_of
+from app.finetune.dataset import image_name, open_rgb, subject_of
 from app.finetune.evaluation import Images
 from worker.training.evaluation.systems import System
 from worker.training.metrics.identification import Searches
@@ -48,13 +48,13 @@ class ShownFaces:
 def show_faces(searches: Searches, systems: Mapping[Images, System], used: Images) -> ShownFaces:
     """`searches` are those of the `used` probes with all mates. Best and worst by the distance between the own subject
     and the best other, one probe per subject."""
-    probes, hr = systems[used].paths, {path.name: path for path in systems["hr"].paths}
-    hr_of = {subject_of(name): path for name, path in reversed(hr.items())}
+    probes, hr = systems[used].paths, {image_name(path): path for path in systems["hr"].paths}
+    hr_of = {subject_of(path.name): path for path in reversed(systems["hr"].paths)}
     mated = np.flatnonzero(searches.mated_Q & (searches.best_other_Q > -np.inf))
     worst_first = mated[np.argsort((searches.own_Q - searches.best_other_Q)[mated], kind="stable")]
 
     def face(path: Path) -> ShownFace:
-        return _shown(path, systems, hr.get(path.name))
+        return _shown(path, systems, hr.get(image_name(path)))
 
     def probe(search: int) -> ShownProbe:
         other = searches.subjects[searches.other_Q[search]]

@@ -117,7 +117,9 @@ class _Rows:
         self.impostors = impostors // 2 if self.within else impostors
 
     def genuine(self, block: slice) -> Booleans:
-        other_RG: Booleans = self._later(block) if self.within else self._name_P[block, None] != self._name_G
+        other_RG: Booleans = self._name_P[block, None] != self._name_G
+        if self.within:
+            other_RG &= self._later(block)
         other_RG &= self.subject_P[block, None] == self.subject_G
         return other_RG
 
