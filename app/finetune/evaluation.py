@@ -117,20 +117,22 @@ class RankRates(_Contract):
 
 class DetectionPoint(_Contract):
     """Open set: the share of mated searches that return their own subject first, at or above the smallest threshold
-    that keeps FPIR, the share of non-mated searches that return anybody, at or under `fpir`."""
+    that keeps FPIR, the share of non-mated searches that return anybody, at or under `fpir`. `enrolled`: `all` of the
+    gallery's subjects, where probes of anybody else suffice as `non_mated_searches`; otherwise `halves`, one half of
+    the subjects and then the other, and whoever is not enrolled is searched for too."""
 
     fpir: float
+    enrolled: Literal["all", "halves"]
+    non_mated_searches: int
     dir: Estimate
     threshold: float | None
 
 
 class Identification(_Contract):
-    """1:N: who is this? `non_mated_searches`: of probes whose subject is not in the gallery; where everybody is, one
-    half of the subjects is enrolled and then the other."""
+    """1:N: who is this?"""
 
     gallery_subjects: int
     closed_set: list[RankRates]
-    non_mated_searches: int
     open_set: list[DetectionPoint]
 
 

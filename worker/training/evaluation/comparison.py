@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from app.finetune.evaluation import Backbone, Comparison, Images
 from worker.training.evaluation.estimates import FEWEST_SUBJECTS
-from worker.training.evaluation.identification import identification_of
+from worker.training.evaluation.identification import FPIRS, identification_of
 from worker.training.evaluation.verification import FARS, verification_of
 from worker.training.metrics import FaceSet, score_pairs
 from worker.training.metrics.bootstrap import VerificationDraws, draw_subjects, draw_verification
 from worker.training.metrics.identification import Mates, Searches, search
-from worker.training.metrics.open_set import open_set_searches, rank_together
+from worker.training.metrics.open_set import open_set
 
 _MATES: tuple[Mates, ...] = ("one", "all")
 
@@ -47,6 +47,6 @@ def compare(row: Row, probes: FaceSet, gallery: FaceSet, threshold: float) -> Co
         probes=row.probes,
         gallery=row.gallery,
         verification=verification_of(scores, searches["all"], draws, threshold),
-        identification=identification_of(searches, rank_together(open_set_searches(probes, gallery)), drawn_BS),
+        identification=identification_of(searches, open_set(probes, gallery, FPIRS), drawn_BS),
     )
     return Compared(row, comparison, draws, searches["all"])

@@ -13,13 +13,14 @@ _HIGHEST_RANK = 20
 _NOT_SEARCHED = "no probe has a mate in a gallery of two subjects or more"
 
 
-def identification_of(searches: dict[Mates, Searches], ranked: Ranked, drawn_BS: Integers) -> Identification:
-    """[B, S] `drawn_BS` says how often each subject is drawn, for intervals."""
+def identification_of(
+    searches: dict[Mates, Searches], ranked: dict[float, Ranked], drawn_BS: Integers
+) -> Identification:
+    """`ranked` by FPIR. [B, S] `drawn_BS` says how often each subject is drawn, for intervals."""
     return Identification(
         gallery_subjects=searches["all"].gallery_subjects,
         closed_set=[_rank_rates(mates, found, drawn_BS) for mates, found in searches.items()],
-        non_mated_searches=len(ranked.non_mated_scores),
-        open_set=[_detection(ranked, fpir, drawn_BS) for fpir in FPIRS],
+        open_set=[_detection(found, fpir, drawn_BS) for fpir, found in ranked.items()],
     )
 
 
@@ -49,6 +50,8 @@ def _detection(ranked: Ranked, fpir: float, drawn_BS: Integers) -> DetectionPoin
     strangers = len(ranked.non_mated_scores)
     return DetectionPoint(
         fpir=fpir,
+        enrolled="all" if ranked.galleries == 1 else "halves",
+        non_mated_searches=strangers,
         dir=estimate(
             None if found is None else found.detected,
             draw_dir(ranked, fpir, drawn_BS) if found is not None and enough else None,
