@@ -175,6 +175,19 @@ def test_the_faces_to_look_at_are_there(evaluated: Evaluated) -> None:
     assert all(not probe.face.name.startswith(probe.other) for probe in (*shown.best, *shown.worst))
 
 
+def test_no_face_is_shown_larger_than_a_backbone_sees_it(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "val", tmp_path / "val")
+    for path in tmp_path.glob("val/*/*.png"):
+        with Image.open(path) as face:
+            face.resize((300, 600)).save(path)
+    shown = evaluate_backbone(config(), EvaluationFiles(tmp_path / "val", folder / "after.pt")).faces
+    probes = [*shown.best, *shown.worst]
+    people = [*shown.people, *(probe.face for probe in probes)]
+    pictures = [probe.other_face for probe in probes]
+    pictures += [picture for face in people for picture in (face.vlr, *face.enlarged.values())]
+    assert {picture.size for picture in pictures} == {(56, 112), (112, 112)}
+
+
 def test_no_face_is_compared_with_its_own_photo_whatever_the_suffixes(
     folder: Path, evaluated: Evaluated, tmp_path: Path
 ) -> None:
