@@ -12,7 +12,7 @@ EdgefaceError
 ├── CheckpointNotReady             no best epoch yet, or none ever
 ├── NotEvaluated                   no report: the job has not ended well yet, or val could not be evaluated
 ├── CheckpointNotKept              of that epoch there is none, or no longer
-├── CheckpointFileMissing          the row names a file that is gone
+├── StoredFileMissing              the row names a file that is gone
 ├── CursorInvalid
 ├── OutsideRoots                   a name leads out of the configured root
 ├── DatasetNotFound
@@ -152,13 +152,14 @@ class CheckpointNotKept(EdgefaceError):
         )
 
 
-class CheckpointFileMissing(EdgefaceError):
-    code = "checkpoint_file_missing"
+class StoredFileMissing(EdgefaceError):
+    code = "file_missing"
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"the checkpoint's file {path} is gone",
-            "restore it from a backup, or see that API and worker share EDGEFACE_ARTIFACTS_DIR",
+            f"the job's file {path} is gone",
+            "restore it from a backup, or see that API and worker share EDGEFACE_ARTIFACTS_DIR; "
+            "`edgeface-finetune doctor` names all that are gone",
         )
 
 

@@ -84,4 +84,23 @@ def test_the_job_links_to_both_and_lists_their_files(api: TestClient, job: JobFi
 def test_a_file_that_is_gone_is_told_so(api: TestClient, job: JobFiles) -> None:
     for path in job.evaluation(3):
         path.unlink()
-    assert api.get(f"/jobs/{job.id}/report").status_code == 410
+    for kind in ("report", "evaluation"):
+        answer = api.get(f"/jobs/{job.id}/{kind}")
+        assert (answer.status_code, answer.json()["code"]) == (410, "file_missing")
+        assert "checkpoint" not in answer.text
+
+
+@pytest.mark.parametrize("kind", ["report", "evaluation"])
+def test_what_the_caller_has_is_not_sent_again(api: TestClient, job: JobFiles, kind: str) -> None:
+    job.evaluation(1)
+    path = f"/jobs/{job.id}/{kind}"
+    etag = api.get(path).headers["etag"]
+    for names in (etag, f'"another", W/{etag}', "*"):
+        again = api.get(path, headers={"If-None-Match": names})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+    assert api.get(path, headers={"If-None-Match": '"another"'}).status_code == 200
+    with job.database.writing() as session:
+        store.hand_back(session, job.claim, "stopped")
+    job.claim_again()
+    job.evaluation(2)
+    assert api.get(path, headers={"If-None-Match": etag}).status_code == 200
