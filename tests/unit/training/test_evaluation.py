@@ -21,7 +21,7 @@ from worker.training.evaluation.changes import change, recommended_threshold
 from worker.training.evaluation.comparison import Compared, Row, compare
 from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
 from worker.training.files import EvaluationFiles
-from worker.training.metrics import FaceSet
+from worker.training.metrics import FaceSet, pairs
 from worker.training.models.dsr import DSR, load_dsr
 from worker.training.models.edgeface import new_edgeface
 from worker.training.pixels import Enlarge, decode, enlarge_bicubic, enlarge_bilinear, enlarge_by_dsr
@@ -328,6 +328,23 @@ def test_the_warning_counts_people_with_a_genuine_pair(folder: Path, tmp_path: P
     found = evaluate_backbone(config(), EvaluationFiles(tmp_path / "val", folder / "after.pt")).evaluation
     told = {warning.code: warning.message for warning in found.warnings}
     assert told["few_subjects"] == "only 2 subjects have genuine pairs: no interval is told"
+
+
+@pytest.mark.parametrize("threshold", [0.35, 0.1234567])
+def test_the_sweep_is_exact_where_a_sample_of_the_impostors_is_not(
+    threshold: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairs, "SAMPLED_IMPOSTORS", 500)
+    probes, gallery = faces(1.0, 12, 10), faces(0.3, 12, 10, seed=2)
+    found = compare(Row("given", "bicubic", "hr"), probes, gallery, threshold).comparison.verification
+    scores, subjects = probes.embeddings @ gallery.embeddings.T, np.array(probes.subjects)
+    impostors = scores[subjects[:, None] != subjects]
+    assert threshold in [point.threshold for point in found.sweep]
+    for point in found.sweep:
+        far = (impostors >= np.float32(point.threshold)).mean()
+        assert point.far == pytest.approx(far, abs=1e-12)
+        assert point.accuracy == pytest.approx((point.tar + 1 - far) / 2, abs=1e-12)
+    assert sum(found.histogram.impostor) == len(impostors)
 
 
 def test_the_recommended_threshold_keeps_the_far() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from app.finetune.evaluation import Backbone, Comparison, Images
 from worker.training.evaluation.estimates import FEWEST_SUBJECTS
 from worker.training.evaluation.identification import FPIRS, identification_of
-from worker.training.evaluation.verification import FARS, verification_of
+from worker.training.evaluation.verification import FARS, counted_at, verification_of
 from worker.training.metrics import FaceSet, score_pairs
 from worker.training.metrics.bootstrap import VerificationDraws, draw_subjects, draw_verification
 from worker.training.metrics.identification import Mates, Searches, search
@@ -37,7 +37,7 @@ class Compared:
 def compare(row: Row, probes: FaceSet, gallery: FaceSet, threshold: float) -> Compared:
     """`threshold` is the guide's. Where both sides are the same images, each two make one pair."""
     within = row.probes == row.gallery
-    scores = score_pairs(probes, None if within else gallery)
+    scores = score_pairs(probes, None if within else gallery, counted_at(threshold))
     drawn_BS = draw_subjects(len(scores.subjects))
     enough = scores.paired_subjects >= FEWEST_SUBJECTS
     draws = draw_verification(scores, drawn_BS, FARS) if enough else None
