@@ -105,7 +105,8 @@ class Verification(_Contract):
 
 class RankRates(_Contract):
     """Closed set. `mates` is `one`: a single gallery image per subject, averaged over the choices of it; or `all`: all
-    images of each subject, the best of which counts. `cmc` has ranks 1, 2, ... up to 20 or the number of subjects."""
+    images of each subject, the best of which counts. Rank-k is refused in a gallery of k subjects or fewer.
+    `cmc` has ranks 1, 2, ... up to 20 or the number of subjects."""
 
     mates: Literal["one", "all"]
     searches: int

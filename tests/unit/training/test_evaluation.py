@@ -330,6 +330,17 @@ def test_the_warning_counts_people_with_a_genuine_pair(folder: Path, tmp_path: P
     assert told["few_subjects"] == "only 2 subjects have genuine pairs: no interval is told"
 
 
+@pytest.mark.parametrize(("subjects", "refused"), [(5, [5, 10]), (6, [10]), (10, [10]), (11, [])])
+def test_a_rank_that_everybody_reaches_is_refused(subjects: int, refused: list[int]) -> None:
+    for rates in compared(1.5, subjects, 3).comparison.identification.closed_set:
+        assert rates.rank1.value is not None
+        for rank, rate in ((5, rates.rank5), (10, rates.rank10)):
+            assert (rate.value is None) == (rank in refused)
+            said = f"rank-{rank} is 1 for anything: the gallery has {subjects} subjects"
+            assert rate.refused == (said if rank in refused else None)
+        assert len(rates.cmc) == subjects, "the curve goes to its end"
+
+
 @pytest.mark.parametrize("threshold", [0.35, 0.1234567])
 def test_the_sweep_is_exact_where_a_sample_of_the_impostors_is_not(
     threshold: float, monkeypatch: pytest.MonkeyPatch

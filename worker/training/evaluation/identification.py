@@ -1,6 +1,6 @@
 """1:N identification of one comparison, as the contract tells it."""
 
-from app.finetune.evaluation import DetectionPoint, Identification, RankRates
+from app.finetune.evaluation import DetectionPoint, Estimate, Identification, RankRates
 from worker.training.evaluation.estimates import FEWEST_SUBJECTS, estimate, too_few
 from worker.training.metrics.bootstrap import draw_dir, draw_rank_rate
 from worker.training.metrics.faces import Integers
@@ -25,24 +25,24 @@ def identification_of(
 
 
 def _rank_rates(mates: Mates, searches: Searches, drawn_BS: Integers) -> RankRates:
-    enough = searches.mated_subjects >= FEWEST_SUBJECTS
     cmc = [rank_rate(searches, rank) for rank in range(1, min(_HIGHEST_RANK, searches.gallery_subjects) + 1)]
-    rank1, rank5, rank10 = (
-        estimate(
-            rank_rate(searches, rank),
-            draw_rank_rate(searches, rank, drawn_BS) if enough else None,
-            _NOT_SEARCHED,
-        )
-        for rank in (1, 5, 10)
-    )
     return RankRates(
         mates=mates,
         searches=int(searches.mated_Q.sum()),
-        rank1=rank1,
-        rank5=rank5,
-        rank10=rank10,
+        rank1=_rank_rate(searches, 1, drawn_BS),
+        rank5=_rank_rate(searches, 5, drawn_BS),
+        rank10=_rank_rate(searches, 10, drawn_BS),
         cmc=[rate for rate in cmc if rate is not None],
     )
+
+
+def _rank_rate(searches: Searches, rank: int, drawn_BS: Integers) -> Estimate:
+    """Refused where it could be nothing but 1: among the first 5 of 5 subjects is everybody."""
+    rate, subjects = rank_rate(searches, rank), searches.gallery_subjects
+    if rate is not None and subjects <= rank:
+        return Estimate(refused=f"rank-{rank} is 1 for anything: the gallery has {subjects} subjects")
+    enough = searches.mated_subjects >= FEWEST_SUBJECTS
+    return estimate(rate, draw_rank_rate(searches, rank, drawn_BS) if enough else None, _NOT_SEARCHED)
 
 
 def _detection(ranked: Ranked, fpir: float, drawn_BS: Integers) -> DetectionPoint:
