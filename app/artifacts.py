@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from app.deletion import delete_file
-from app.jobs.errors import CheckpointFileMissing
+from app.jobs.errors import StoredFileMissing
 
 RESERVATION = ".reserved"
 """In an attempt's folder: disk space held for its next write."""
@@ -55,8 +55,8 @@ class Artifacts:
         return path.relative_to(self._root).as_posix()
 
     def path_of(self, key: str) -> Path:
-        """Raises CheckpointFileMissing."""
+        """Raises StoredFileMissing."""
         path = self._root / key
         if not path.is_file():
-            raise CheckpointFileMissing(path)
+            raise StoredFileMissing(path)
         return path

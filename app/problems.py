@@ -13,7 +13,6 @@ from starlette.exceptions import HTTPException
 
 from app.finetune.errors import Blame, EdgefaceError
 from app.jobs.errors import (
-    CheckpointFileMissing,
     CheckpointNotKept,
     CheckpointNotReady,
     InputError,
@@ -24,6 +23,7 @@ from app.jobs.errors import (
     NotPaused,
     NotRetryable,
     StatesGone,
+    StoredFileMissing,
 )
 
 _log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ STATUS_OF_ERROR: dict[type[EdgefaceError], HTTPStatus] = {
     CheckpointNotReady: HTTPStatus.CONFLICT,
     NotEvaluated: HTTPStatus.CONFLICT,
     CheckpointNotKept: HTTPStatus.NOT_FOUND,
-    CheckpointFileMissing: HTTPStatus.GONE,
+    StoredFileMissing: HTTPStatus.GONE,
 }
 
 

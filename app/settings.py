@@ -73,7 +73,10 @@ class Settings(BaseSettings):
         description="How long an ended job can be retried from its last state; then its states are deleted.",
     )
     keep_checkpoints_days: float = Field(
-        0.0, ge=0, description="How long an ended job's unpinned checkpoints are kept; 0: for ever."
+        0.0,
+        ge=0,
+        description="How long an ended job's unpinned checkpoints, and what was measured of them, are kept; "
+        "0: for ever.",
     )
     keep_prepared_days: float = Field(14.0, ge=0, description="How long prepared faces are kept after their last use.")
     checked_images: int = Field(

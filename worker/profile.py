@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 from app.artifacts import Artifacts
 from app.database import Database
 from app.finetune.config import FinetuneConfig
-from app.finetune.dataset import DatasetScan, scan_dataset, subject_of
+from app.finetune.dataset import DatasetScan, image_name, scan_dataset, subject_of
 from app.jobs import store
 from worker.recording import record
 from worker.training.control import Control
@@ -96,13 +96,13 @@ def sampled(files: TrainingFiles, images: int) -> Iterator[TrainingFiles]:
     with tempfile.TemporaryDirectory(prefix="edgeface-sample-") as folder:
         halves = {"train": (scan.train.vlr_images, images), "val": _share_of_val(scan, images / total)}
         for half, (paths, count) in halves.items():
-            chosen = {path.name for path in _round_robin(paths, count)}
+            chosen = {image_name(path) for path in _round_robin(paths, count)}
             source = files.train_dir if half == "train" else files.val_dir
             for kind in ("vlr_images", "hr_images"):
                 links = Path(folder) / half / kind
                 links.mkdir(parents=True)
                 for path in (source / kind).glob("*"):
-                    if path.name in chosen:
+                    if image_name(path) in chosen:
                         (links / path.name).symlink_to(path.absolute())
         yield replace(files, train_dir=Path(folder) / "train", val_dir=Path(folder) / "val")
 

@@ -1,7 +1,8 @@
 """The guide's dataset layout: VLR/HR folders -> subjects, pairs and the problems found in them.
 
 `train_dir/{vlr_images,hr_images}` and `val_dir/{vlr_images,hr_images}`. The subject is the file name up to the first
-`_` (`007_01_01.png` -> `007`); a VLR and an HR image of the same file name are a pair.
+`_` (`007_01_01.png` -> `007`); a VLR and an HR image of the same name are a pair, whatever
+their suffixes (`007_01_01.png` and `007_01_01.jpg`).
 """
 
 from collections import Counter
@@ -44,6 +45,11 @@ BICUBIC_ENLARGEMENT = JobWarning(
 def subject_of(file_name: str) -> str:
     """The subject a file shows: its stem up to the first `_`."""
     return Path(file_name).stem.split("_", 1)[0]
+
+
+def image_name(path: Path) -> str:
+    """What the VLR and the HR image of one photo have in common: the file name without its suffix."""
+    return path.stem
 
 
 @dataclass(frozen=True)
@@ -173,14 +179,12 @@ def _warnings(train: Split, val: Split, unknown: Sequence[str]) -> Iterable[JobW
 
 def split_warnings(split: Split, name: str) -> Iterable[JobWarning]:
     """What a person should know of one half, called `name`."""
-    vlr_names = {path.name for path in split.vlr_images}
-    hr_names = {path.name for path in split.hr_images}
-    if without_hr := sorted(vlr_names - hr_names):
+    if without_hr := _without(split.hr_images, split.vlr_images):
         yield JobWarning(
             code="hr_missing",
             message=f"{len(without_hr)} {name} VLR images have no HR image of the same name ({name_some(without_hr)})",
         )
-    if without_vlr := sorted(hr_names - vlr_names):
+    if without_vlr := _without(split.vlr_images, split.hr_images):
         yield JobWarning(
             code="vlr_missing",
             message=f"{len(without_vlr)} {name} HR images have no VLR image of the same name "
@@ -201,12 +205,18 @@ def split_warnings(split: Split, name: str) -> Iterable[JobWarning]:
             )
 
 
+def _without(others: Iterable[Path], images: Iterable[Path]) -> list[str]:
+    """File names of the images that have no namesake among the others."""
+    names = {image_name(path) for path in others}
+    return [path.name for path in images if image_name(path) not in names]
+
+
 def comparable(val: Split) -> bool:
     """Whether verification has a genuine and an impostor pair: VLR against HR images, none with itself."""
     hr_names: dict[str, set[str]] = {}
     for path in val.hr_images:
-        hr_names.setdefault(subject_of(path.name), set()).add(path.name)
-    genuine = any(hr_names.get(subject_of(path.name), set()) - {path.name} for path in val.vlr_images)
+        hr_names.setdefault(subject_of(path.name), set()).add(image_name(path))
+    genuine = any(hr_names.get(subject_of(path.name), set()) - {image_name(path)} for path in val.vlr_images)
     return genuine and len(hr_names.keys() | set(val.subjects)) > 1
 
 

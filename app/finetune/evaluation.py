@@ -33,7 +33,8 @@ class Interval(_Contract):
 
 
 class Estimate(_Contract):
-    """A measured number. `refused` says why there is none; `interval` is null with fewer than five subjects."""
+    """A measured number. `refused` says why there is none; `interval` is null where fewer than five
+    subjects have a genuine pair or a mated search."""
 
     value: float | None = None
     interval: Interval | None = None
@@ -85,9 +86,10 @@ class ScoreHistogram(_Contract):
 
 
 class Verification(_Contract):
-    """1:1: is this the same person?"""
+    """1:1: is this the same person? `paired_subjects` are those with a genuine pair, whom the intervals rest on."""
 
     genuine_pairs: int
+    paired_subjects: int
     impostor_pairs: int
     auc: Estimate
     eer: Estimate
@@ -103,7 +105,8 @@ class Verification(_Contract):
 
 class RankRates(_Contract):
     """Closed set. `mates` is `one`: a single gallery image per subject, averaged over the choices of it; or `all`: all
-    images of each subject, the best of which counts. `cmc` has ranks 1, 2, ... up to 20 or the number of subjects."""
+    images of each subject, the best of which counts. Rank-k is refused in a gallery of k subjects or fewer.
+    `cmc` has ranks 1, 2, ... up to 20 or the number of subjects."""
 
     mates: Literal["one", "all"]
     searches: int
@@ -115,20 +118,22 @@ class RankRates(_Contract):
 
 class DetectionPoint(_Contract):
     """Open set: the share of mated searches that return their own subject first, at or above the smallest threshold
-    that keeps FPIR, the share of non-mated searches that return anybody, at or under `fpir`."""
+    that keeps FPIR, the share of non-mated searches that return anybody, at or under `fpir`. `enrolled`: `all` of the
+    gallery's subjects, where probes of anybody else suffice as `non_mated_searches`; otherwise `halves`, one half of
+    the subjects and then the other, and whoever is not enrolled is searched for too."""
 
     fpir: float
+    enrolled: Literal["all", "halves"]
+    non_mated_searches: int
     dir: Estimate
     threshold: float | None
 
 
 class Identification(_Contract):
-    """1:N: who is this? `non_mated_searches`: of probes whose subject is not in the gallery; where everybody is, one
-    half of the subjects is enrolled and then the other."""
+    """1:N: who is this?"""
 
     gallery_subjects: int
     closed_set: list[RankRates]
-    non_mated_searches: int
     open_set: list[DetectionPoint]
 
 

@@ -10,9 +10,9 @@ EdgefaceError
 ├── NothingToPin
 ├── IdempotencyKeyReused           the key came with another request before
 ├── CheckpointNotReady             no best epoch yet, or none ever
-├── NotEvaluated                   no report: the job has not ended well yet, or val could not be evaluated
+├── NotEvaluated                   no report: not yet, no longer, it could not be made, or a measurement makes none
 ├── CheckpointNotKept              of that epoch there is none, or no longer
-├── CheckpointFileMissing          the row names a file that is gone
+├── StoredFileMissing              the row names a file that is gone
 ├── CursorInvalid
 ├── OutsideRoots                   a name leads out of the configured root
 ├── DatasetNotFound
@@ -30,9 +30,13 @@ EdgefaceError
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.finetune.errors import Blame, EdgefaceError, ErrorReport, name_some
 from app.jobs.states import RETRYABLE, JobStatus
+
+if TYPE_CHECKING:  # the trainer's process names errors, and does without the tables
+    from app.jobs.tables import JobKind
 
 
 class JobNotFound(EdgefaceError):
@@ -115,9 +119,20 @@ class NotEvaluated(EdgefaceError):
     code = "not_evaluated"
     blame: Blame = "request"
 
-    def __init__(self, job_id: str, status: JobStatus) -> None:
+    def __init__(self, job_id: str, status: JobStatus, kind: "JobKind") -> None:
+        if kind == "measurement":
+            super().__init__(
+                f"job {job_id} is a measurement of what a training would take, and evaluates nothing",
+                "`measured` of GET /jobs/{id} is what it finds out; POST /evaluations evaluates",
+            )
+            return
+        again = (
+            "POST /evaluations makes another"
+            if kind == "evaluation"
+            else "`edgeface-finetune evaluate` measures any checkpoint"
+        )
         hint = (
-            "the job's warnings and its error say why; `edgeface-finetune evaluate` measures any checkpoint"
+            f"the job's warnings and its error say why; {again}"
             if status.terminal
             else "it is written when the job ends: watch GET /jobs/{id}/events"
         )
@@ -152,13 +167,14 @@ class CheckpointNotKept(EdgefaceError):
         )
 
 
-class CheckpointFileMissing(EdgefaceError):
-    code = "checkpoint_file_missing"
+class StoredFileMissing(EdgefaceError):
+    code = "file_missing"
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"the checkpoint's file {path} is gone",
-            "restore it from a backup, or see that API and worker share EDGEFACE_ARTIFACTS_DIR",
+            f"the job's file {path} is gone",
+            "restore it from a backup, or see that API and worker share EDGEFACE_ARTIFACTS_DIR; "
+            "`edgeface-finetune doctor` names all that are gone",
         )
 
 

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.jobs.tables import Artifact, ArtifactKind, Job
+from app.jobs.tables import MEASURED_KINDS, Artifact, ArtifactKind, Job
 
 
 class FileView(BaseModel):
@@ -71,7 +71,7 @@ def view_files(job: Job, artifacts: list[Artifact], path: str) -> list[KeptFile]
 
 
 def _kind(artifact: Artifact, best: set[str], latest: list[str]) -> str:
-    if artifact.key in best or artifact.kind in ("evaluation", "report"):
+    if artifact.key in best or artifact.kind in MEASURED_KINDS:
         return "best"
     if artifact.key in latest:
         return "latest"
@@ -81,7 +81,7 @@ def _kind(artifact: Artifact, best: set[str], latest: list[str]) -> str:
 def _url(artifact: Artifact, path: str) -> str | None:
     if artifact.kind == "state":
         return None
-    if artifact.kind in ("evaluation", "report"):
+    if artifact.kind in MEASURED_KINDS:
         return f"{path}/{artifact.kind}"
     wanted = "" if artifact.kind == "full" else "&format=backbone"
     return f"{path}/checkpoint?epoch={artifact.epoch}&attempt={artifact.attempt}{wanted}"

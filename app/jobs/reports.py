@@ -1,6 +1,6 @@
 """Which file a request for what was measured means."""
 
-from typing import Literal
+from typing import Literal, cast
 
 from sqlmodel import Session
 
@@ -8,6 +8,7 @@ from app.jobs import queries
 from app.jobs.errors import NotEvaluated
 from app.jobs.resume import StoredFile
 from app.jobs.states import JobStatus
+from app.jobs.tables import JobKind
 
 MeasuredFile = Literal["evaluation", "report"]
 
@@ -18,4 +19,4 @@ def find_measured(session: Session, job_id: str, kind: MeasuredFile) -> StoredFi
     for artifact in reversed(queries.artifacts(session, job_id)):
         if artifact.kind == kind:
             return StoredFile(key=artifact.key, size=artifact.size, sha256=artifact.sha256)
-    raise NotEvaluated(job_id, JobStatus(job.status))
+    raise NotEvaluated(job_id, JobStatus(job.status), cast("JobKind", job.kind))

@@ -16,7 +16,7 @@ from app.finetune.dataset import JobWarning
 from app.jobs import queries, stand_in, store
 from app.jobs.stand_in import KINDS, checkpoint_files
 from app.jobs.states import JobStatus
-from app.jobs.tables import Artifact, Job
+from app.jobs.tables import MEASURED_KINDS, Artifact, Job
 from app.settings import Settings
 
 GRACE_SECONDS = 60.0
@@ -27,7 +27,8 @@ SECONDS_A_DAY = 86400.0
 
 @dataclass(frozen=True)
 class Retention:
-    """How many seconds after a job's end its states, and its unpinned checkpoints, are kept; None: for ever."""
+    """How many seconds after a job's end its states, and its unpinned checkpoints with what was measured of them, are
+    kept; None: for ever."""
 
     states: float
     checkpoints: float | None
@@ -62,6 +63,8 @@ def clean_job(database: Database, artifacts_dir: Path, job_id: str, retention: R
         store.forget_artifacts(session, keys)
         if any(file.key in keys for file in checkpoint_files(job.checkpoint)):
             _replace_expired(session, job)
+        if measured := sorted(artifact.kind for artifact in going if artifact.kind in MEASURED_KINDS):
+            _tell_expired(session, job, measured)
     # A training that went back to an earlier state may be writing a file of the same name anew: that one stays.
     return sum((delete_file(artifacts_dir / key, older_than=GRACE_SECONDS) for key in keys), start=Freed())
 
@@ -87,7 +90,19 @@ def _expendable(job: Job, artifacts: list[Artifact], now: float, retention: Rete
         and artifact.key not in needed
         and now - _superseded_at(artifact, artifacts) > GRACE_SECONDS
     ]
-    return old_states + old_checkpoints
+    return old_states + old_checkpoints + (_measured_of_no_pin(artifacts, now) if expired else [])
+
+
+def _measured_of_no_pin(artifacts: list[Artifact], now: float) -> list[Artifact]:
+    """What was measured, but of pinned checkpoints: of a training, by epoch; an evaluation on its own has none."""
+    pinned = {artifact.epoch for artifact in artifacts if artifact.kind in KINDS and artifact.pinned}
+    return [
+        artifact
+        for artifact in artifacts
+        if artifact.kind in MEASURED_KINDS
+        and artifact.epoch not in pinned
+        and now - artifact.created_at > GRACE_SECONDS
+    ]
 
 
 def _superseded_at(checkpoint: Artifact, artifacts: list[Artifact]) -> float:
@@ -98,6 +113,18 @@ def _superseded_at(checkpoint: Artifact, artifacts: list[Artifact]) -> float:
         if artifact.kind == checkpoint.kind and artifact.created_at > checkpoint.created_at
     )
     return min(newer, default=checkpoint.created_at)
+
+
+def _tell_expired(session: Session, job: Job, measured: list[str]) -> None:
+    store.add_warning(
+        session,
+        job.id,
+        JobWarning(
+            code="evaluation_expired",
+            message=f"its {' and '.join(measured)} {'were' if len(measured) > 1 else 'was'} deleted because the job "
+            "ended longer ago than EDGEFACE_KEEP_CHECKPOINTS_DAYS",
+        ),
+    )
 
 
 def _replace_expired(session: Session, job: Job) -> None:

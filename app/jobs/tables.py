@@ -9,6 +9,8 @@ from app.jobs.states import JobStatus
 
 ArtifactKind = Literal["full", "backbone", "state", "evaluation", "report"]
 
+MEASURED_KINDS = ("evaluation", "report")
+"""Of the kinds of files those that say what was measured."""
 
 JobKind = Literal["finetuning", "measurement", "evaluation"]
 FINETUNING: JobKind = "finetuning"

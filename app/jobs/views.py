@@ -18,7 +18,7 @@ from app.jobs.file_views import CheckpointView, KeptFile, view_checkpoint, view_
 from app.jobs.measurement import MeasuredView, view_measured
 from app.jobs.resume import ResumeReceipt
 from app.jobs.states import JobStatus
-from app.jobs.tables import Attempt, EpochMetric, Job, JobEvent, JobKind
+from app.jobs.tables import EVALUATION, MEASUREMENT, Attempt, EpochMetric, Job, JobEvent, JobKind
 from app.jobs.waiting import waiting_for
 
 _LINKS = (
@@ -34,6 +34,11 @@ _LINKS = (
     "resume",
     "retry",
 )
+_LINKS_WITHOUT_USE: dict[str, set[str]] = {
+    MEASUREMENT: {"checkpoint", "pin", "report", "evaluation"},
+    EVALUATION: {"checkpoint", "pin"},
+}
+"""What jobs of a kind never have."""
 
 
 class EpochView(BaseModel):
@@ -186,7 +191,8 @@ def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
         created_at=_moment(job.created_at),
         started_at=_maybe_moment(job.started_at),
         finished_at=_maybe_moment(job.finished_at),
-        links={"self": path} | {name: f"{path}/{name}" for name in _LINKS},
+        links={"self": path}
+        | {name: f"{path}/{name}" for name in _LINKS if name not in _LINKS_WITHOUT_USE.get(job.kind, ())},
     )
 
 

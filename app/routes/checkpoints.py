@@ -1,16 +1,14 @@
 """The checkpoint's download."""
 
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response, status
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import FileResponse
 
 from app.jobs.checkpoints import CheckpointFormat, find_checkpoint
-from app.jobs.errors import CheckpointFileMissing
-from app.jobs.resume import StoredFile
 from app.problems import PROBLEM_RESPONSES
-from app.routes.dependencies import Service, ServiceDep
-from app.routes.open_file import OpenFileResponse
+from app.routes.dependencies import ServiceDep
+from app.routes.stored_files import STORED_FILE_RESPONSES, send_stored_file
 
 router = APIRouter(prefix="/jobs/{job_id}/checkpoint", tags=["checkpoint"], responses=PROBLEM_RESPONSES)
 
@@ -22,8 +20,7 @@ _FILE_NAMES = {"full": "edgeface_finetuned.pth", "backbone": "edgeface_backbone.
     response_class=FileResponse,
     responses={
         200: {"content": {"application/octet-stream": {}}, "description": "The whole file"},
-        206: {"description": "The range asked for"},
-        304: {"description": "The file is the one that If-None-Match names"},
+        **STORED_FILE_RESPONSES,
     },
 )
 def get_checkpoint(
@@ -46,37 +43,10 @@ def get_checkpoint(
     """The best epoch so far; of a succeeded job, the result. With `epoch`, an older one that is still kept, such as a
     pinned one. The ETag is the file's sha256; Range is honoured."""
 
-    def find() -> StoredFile:
-        with service.database.reading() as session:
-            return find_checkpoint(session, job_id, format, epoch=epoch, attempt=attempt)
-
-    found = find()
-    if if_none_match is not None and found.sha256 in _named(if_none_match):
-        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": f'"{found.sha256}"'})
-    while True:
-        try:
-            file = _open(service, found.key)
-            break
-        except CheckpointFileMissing:
-            missing, found = found, find()
-            if found.key == missing.key:
-                raise
-    return OpenFileResponse(
-        file,
+    return send_stored_file(
+        service,
+        lambda session: find_checkpoint(session, job_id, format, epoch=epoch, attempt=attempt),
+        if_none_match,
         filename=_FILE_NAMES[format],
         media_type="application/octet-stream",
-        headers={"ETag": f'"{found.sha256}"', "Cache-Control": "no-cache"},
     )
-
-
-def _named(if_none_match: str) -> set[str]:
-    return {tag.strip().removeprefix("W/").strip('"') for tag in if_none_match.split(",")}
-
-
-def _open(service: Service, key: str) -> BinaryIO:
-    """Raises CheckpointFileMissing, also where the file is deleted between looking and opening."""
-    path = service.artifacts.path_of(key)
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise CheckpointFileMissing(path) from None

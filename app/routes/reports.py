@@ -1,57 +1,59 @@
 """What was measured after a training: all of it as JSON, and a page to look at."""
 
-from typing import BinaryIO
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Header, Response
 from fastapi.responses import FileResponse
 
 from app.finetune.evaluation import Evaluation
-from app.jobs.errors import CheckpointFileMissing
-from app.jobs.reports import MeasuredFile, find_measured
+from app.jobs.reports import find_measured
 from app.problems import PROBLEM_RESPONSES
-from app.routes.dependencies import Service, ServiceDep
-from app.routes.open_file import OpenFileResponse
+from app.routes.dependencies import ServiceDep
+from app.routes.stored_files import STORED_FILE_RESPONSES, send_stored_file
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["reports"], responses=PROBLEM_RESPONSES)
 
 _NOTHING_ELSE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
+IfNoneMatch = Annotated[str | None, Header()]
+
 
 @router.get(
     "/report",
     response_class=FileResponse,
-    responses={200: {"content": {"text/html": {}}, "description": "A self-contained page"}},
+    responses={
+        200: {"content": {"text/html": {}}, "description": "A self-contained page"},
+        **STORED_FILE_RESPONSES,
+    },
 )
-def get_report(job_id: str, service: ServiceDep) -> Response:
-    """Curves of the training, of recognition before and after, the faces, the verdict, on one self-contained page."""
-    return _send(service, job_id, "report", "text/html; charset=utf-8", {"Content-Security-Policy": _NOTHING_ELSE})
+def get_report(job_id: str, service: ServiceDep, if_none_match: IfNoneMatch = None) -> Response:
+    """Curves of the training, of recognition before and after, the faces, the verdict, on one self-contained page. The
+    ETag is the file's sha256."""
+    return send_stored_file(
+        service,
+        lambda session: find_measured(session, job_id, "report"),
+        if_none_match,
+        filename=None,
+        media_type="text/html; charset=utf-8",
+        headers={"Content-Security-Policy": _NOTHING_ELSE},
+    )
 
 
 @router.get(
     "/evaluation",
     response_class=FileResponse,
-    responses={200: {"model": Evaluation, "description": "Everything that was measured"}},
+    responses={
+        200: {"model": Evaluation, "description": "Everything that was measured"},
+        **STORED_FILE_RESPONSES,
+    },
 )
-def get_evaluation(job_id: str, service: ServiceDep) -> Response:
-    """Recognition before and after fine-tuning by every protocol, beside the baselines, with intervals."""
-    return _send(service, job_id, "evaluation", "application/json", {})
-
-
-def _send(service: Service, job_id: str, kind: MeasuredFile, media_type: str, headers: dict[str, str]) -> Response:
-    with service.database.reading() as session:
-        found = find_measured(session, job_id, kind)
-    return OpenFileResponse(
-        _open(service, found.key),
+def get_evaluation(job_id: str, service: ServiceDep, if_none_match: IfNoneMatch = None) -> Response:
+    """Recognition before and after fine-tuning by every protocol, beside the baselines, with intervals. The ETag is the
+    file's sha256."""
+    return send_stored_file(
+        service,
+        lambda session: find_measured(session, job_id, "evaluation"),
+        if_none_match,
         filename=None,
-        media_type=media_type,
-        headers={"ETag": f'"{found.sha256}"', "Cache-Control": "no-cache", **headers},
+        media_type="application/json",
     )
-
-
-def _open(service: Service, key: str) -> BinaryIO:
-    """Raises CheckpointFileMissing."""
-    path = service.artifacts.path_of(key)
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise CheckpointFileMissing(path) from None

@@ -725,7 +725,7 @@ def test_the_best_checkpoint_so_far_downloads_by_range_and_etag(
 def test_a_checkpoint_whose_file_is_gone_says_so(api: TestClient, database: Database, settings: Settings) -> None:
     path = f"/jobs/{submit(api)['id']}/checkpoint"
     publish(database, settings, run(database), b"weights").unlink()
-    assert refused(api.get(path), 410, "checkpoint_file_missing")["blame"] == "service"
+    assert refused(api.get(path), 410, "file_missing")["blame"] == "service"
 
 
 class ReplacedWhileLooking(Artifacts):

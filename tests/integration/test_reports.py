@@ -8,11 +8,13 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs import store
 from app.jobs.states import JobStatus
+from app.jobs.tables import EVALUATION, MEASUREMENT, JobKind
 from app.main import create_app
 from app.settings import Settings
-from tests.support.job_files import JobFiles
+from tests.support.job_files import CONFIG, JobFiles
 
 
 @pytest.fixture
@@ -70,6 +72,43 @@ def test_before_it_is_there_the_answer_says_when_it_comes(api: TestClient, job: 
     assert api.get(f"/jobs/nobody/{kind}").json()["code"] == "job_not_found"
 
 
+def submit(job: JobFiles, kind: JobKind) -> str:
+    config = EvaluationConfig(eval_dir="faces") if kind == EVALUATION else CONFIG
+    with job.database.writing() as session:
+        return store.submit(session, config, [], kind=kind).id
+
+
+@pytest.mark.parametrize("kind", ["report", "evaluation"])
+def test_a_measurement_says_that_it_evaluates_nothing(api: TestClient, job: JobFiles, kind: str) -> None:
+    answer = api.get(f"/jobs/{submit(job, MEASUREMENT)}/{kind}").json()
+    assert "is a measurement" in answer["detail"]
+    assert "`measured`" in answer["hint"]
+    assert "when the job ends" not in answer["hint"]
+
+
+def test_an_evaluation_that_is_without_one_says_how_to_get_another(api: TestClient, job: JobFiles) -> None:
+    path = f"/jobs/{submit(job, EVALUATION)}"
+    assert "when the job ends" in api.get(f"{path}/report").json()["hint"]
+    api.post(f"{path}/cancel")
+    hint = api.get(f"{path}/report").json()["hint"]
+    assert "POST /evaluations" in hint
+    assert "checkpoint" not in hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "without"),
+    [
+        (MEASUREMENT, {"checkpoint", "pin", "report", "evaluation"}),
+        (EVALUATION, {"checkpoint", "pin"}),
+    ],
+)
+def test_a_job_links_to_nothing_that_its_kind_never_has(
+    api: TestClient, job: JobFiles, kind: JobKind, without: set[str]
+) -> None:
+    of_training, links = (api.get(f"/jobs/{id_}").json()["links"] for id_ in (job.id, submit(job, kind)))
+    assert of_training.keys() - links.keys() == without
+
+
 def test_the_job_links_to_both_and_lists_their_files(api: TestClient, job: JobFiles) -> None:
     job.evaluation(3)
     view = api.get(f"/jobs/{job.id}").json()
@@ -84,4 +123,23 @@ def test_the_job_links_to_both_and_lists_their_files(api: TestClient, job: JobFi
 def test_a_file_that_is_gone_is_told_so(api: TestClient, job: JobFiles) -> None:
     for path in job.evaluation(3):
         path.unlink()
-    assert api.get(f"/jobs/{job.id}/report").status_code == 410
+    for kind in ("report", "evaluation"):
+        answer = api.get(f"/jobs/{job.id}/{kind}")
+        assert (answer.status_code, answer.json()["code"]) == (410, "file_missing")
+        assert "checkpoint" not in answer.text
+
+
+@pytest.mark.parametrize("kind", ["report", "evaluation"])
+def test_what_the_caller_has_is_not_sent_again(api: TestClient, job: JobFiles, kind: str) -> None:
+    job.evaluation(1)
+    path = f"/jobs/{job.id}/{kind}"
+    etag = api.get(path).headers["etag"]
+    for names in (etag, f'"another", W/{etag}', "*"):
+        again = api.get(path, headers={"If-None-Match": names})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+    assert api.get(path, headers={"If-None-Match": '"another"'}).status_code == 200
+    with job.database.writing() as session:
+        store.hand_back(session, job.claim, "stopped")
+    job.claim_again()
+    job.evaluation(2)
+    assert api.get(path, headers={"If-None-Match": etag}).status_code == 200

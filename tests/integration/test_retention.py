@@ -150,6 +150,50 @@ def test_a_pinned_checkpoint_stands_in_for_an_expired_one(job: JobFiles, setting
     assert "epoch 1, which is kept, stands in" in row.warnings[0]["message"]
 
 
+def test_what_was_measured_goes_with_its_checkpoint(job: JobFiles, settings: Settings) -> None:
+    checkpoint, measured = job.checkpoint(3), job.evaluation(3)
+    job.end(JobStatus.SUCCEEDED, days_ago=31)
+    clean(job.database, settings)
+    assert there(*checkpoint, *measured) == [True] * 4
+
+    settings.keep_checkpoints_days = 30
+    clean(job.database, settings)
+    assert there(*checkpoint, *measured) == [False] * 4
+    assert job.listed() == set()
+    told = {warning["code"]: warning["message"] for warning in job.row().warnings}
+    assert told.keys() == {"checkpoint_expired", "evaluation_expired"}
+    assert "its evaluation and report were deleted" in told["evaluation_expired"]
+    clean(job.database, settings)
+    assert len(job.row().warnings) == 2
+
+
+def test_what_was_measured_of_a_pinned_checkpoint_stays(job: JobFiles, settings: Settings) -> None:
+    checkpoint, measured = job.checkpoint(3), job.evaluation(3)
+    with job.database.writing() as session:
+        pins.pin_best(session, job.id)
+    job.end(JobStatus.SUCCEEDED, days_ago=31)
+    settings.keep_checkpoints_days = 30
+    clean(job.database, settings)
+    assert there(*checkpoint, *measured) == [True] * 4
+    assert job.row().warnings == []
+    with job.database.writing() as session:
+        pins.unpin(session, job.id)
+    clean(job.database, settings)
+    assert there(*checkpoint, *measured) == [False] * 4
+
+
+def test_an_evaluation_on_its_own_goes_as_long_after_its_end(job: JobFiles, settings: Settings) -> None:
+    measured = job.evaluation(0)
+    job.end(JobStatus.SUCCEEDED, days_ago=29)
+    settings.keep_checkpoints_days = 30
+    clean(job.database, settings)
+    assert there(*measured) == [True] * 2
+    settings.keep_checkpoints_days = 28
+    clean(job.database, settings)
+    assert there(*measured) == [False] * 2
+    assert [warning["code"] for warning in job.row().warnings] == ["evaluation_expired"]
+
+
 def test_a_job_that_can_be_retried_keeps_the_checkpoint_of_its_states(job: JobFiles, settings: Settings) -> None:
     best, state = job.checkpoint(1), job.state(1)
     job.end(JobStatus.FAILED, days_ago=5)

@@ -206,6 +206,22 @@ def test_an_evaluation_is_a_job_like_any_other(
     assert event_kinds(database, job_id) == ["status", "status", "status", "prepared", "warning", "status"]
 
 
+def test_an_evaluation_whose_trainer_dies_begins_anew(
+    database: Database, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    with database.writing() as session:
+        job_id = store.submit(session, EvaluationConfig.model_validate({"dataset": "faces"}), [], kind=EVALUATION).id
+    supervise(fixtures.die_once_in_an_evaluation)
+    job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
+    assert (job.attempt, job.worker_losses) == (2, 1)
+    told = receipt(database, job)
+    assert (told.from_attempt, told.epoch, told.steps_redone) == (None, None, 0)
+    with database.reading() as session:
+        keys = {artifact.key for artifact in queries.artifacts(session, job_id)}
+        assert view_job(session, queries.get(session, job_id), 15.0).resume_point is None
+    assert keys == {f"{job_id}/attempt-2/{name}" for name in ("evaluation.json", "report.html")}
+
+
 def test_an_evaluation_whose_dataset_is_gone_fails_and_can_be_retried(
     database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
 ) -> None:

@@ -128,7 +128,11 @@ def check_evaluations(machine: Machine, client: Client, job: JobView) -> None:
 def check_job(job: JobView) -> None:
     assert job.status is JobStatus.SUCCEEDED
     assert (job.progress, job.terminal, job.attempt, job.error) == (1.0, True, 1, None)
-    assert {warning.code for warning in job.warnings} == {"val_subjects_unknown", "bicubic_enlargement"}
+    assert {warning.code for warning in job.warnings} == {
+        "val_subjects_unknown",
+        "bicubic_enlargement",
+        "val_chose_the_epoch",
+    }
     assert job.facts is not None
     assert (job.facts["variant"], job.facts["selection"]) == ("edgeface_xxs", "verification_auc")
     before, after = job.recognition.before, job.recognition.after

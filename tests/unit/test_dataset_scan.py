@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from app.finetune.dataset import scan_dataset
+from app.finetune.dataset import comparable, scan_dataset, scan_split
 from app.finetune.errors import FolderEmpty
 from tests.support.datasets import write_dataset
 
@@ -44,3 +44,14 @@ def test_hr_images_are_needed_for_val_only(tmp_path: Path) -> None:
             assert "hr_missing" in warnings_of(folder)
     with pytest.raises(FolderEmpty, match="val_processed/hr_images"):
         scan_dataset(folder / "train_processed", folder / "val_processed")
+
+
+def test_a_pair_has_one_name_whatever_its_suffixes(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "faces", images=1)
+    for image in (folder / "val_processed" / "hr_images").iterdir():
+        image.rename(image.with_suffix(".jpg"))
+    assert not {"hr_missing", "vlr_missing"} & warnings_of(folder).keys()
+    assert not comparable(scan_split(folder / "val_processed")), "nobody has a second photo"
+    (folder / "val_processed" / "hr_images" / "001_00.jpg").rename(folder / "val_processed/hr_images/001_01.jpg")
+    assert "001_01.jpg" in warnings_of(folder)["vlr_missing"]
+    assert comparable(scan_split(folder / "val_processed"))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from app.finetune.dataset import subject_of
+from app.finetune.dataset import image_name, subject_of
 from worker.training.events import Recognition
 from worker.training.lanes import ONE_LANE, Lanes
 from worker.training.memory import in_parts_that_fit
@@ -68,8 +68,8 @@ def embed(
 
 def face_set(e_ND: Tensor, paths: Sequence[Path]) -> FaceSet:
     """Embeddings with the subjects and names that the dataset's layout gives their files."""
-    names = [path.name for path in paths]
-    return FaceSet(e_ND.cpu().numpy(), [subject_of(name) for name in names], names)
+    subjects, names = [subject_of(path.name) for path in paths], [image_name(path) for path in paths]
+    return FaceSet(e_ND.cpu().numpy(), subjects, names)
 
 
 def measure(probes: FaceSet, gallery: FaceSet) -> Measurement:

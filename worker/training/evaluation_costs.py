@@ -19,7 +19,7 @@ from worker.training.evaluation.verification import FARS, verification_of
 from worker.training.metrics import FaceSet, score_pairs
 from worker.training.metrics.bootstrap import DRAWS, draw_dir, draw_subjects, draw_verification
 from worker.training.metrics.identification import Mates, Searches, search
-from worker.training.metrics.open_set import open_set_searches, rank_together
+from worker.training.metrics.open_set import open_set
 from worker.training.pixels import Enlarge, enlarge_bicubic, enlarge_bilinear, enlarge_images
 from worker.training.validation import ValEmbeddings, ValFaces
 
@@ -66,9 +66,9 @@ def _seconds_of_row(probes: FaceSet, gallery: FaceSet) -> float:
     started = time.monotonic()
     scores = score_pairs(probes, gallery)
     searches: dict[Mates, Searches] = {"one": search(probes, gallery, "one"), "all": search(probes, gallery, "all")}
-    ranked = rank_together(open_set_searches(probes, gallery))
+    ranked = open_set(probes, gallery, FPIRS)
     verification_of(scores, searches["all"], None, _ANY_THRESHOLD)
-    identification_of(searches, ranked, None)
+    identification_of(searches, ranked, draw_subjects(len(scores.subjects), 1))
     once = time.monotonic() - started
     if len(scores.subjects) < FEWEST_SUBJECTS:
         return once
@@ -78,7 +78,7 @@ def _seconds_of_row(probes: FaceSet, gallery: FaceSet) -> float:
         started = time.monotonic()
         draw_verification(scores, drawn_BS, FARS)
         for fpir in FPIRS:
-            draw_dir(ranked, fpir, drawn_BS)
+            draw_dir(ranked[fpir], fpir, drawn_BS)
         return time.monotonic() - started
 
     first, some = seconds_of_draws(1), seconds_of_draws(1 + _DRAWS_TIMED)

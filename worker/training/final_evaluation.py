@@ -1,22 +1,24 @@
 """After a training: its best checkpoint and the weights it began with, evaluated on val, and the report written."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
-from app.finetune.errors import DataError
+from app.finetune.errors import DiskFull, EdgefaceError, printable
 from app.finetune.evaluation import Comparison
 from app.finetune.evaluation_config import EvaluationConfig
 from worker.training.collapse import collapse_warning
-from worker.training.control import Control
+from worker.training.control import Control, StopRequested
 from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
 from worker.training.evaluation.written import write_evaluation
 from worker.training.events import CheckpointWritten, EpochFinished, EvaluationWritten
 from worker.training.files import EvaluationFiles, TrainingFiles
 from worker.training.metrics import Separation
-from worker.training.overfitting import overfitting_warning
 from worker.training.progress import Progress
+
+_log = logging.getLogger(__name__)
 
 
 def evaluate_training(
@@ -24,23 +26,16 @@ def evaluate_training(
     files: TrainingFiles,
     best: CheckpointWritten,
     epochs: Sequence[EpochFinished],
+    warnings: Sequence[JobWarning],
     work: float,
     progress: Progress,
     control: Control,
 ) -> EvaluationWritten | JobWarning:
-    """`work` in forward passes. A warning where val cannot be evaluated: what was trained is no worse for that.
+    """The report says `warnings` too; `work` is in forward passes.
 
-    Raises DiskFull, OutOfMemory and StopRequested.
+    Whatever goes wrong is a warning, since what was trained is no worse for that, but for two:
+    raises DiskFull and StopRequested, after which the job goes on from its last state.
     """
-    evaluation = EvaluationConfig(
-        eval_dir=config.val_dir,
-        edgeface=str(best.full.path.name),
-        before=config.edgeface,
-        dsr=config.dsr,
-        vlr_size=config.vlr_size,
-        device=config.device,
-        num_workers=config.num_workers,
-    )
     done = 0.0
 
     def advance(share: float) -> None:
@@ -50,23 +45,46 @@ def evaluate_training(
 
     try:
         evaluated = evaluate_backbone(
-            evaluation,
+            _config_of(config, best),
             EvaluationFiles(files.val_dir, best.full.path, before=files.edgeface, dsr=files.dsr),
             control,
             advance,
         )
-    except (DataError, FileNotFoundError) as error:
-        return JobWarning(code="not_evaluated", message=f"val was not evaluated after the training: {error}")
-    return write_evaluation(_with_the_trainings_warnings(evaluated, epochs), files.output_dir, control, epochs)
+        return write_evaluation(_with(warnings, evaluated), files.output_dir, control, epochs)
+    except (DiskFull, StopRequested):
+        raise
+    except Exception as error:
+        if not isinstance(error, EdgefaceError):
+            _log.exception("the evaluation after the training failed")
+        return JobWarning(code="not_evaluated", message=f"val was not evaluated after the training: {_in_words(error)}")
 
 
-def _with_the_trainings_warnings(evaluated: Evaluated, epochs: Sequence[EpochFinished]) -> Evaluated:
-    """Of overfitting and collapse: the report says them too."""
+def _config_of(config: FinetuneConfig, best: CheckpointWritten) -> EvaluationConfig:
+    return EvaluationConfig(
+        eval_dir=config.val_dir,
+        edgeface=str(best.full.path.name),
+        before=config.edgeface,
+        dsr=config.dsr,
+        vlr_size=config.vlr_size,
+        device=config.device,
+        num_workers=config.num_workers,
+    )
+
+
+def _in_words(error: Exception) -> str:
+    """On one line; MemoryError has no words of its own."""
+    if isinstance(error, EdgefaceError):
+        return error.message
+    return " ".join(printable(f"{type(error).__name__}: {error}").split()).removesuffix(":")
+
+
+def _with(warnings: Sequence[JobWarning], evaluated: Evaluated) -> Evaluated:
+    """And with that of collapse, which the evaluation's own scores tell."""
     evaluation = evaluated.evaluation
     in_use = [each for each in evaluation.comparisons if each.gallery == "hr" and each.probes == evaluation.in_use]
-    told = overfitting_warning(epochs), collapse_warning(*(_separation(each) for each in in_use))
-    warnings = [*evaluation.warnings, *(warning for warning in told if warning is not None)]
-    return replace(evaluated, evaluation=evaluation.model_copy(update={"warnings": warnings}))
+    collapses = collapse_warning(*(_separation(each) for each in in_use))
+    told = [*evaluation.warnings, *warnings, *([] if collapses is None else [collapses])]
+    return replace(evaluated, evaluation=evaluation.model_copy(update={"warnings": told}))
 
 
 def _separation(comparison: Comparison) -> Separation | None:

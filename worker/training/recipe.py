@@ -32,6 +32,7 @@ from worker.training.preparation import prepare
 from worker.training.progress import Progress, evaluation_work, total_work, work_after_training
 from worker.training.recovery import train_to_the_end
 from worker.training.state import SavedState, States, begin
+from worker.training.val_people import val_people_warnings
 from worker.training.validation import embed_val
 
 
@@ -143,11 +144,11 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     after = embed_val(tuned, val, device, progress, control, lanes).measure()
     report(RecognitionMeasured("after", after.recognition))
     costs = evaluation_work(scan, with_dsr=dsr is not None)
-    evaluated = evaluate_training(config, files, best, training.epochs_told, costs, progress, control)
-    if isinstance(evaluated, JobWarning):
-        report(Warned(evaluated))
-    if (overfits := overfitting_warning(training.epochs_told)) is not None:
-        report(Warned(overfits))
+    overfits = overfitting_warning(training.epochs_told)
+    warnings = [*val_people_warnings(scan), *([] if overfits is None else [overfits])]
+    evaluated = evaluate_training(config, files, best, training.epochs_told, warnings, costs, progress, control)
+    for warning in (*([evaluated] if isinstance(evaluated, JobWarning) else []), *warnings):
+        report(Warned(warning))
     progress.finish()
     return Finished(
         before.recognition,

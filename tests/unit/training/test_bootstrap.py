@@ -76,7 +76,7 @@ def test_everybody_drawn_once_gives_the_rates_themselves() -> None:
     assert found.tar[0.01][0] == tar_at_far(scores, 0.01)
     searches = search(faces, faces, "one")
     assert draw_rank_rate(searches, 1, once)[0] == pytest.approx(rank_rate(searches, 1))
-    ranked = rank_together(open_set_searches(faces, faces))
+    ranked = rank_together(open_set_searches(faces, faces, in_halves=True))
     detected = dir_at_fpir(ranked, 0.1, fewest_errors=1)
     assert detected is not None
     assert draw_dir(ranked, 0.1, once)[0] == pytest.approx(detected.detected)
@@ -87,7 +87,7 @@ def test_rank_rates_and_dir_count_each_search_as_often_as_its_person() -> None:
     searches = search(faces, faces, "all")
     credit = searches.credit(1).reshape(8, 6).mean(1)
     assert draw_rank_rate(searches, 1, drawn) == pytest.approx([(3 * credit[0] + 5 * credit[3]) / 8, credit[2]])
-    ranked = rank_together(open_set_searches(faces, faces))
+    ranked = rank_together(open_set_searches(faces, faces, in_halves=True))
     strangers = np.repeat(ranked.non_mated_scores, drawn[0][ranked.non_mated_subject])
     threshold = np.sort(strangers)[::-1][int(0.1 * len(strangers))]
     own_beats = ranked.rivals <= (ranked.non_mated_scores > threshold).sum()

@@ -1,5 +1,6 @@
 """The evaluation of a backbone: which rows there are, what they say, and what is refused."""
 
+import shutil
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from app.finetune.architectures import DsrLayout
 from app.finetune.dataset import scan_split
@@ -19,7 +21,7 @@ from worker.training.evaluation.changes import change, recommended_threshold
 from worker.training.evaluation.comparison import Compared, Row, compare
 from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
 from worker.training.files import EvaluationFiles
-from worker.training.metrics import FaceSet
+from worker.training.metrics import FaceSet, pairs
 from worker.training.models.dsr import DSR, load_dsr
 from worker.training.models.edgeface import new_edgeface
 from worker.training.pixels import Enlarge, decode, enlarge_bicubic, enlarge_bilinear, enlarge_by_dsr
@@ -173,6 +175,34 @@ def test_the_faces_to_look_at_are_there(evaluated: Evaluated) -> None:
     assert all(not probe.face.name.startswith(probe.other) for probe in (*shown.best, *shown.worst))
 
 
+def test_no_face_is_shown_larger_than_a_backbone_sees_it(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "val", tmp_path / "val")
+    for path in tmp_path.glob("val/*/*.png"):
+        with Image.open(path) as face:
+            face.resize((300, 600)).save(path)
+    shown = evaluate_backbone(config(), EvaluationFiles(tmp_path / "val", folder / "after.pt")).faces
+    probes = [*shown.best, *shown.worst]
+    people = [*shown.people, *(probe.face for probe in probes)]
+    pictures = [probe.other_face for probe in probes]
+    pictures += [picture for face in people for picture in (face.vlr, *face.enlarged.values())]
+    assert {picture.size for picture in pictures} == {(56, 112), (112, 112)}
+
+
+def test_no_face_is_compared_with_its_own_photo_whatever_the_suffixes(
+    folder: Path, evaluated: Evaluated, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "val", tmp_path / "val")
+    for path in (tmp_path / "val" / "hr_images").glob("*_02.png"):
+        with Image.open(path) as face:
+            face.save(path.with_suffix(".bmp"))
+        path.unlink()
+    files = EvaluationFiles(tmp_path / "val", folder / "after.pt", folder / "before.pt", folder / "dsr.pth")
+    found = evaluate_backbone(config(), files)
+    assert found.evaluation.comparisons == evaluated.evaluation.comparisons
+    assert "hr_missing" not in {warning.code for warning in found.evaluation.warnings}
+    assert all("hr" in probe.face.enlarged for probe in (*found.faces.best, *found.faces.worst))
+
+
 def test_progress_rises_to_the_end_and_a_stop_is_obeyed(folder: Path) -> None:
     files, told = EvaluationFiles(folder / "val", folder / "after.pt"), list[float]()
     evaluate_backbone(config(), files, on_progress=told.append)
@@ -220,8 +250,7 @@ def compared(noise: float, subjects: int = 12, images: int = 10) -> Compared:
 
 
 def judged(before: Compared, after: Compared) -> Change:
-    subjects = before.comparison.identification.gallery_subjects
-    return change("fine-tuning", before, after, against="the weights before it", subjects=subjects)
+    return change("fine-tuning", before, after, against="the weights before it")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +282,7 @@ def test_what_little_data_cannot_show_is_not_claimed() -> None:
     few = judged(compared(2.0, 4), compared(0.1, 4))
     assert few.outcome == "too little data"
     assert few.sentence.startswith(
-        "Too few subjects to tell what the fine-tuning has brought (4 subjects, 5 are needed)"
+        "Too few subjects to tell what the fine-tuning has brought (4 subjects with genuine pairs, 5 are needed)"
     )
     none = judged(compared(2.0, 3, 3), compared(0.1, 3, 3))
     assert none.outcome == "too little data"
@@ -261,6 +290,72 @@ def test_what_little_data_cannot_show_is_not_claimed() -> None:
     assert "Too few pairs to tell" in none.sentence
     tenth = judged(compared(2.0, 5, 6), compared(0.5, 5, 6))
     assert tenth.measure == "TAR@FAR=10%"
+
+
+def with_pairs(subjects: int, noise: float) -> Compared:
+    """40 subjects, of whom these have two images and all others one."""
+    probes, gallery = (
+        each.only(np.array([int(name[:2]) < subjects or name.endswith("_0") for name in each.names]))
+        for each in (faces(noise, 40, 2), faces(0.3, 40, 2, seed=2))
+    )
+    return compare(Row("given", "bicubic", "hr"), probes, gallery, 0.35)
+
+
+@pytest.mark.parametrize(("subjects", "words"), [(1, "1 subject"), (4, "4 subjects")])
+def test_people_without_a_genuine_pair_count_for_nothing(subjects: int, words: str) -> None:
+    before, after = with_pairs(subjects, 2.0), with_pairs(subjects, 0.1)
+    found = judged(before, after)
+    assert found.outcome == "too little data"
+    assert f"({words} with genuine pairs, 5 are needed)" in found.sentence
+    assert after.comparison.verification.paired_subjects == subjects
+    assert after.comparison.verification.auc.interval is None
+    for rates in after.comparison.identification.closed_set:
+        assert rates.rank1.value is not None
+        assert rates.rank1.interval is None
+
+
+def test_people_with_a_genuine_pair_are_the_number_in_the_sentence() -> None:
+    found = judged(with_pairs(6, 3.0), with_pairs(6, 0.1))
+    assert "6 subjects with genuine pairs)" in found.sentence
+
+
+def test_the_warning_counts_people_with_a_genuine_pair(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "val", tmp_path / "val")
+    for path in (tmp_path / "val" / "vlr_images").glob("*_0[12].png"):
+        path.unlink()
+    for path in (tmp_path / "val" / "hr_images").glob("00[2-5]_0[12].png"):
+        path.unlink()
+    found = evaluate_backbone(config(), EvaluationFiles(tmp_path / "val", folder / "after.pt")).evaluation
+    told = {warning.code: warning.message for warning in found.warnings}
+    assert told["few_subjects"] == "only 2 subjects have genuine pairs: no interval is told"
+
+
+@pytest.mark.parametrize(("subjects", "refused"), [(5, [5, 10]), (6, [10]), (10, [10]), (11, [])])
+def test_a_rank_that_everybody_reaches_is_refused(subjects: int, refused: list[int]) -> None:
+    for rates in compared(1.5, subjects, 3).comparison.identification.closed_set:
+        assert rates.rank1.value is not None
+        for rank, rate in ((5, rates.rank5), (10, rates.rank10)):
+            assert (rate.value is None) == (rank in refused)
+            said = f"rank-{rank} is 1 for anything: the gallery has {subjects} subjects"
+            assert rate.refused == (said if rank in refused else None)
+        assert len(rates.cmc) == subjects, "the curve goes to its end"
+
+
+@pytest.mark.parametrize("threshold", [0.35, 0.1234567])
+def test_the_sweep_is_exact_where_a_sample_of_the_impostors_is_not(
+    threshold: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairs, "SAMPLED_IMPOSTORS", 500)
+    probes, gallery = faces(1.0, 12, 10), faces(0.3, 12, 10, seed=2)
+    found = compare(Row("given", "bicubic", "hr"), probes, gallery, threshold).comparison.verification
+    scores, subjects = probes.embeddings @ gallery.embeddings.T, np.array(probes.subjects)
+    impostors = scores[subjects[:, None] != subjects]
+    assert threshold in [point.threshold for point in found.sweep]
+    for point in found.sweep:
+        far = (impostors >= np.float32(point.threshold)).mean()
+        assert point.far == pytest.approx(far, abs=1e-12)
+        assert point.accuracy == pytest.approx((point.tar + 1 - far) / 2, abs=1e-12)
+    assert sum(found.histogram.impostor) == len(impostors)
 
 
 def test_the_recommended_threshold_keeps_the_far() -> None:

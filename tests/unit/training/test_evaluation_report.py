@@ -109,6 +109,20 @@ def test_the_page_tells_the_verdict_every_row_and_every_curve(evaluated: Evaluat
     assert "The training" not in text
 
 
+def test_the_page_says_who_the_strangers_were(evaluated: Evaluated, folder: Path, tmp_path: Path) -> None:
+    halves = "DIR at FPIR 10% and 1%: one half of the subjects is enrolled"
+    assert halves in render_report(evaluated.evaluation, evaluated.faces)
+    write_drawn_split(tmp_path / "val", range(24), range(5))
+    for subject in range(4, 24):
+        for path in (tmp_path / "val" / "hr_images").glob(f"{subject:03}_*"):
+            path.unlink()
+    config = EvaluationConfig(eval_dir="val", device="cpu", num_workers=0)
+    found = evaluate_backbone(config, EvaluationFiles(tmp_path / "val", folder / "weights.pt"))
+    text = render_report(found.evaluation, found.faces)
+    assert "DIR at FPIR 10%: all subjects of the gallery are enrolled" in text
+    assert "DIR at FPIR 1%: one half of the subjects is enrolled" in text
+
+
 def test_the_page_shows_both_stages_of_a_training(evaluated: Evaluated) -> None:
     epochs = [epoch(1, 1, validated=False), epoch(2, 1, validated=True), epoch(2, 2, validated=False)]
     text = render_report(evaluated.evaluation, evaluated.faces, epochs)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from worker.training.metrics import FaceSet, rank1
 from worker.training.metrics.identification import Mates, rank_rate, search
-from worker.training.metrics.open_set import dir_at_fpir, non_mated, open_set_searches, rank_together
+from worker.training.metrics.open_set import dir_at_fpir, non_mated, open_set, open_set_searches, rank_together
 
 # Unit vectors along the axes: products are exactly -1, 0 or 1, so ties are exact.
 Drawn = list[tuple[str, int, int]]
@@ -100,7 +100,7 @@ def slow_dir(probes: FaceSet, gallery: FaceSet, enrolled: list[set[str]], fpir: 
 @pytest.mark.parametrize("noise", [0.3, 0.8, 1.5])
 def test_dir_with_strangers_among_the_probes_is_its_definition(fpir: float, noise: float) -> None:
     gallery, probes = noisy("abcdef", 4, 0.3, seed=2), noisy("abcdefghij", 12, noise)
-    searches = open_set_searches(probes, gallery)
+    searches = open_set_searches(probes, gallery, in_halves=False)
     assert non_mated(searches) == 4 * 12
     found = dir_at_fpir(rank_together(searches), fpir, fewest_errors=0)
     assert found is not None
@@ -109,7 +109,7 @@ def test_dir_with_strangers_among_the_probes_is_its_definition(fpir: float, nois
 
 def test_without_strangers_either_half_of_the_people_are_strangers_to_the_other() -> None:
     faces = noisy("abcdef", 10, 0.9)
-    first, second = searches = open_set_searches(faces, faces)
+    first, second = searches = open_set_searches(faces, faces, in_halves=True)
     assert non_mated(searches) == 60
     halves = [{faces.subjects[probe] for probe in each.probe_Q[each.mated_Q]} for each in (first, second)]
     assert halves[0] | halves[1] == set("abcdef")
@@ -123,13 +123,30 @@ def test_without_strangers_either_half_of_the_people_are_strangers_to_the_other(
 
 def test_too_few_strangers_give_no_rate() -> None:
     faces = noisy("abcdef", 10, 0.9)
-    ranked = rank_together(open_set_searches(faces, faces))
+    ranked = rank_together(open_set_searches(faces, faces, in_halves=True))
     assert dir_at_fpir(ranked, 0.1) is None
     assert dir_at_fpir(ranked, 0.2) is not None
 
 
+@pytest.mark.parametrize(("strangers", "alone"), [(0, False), (1, False), (9, False), (10, True)])
+def test_strangers_stand_alone_where_they_suffice_and_otherwise_join_the_halves(strangers: int, alone: bool) -> None:
+    gallery, probes = noisy("abcdef", 10, 0.3, seed=2), noisy("abcdef", 10, 0.9, seed=1)
+    stray = noisy("z", strangers or 1, 0.9, seed=3)
+    if strangers:
+        probes = FaceSet(
+            np.concatenate([probes.embeddings, stray.embeddings]),
+            [*probes.subjects, *stray.subjects],
+            [*probes.names, *stray.names],
+        )
+    ranked = open_set(probes, gallery, (1.0, 0.2))
+    assert len(ranked[1.0].non_mated_scores) == (strangers if alone else 60 + 2 * strangers)
+    assert ranked[1.0].galleries == (1 if alone else 2)
+    assert ranked[0.2].galleries == 2, "50 strangers are needed for that"
+    assert dir_at_fpir(ranked[0.2], 0.2) is not None, "nor does a stray one take it away"
+
+
 def test_people_have_one_number_whoever_is_enrolled() -> None:
     probes, gallery = noisy("bcde", 3, 0.9), noisy("abcdef", 3, 0.3, seed=2)
-    for each in open_set_searches(probes, gallery):
+    for each in open_set_searches(probes, gallery, in_halves=True):
         assert list(each.subjects) == list("abcdef")
         assert [each.subjects[who] for who in each.subject_Q] == [probes.subjects[probe] for probe in each.probe_Q]

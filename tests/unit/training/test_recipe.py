@@ -1,9 +1,10 @@
 """A whole training on drawn faces: what it tells, that it repeats, and how it ends when things are wrong."""
 
+import errno
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from app.finetune.architectures import DsrLayout
 from app.finetune.errors import (
     DeviceUnavailable,
+    DiskFull,
     EdgefaceError,
     FolderEmpty,
     LossNotFinite,
@@ -22,6 +24,7 @@ from app.finetune.errors import (
 )
 from app.finetune.evaluation import Evaluation
 from worker.training.console import render
+from worker.training.control import Control
 from worker.training.events import (
     CheckpointWritten,
     EpochFinished,
@@ -29,6 +32,7 @@ from worker.training.events import (
     Prepared,
     Progressed,
     RecognitionMeasured,
+    Stopped,
     StoppedEarly,
     TrainingEvent,
     Warned,
@@ -70,10 +74,12 @@ def test_the_events_of_a_training(files: TrainingFiles) -> None:
         "StageStarted",
         *["EpochFinished", "StateSaved"] * 3,
         "RecognitionMeasured",
+        "Warned",
+        "Warned",
         "Finished",
     ]
     assert events[-1] == finished
-    assert codes(events) == ["bicubic_enlargement"]
+    assert codes(events) == ["bicubic_enlargement", "val_subjects_trained_on", "val_chose_the_epoch"]
     prepared = next(event for event in events if isinstance(event, Prepared))
     assert (prepared.train_images, prepared.val_images, prepared.subjects) == (16, 8, 4)
     assert (prepared.selection, prepared.enlargement, prepared.device) == ("val_accuracy", "bicubic", "cpu")
@@ -168,7 +174,7 @@ def test_dsr_enlarges(files: TrainingFiles, tmp_path: Path) -> None:
     dsr = DSR(DsrLayout(channels=4, blocks=1, factors=(7,), prelu_parameters=1))
     torch.save({"model_state_dict": dsr.state_dict()}, tmp_path / "dsr.pth")
     _, events = run(replace(files, dsr=tmp_path / "dsr.pth"), stage2_epochs=1)
-    assert codes(events) == []
+    assert "bicubic_enlargement" not in codes(events)
     prepared = next(event for event in events if isinstance(event, Prepared))
     assert prepared.enlargement == "DSR: 4 channels, 1 residual blocks, factors 7"
 
@@ -257,16 +263,85 @@ def test_after_the_training_val_is_evaluated_before_and_after(files: TrainingFil
     assert page.count("<circle") >= 3, "an epoch of stage 1 and two of stage 2"
 
 
-def test_a_val_that_is_gone_at_the_end_costs_the_report_not_the_training(files: TrainingFiles) -> None:
-    events: list[TrainingEvent] = []
+@pytest.mark.parametrize(("val_subjects", "trained_on"), [(range(4), "4 of 4"), ([0, 8, 9], "1 of 3"), ([8, 9], None)])
+def test_report_and_job_say_who_the_people_of_val_are(
+    val_subjects: Iterable[int], trained_on: str | None, tmp_path: Path
+) -> None:
+    finished, events = run(write_training(tmp_path, val_subjects=val_subjects), stage1_epochs=0, stage2_epochs=1)
+    assert finished.evaluated is not None
+    told = {warning.code: warning.message for warning in finished.evaluated.evaluation.warnings}
+    assert ("val_subjects_trained_on" in told) == (trained_on is not None)
+    assert trained_on is None or f"{trained_on} subjects of val were trained on" in told["val_subjects_trained_on"]
+    assert "chosen on these very faces" in told["val_chose_the_epoch"]
+    page = finished.evaluated.report.path.read_text()
+    for code in {"val_subjects_trained_on", "val_chose_the_epoch"} & told.keys():
+        assert told[code] in page
+        assert code in codes(events)
 
-    def lose_val(event: TrainingEvent) -> None:
+
+def lose_val(files: TrainingFiles) -> None:
+    shutil.rmtree(files.val_dir)
+
+
+def damage_the_weights_before(files: TrainingFiles) -> None:
+    files.edgeface.write_bytes(b"no weights")
+
+
+def spoil_dsr(files: TrainingFiles) -> None:
+    assert files.dsr is not None
+    network = DSR(DsrLayout(channels=4, blocks=1, factors=(2,), prelu_parameters=1))
+    torch.nn.init.constant_(network.conv_out.weight, float("nan"))
+    torch.save(network.state_dict(), files.dsr)
+
+
+def block_the_report(files: TrainingFiles) -> None:
+    (files.output_dir / "report.html").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lose_val, "does not exist"),
+        (damage_the_weights_before, "is not a readable PyTorch weights file"),
+        (spoil_dsr, "gave NaN or infinity"),
+        (block_the_report, "IsADirectoryError"),
+    ],
+)
+def test_what_goes_wrong_after_the_training_costs_the_report_not_the_training(
+    files: TrainingFiles, harm: Callable[[TrainingFiles], None], said: str
+) -> None:
+    dsr = files.output_dir.parent / "dsr.pth"
+    torch.manual_seed(0)
+    torch.save(DSR(DsrLayout(channels=4, blocks=1, factors=(2,), prelu_parameters=1)).state_dict(), dsr)
+    files, events = replace(files, dsr=dsr), list[TrainingEvent]()
+
+    def harm_after_training(event: TrainingEvent) -> None:
         events.append(event)
         if isinstance(event, RecognitionMeasured) and event.when == "after":
-            shutil.rmtree(files.val_dir)
+            harm(files)
 
-    finished = finetune(tiny_config(), files, lose_val)
+    finished = finetune(tiny_config(stage2_epochs=1, dsr="dsr.pth"), files, harm_after_training)
     assert isinstance(finished, Finished)
     assert finished.evaluated is None
     assert "not_evaluated" in codes(events)
     assert "was not evaluated" in finished.verdict
+    assert said in finished.verdict
+    assert "\n" not in finished.verdict
+
+
+def test_a_full_disk_and_a_stop_are_obeyed_in_the_last_evaluation_too(files: TrainingFiles) -> None:
+    control = Control()
+
+    def stop(event: TrainingEvent) -> None:
+        if isinstance(event, RecognitionMeasured) and event.when == "after":
+            control.stop.set()
+
+    assert isinstance(finetune(tiny_config(stage2_epochs=1), files, stop, control), Stopped)
+
+    def fill_the_disk() -> None:
+        if (files.output_dir / "evaluation.json").exists():
+            raise OSError(errno.ENOSPC, "full")
+
+    files = replace(files, output_dir=files.output_dir / "another")
+    with pytest.raises(DiskFull):
+        finetune(tiny_config(stage2_epochs=1), files, lambda _: None, Control(before_write=fill_the_disk))

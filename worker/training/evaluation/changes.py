@@ -12,9 +12,7 @@ _MEASURED_AT = (0.01, 0.1)
 _OF = {"fine-tuning": "The fine-tuning", "DSR": "The DSR"}
 
 
-def change(
-    of: Literal["fine-tuning", "DSR"], without: Compared, with_: Compared, *, against: str, subjects: int
-) -> Change:
+def change(of: Literal["fine-tuning", "DSR"], without: Compared, with_: Compared, *, against: str) -> Change:
     """By TAR at FAR 1 %, or 10 % where the pairs do not suffice. `against` says what `without` is, in words.
 
     Clear is a difference whose 95 % interval leaves out zero: paired, the same people drawn for both.
@@ -30,10 +28,12 @@ def change(
         before, after, *(None if each.draws is None else each.draws.tar[far] for each in (without, with_))
     )
     measure = f"TAR@FAR={percent(far)}"
+    paired = without.comparison.verification.paired_subjects
+    subjects = f"{paired} subject{'s' if paired != 1 else ''}"
     outcome = _outcome(found)
     numbers = f"{measure} of VLR probes against the HR gallery {_movement(before, after)}"
     if outcome == "too little data":
-        few = f"{subjects} subject{'s' if subjects != 1 else ''}, {FEWEST_SUBJECTS} are needed"
+        few = f"{subjects} with genuine pairs, {FEWEST_SUBJECTS} are needed"
         sentence = f"Too few subjects to tell what {_OF[of].lower()} has brought ({few}): {numbers}."
     else:
         said = {
@@ -41,7 +41,7 @@ def change(
             "worse": f"{_OF[of]} makes recognition WORSE than {against}",
             "not distinguishable": f"{_OF[of]} is not distinguishable from {against}",
         }[outcome]
-        sentence = f"{said}: {numbers} (difference {_signed(found)}, {subjects} subjects)."
+        sentence = f"{said}: {numbers} (difference {_signed(found)}, {subjects} with genuine pairs)."
     return _change(of, outcome, sentence, measure, before, after, found)
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from app.finetune.evaluation import Backbone, Comparison, Images
 from worker.training.evaluation.estimates import FEWEST_SUBJECTS
-from worker.training.evaluation.identification import identification_of
-from worker.training.evaluation.verification import FARS, verification_of
+from worker.training.evaluation.identification import FPIRS, identification_of
+from worker.training.evaluation.verification import FARS, counted_at, verification_of
 from worker.training.metrics import FaceSet, score_pairs
 from worker.training.metrics.bootstrap import VerificationDraws, draw_subjects, draw_verification
 from worker.training.metrics.identification import Mates, Searches, search
-from worker.training.metrics.open_set import open_set_searches, rank_together
+from worker.training.metrics.open_set import open_set
 
 _MATES: tuple[Mates, ...] = ("one", "all")
 
@@ -26,7 +26,7 @@ class Row:
 @dataclass(frozen=True)
 class Compared:
     """A row's numbers, and what they are made of: the bootstrap's draws, for differences to another row, and the
-    searches with all mates. `draws` is None with too few subjects for intervals."""
+    searches with all mates. `draws` is None with too few subjects that have genuine pairs."""
 
     row: Row
     comparison: Comparison
@@ -37,15 +37,16 @@ class Compared:
 def compare(row: Row, probes: FaceSet, gallery: FaceSet, threshold: float) -> Compared:
     """`threshold` is the guide's. Where both sides are the same images, each two make one pair."""
     within = row.probes == row.gallery
-    scores = score_pairs(probes, None if within else gallery)
-    drawn_BS = draw_subjects(len(scores.subjects)) if len(scores.subjects) >= FEWEST_SUBJECTS else None
-    draws = None if drawn_BS is None else draw_verification(scores, drawn_BS, FARS)
+    scores = score_pairs(probes, None if within else gallery, counted_at(threshold))
+    drawn_BS = draw_subjects(len(scores.subjects))
+    enough = scores.paired_subjects >= FEWEST_SUBJECTS
+    draws = draw_verification(scores, drawn_BS, FARS) if enough else None
     searches = {mates: search(probes, gallery, mates) for mates in _MATES}
     comparison = Comparison(
         backbone=row.backbone,
         probes=row.probes,
         gallery=row.gallery,
         verification=verification_of(scores, searches["all"], draws, threshold),
-        identification=identification_of(searches, rank_together(open_set_searches(probes, gallery)), drawn_BS),
+        identification=identification_of(searches, open_set(probes, gallery, FPIRS), drawn_BS),
     )
     return Compared(row, comparison, draws, searches["all"])

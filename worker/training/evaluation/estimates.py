@@ -8,7 +8,8 @@ from worker.training.metrics.faces import Doubles
 from worker.training.metrics.verification import FEWEST_ERRORS, pairs_needed
 
 FEWEST_SUBJECTS = 5
-"""Below this an interval over subjects is not worth its name."""
+"""Below this an interval over subjects is not worth its name. Counted are those with a genuine pair or a mated search:
+the others have no say in how often people are recognised."""
 
 FEW_SUBJECTS = 20
 """Below this an interval is told, with a warning: a percentile interval of few subjects is too narrow."""

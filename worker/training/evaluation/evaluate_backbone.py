@@ -76,7 +76,7 @@ def evaluate_backbone(
     used: Images = "dsr" if dsr else "bicubic"
     in_use = compared[Row(list(backbones)[-1], used, "hr")]
     people = people_of(split, embedded.vlr_sizes)
-    changes = _changes(compared, used, list(backbones), people.subjects)
+    changes = _changes(compared, used, list(backbones))
     threshold = recommended_threshold(in_use.comparison)
     evaluation = Evaluation(
         verdict=_verdict(changes, in_use, threshold),
@@ -94,7 +94,7 @@ def evaluate_backbone(
         draws=DRAWS,
         device=describe_device(device),
         seconds=time.monotonic() - started,
-        warnings=list(evaluation_warnings(split, embedded.vlr_sizes, config.vlr_size, people, in_use.comparison)),
+        warnings=list(evaluation_warnings(split, embedded.vlr_sizes, config.vlr_size, in_use.comparison)),
     )
     return Evaluated(evaluation, show_faces(in_use.searches, systems, used))
 
@@ -104,21 +104,21 @@ def _rows(backbone: Backbone, enlargements: list[Images]) -> list[Row]:
     return against_hr + [Row(backbone, images, images) for images in enlargements]
 
 
-def _changes(compared: Mapping[Row, Compared], used: Images, backbones: list[Backbone], subjects: int) -> list[Change]:
+def _changes(compared: Mapping[Row, Compared], used: Images, backbones: list[Backbone]) -> list[Change]:
     """Of the fine-tuning, with the enlargement in use. Of the DSR with the first backbone, which has not been tuned to
     either input, against the better of the two ways to do without."""
     first, last = backbones[0], backbones[-1]
     changes = []
     if first != last:
         without, with_ = (compared[Row(backbone, used, "hr")] for backbone in (first, last))
-        changes.append(change("fine-tuning", without, with_, against="the weights before it", subjects=subjects))
+        changes.append(change("fine-tuning", without, with_, against="the weights before it"))
     if used == "dsr":
         plain = max(
             (compared[Row(first, images, "hr")] for images in ("direct", "bicubic")),
             key=lambda each: each.comparison.verification.auc.value or 0.0,
         )
         against = "bicubic enlargement" if plain.row.probes == "bicubic" else "direct feed"
-        changes.append(change("DSR", plain, compared[Row(first, used, "hr")], against=against, subjects=subjects))
+        changes.append(change("DSR", plain, compared[Row(first, used, "hr")], against=against))
     return changes
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from app.finetune.dataset import open_rgb, subject_of
+from app.finetune.config import FACE_SIZE
+from app.finetune.dataset import image_name, open_rgb, subject_of
 from app.finetune.evaluation import Images
 from worker.training.evaluation.systems import System
 from worker.training.metrics.identification import Searches
@@ -20,7 +21,8 @@ _PROBES = 6
 
 @dataclass(frozen=True)
 class ShownFace:
-    """One VLR image at its own size, and enlarged, by kind; `hr` is there where the HR image of its name is."""
+    """One VLR image and the same enlarged, by kind; `hr` is there where the HR image of its name is. None is larger
+    than the 112 pixels that a backbone sees: photos at their full size would make a page of megabytes each."""
 
     name: str
     vlr: Image.Image
@@ -48,13 +50,13 @@ class ShownFaces:
 def show_faces(searches: Searches, systems: Mapping[Images, System], used: Images) -> ShownFaces:
     """`searches` are those of the `used` probes with all mates. Best and worst by the distance between the own subject
     and the best other, one probe per subject."""
-    probes, hr = systems[used].paths, {path.name: path for path in systems["hr"].paths}
-    hr_of = {subject_of(name): path for name, path in reversed(hr.items())}
+    probes, hr = systems[used].paths, {image_name(path): path for path in systems["hr"].paths}
+    hr_of = {subject_of(path.name): path for path in reversed(systems["hr"].paths)}
     mated = np.flatnonzero(searches.mated_Q & (searches.best_other_Q > -np.inf))
     worst_first = mated[np.argsort((searches.own_Q - searches.best_other_Q)[mated], kind="stable")]
 
     def face(path: Path) -> ShownFace:
-        return _shown(path, systems, hr.get(path.name))
+        return _shown(path, systems, hr.get(image_name(path)))
 
     def probe(search: int) -> ShownProbe:
         other = searches.subjects[searches.other_Q[search]]
@@ -63,7 +65,7 @@ def show_faces(searches: Searches, systems: Mapping[Images, System], used: Image
             own=float(searches.own_Q[search]),
             best_other=float(searches.best_other_Q[search]),
             other=other,
-            other_face=open_rgb(hr_of[other]),
+            other_face=_small(open_rgb(hr_of[other])),
         )
 
     first_of = {subject_of(path.name): path for path in reversed(probes)}
@@ -86,8 +88,17 @@ def _shown(path: Path, systems: Mapping[Images, System], hr: Path | None) -> Sho
     vlr_size = systems["direct"].vlr_size
     if vlr_size is not None:
         vlr_u8_1CHW = resize_bicubic(vlr_u8_1CHW, vlr_size)
-    enlarged = {kind: _image(system.enlarge(vlr_u8_1CHW)) for kind, system in systems.items() if kind != "hr"}
-    return ShownFace(path.name, _image(vlr_u8_1CHW), enlarged | ({} if hr is None else {"hr": open_rgb(hr)}))
+    enlarged: dict[Images, Image.Image] = {
+        kind: _image(system.enlarge(vlr_u8_1CHW)) for kind, system in systems.items() if kind != "hr"
+    }
+    if hr is not None:
+        enlarged["hr"] = _small(open_rgb(hr))
+    return ShownFace(path.name, _small(_image(vlr_u8_1CHW)), enlarged)
+
+
+def _small(image: Image.Image) -> Image.Image:
+    image.thumbnail((FACE_SIZE, FACE_SIZE))
+    return image
 
 
 def _image(face_u8_1CHW: torch.Tensor) -> Image.Image:

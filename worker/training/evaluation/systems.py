@@ -1,18 +1,18 @@
 """Every image as every backbone sees it: decoded and enlarged once, embedded by each, and let go."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from app.finetune.dataset import Split, subject_of
+from app.finetune.dataset import Split
 from app.finetune.evaluation import Backbone, Images
 from app.finetune.evaluation_config import EvaluationConfig
 from worker.training.control import Control
-from worker.training.evaluate import embed
+from worker.training.evaluate import embed, face_set
 from worker.training.metrics import FaceSet
 from worker.training.pixels import Enlarge, enlarge_bicubic, enlarge_bilinear, enlarge_images
 
@@ -66,10 +66,5 @@ def embed_systems(
             done += len(chunk.pixels_u8)
             on_progress(done / images)
         for backbone, e_ND in parts.items():
-            faces[backbone, kind] = _face_set(e_ND, system.paths)
+            faces[backbone, kind] = face_set(torch.cat(e_ND), system.paths)
     return Embedded(faces, sizes)
-
-
-def _face_set(e_ND: Iterable[torch.Tensor], paths: Sequence[Path]) -> FaceSet:
-    names = [path.name for path in paths]
-    return FaceSet(torch.cat(list(e_ND)).numpy(), [subject_of(name) for name in names], names)

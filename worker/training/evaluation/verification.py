@@ -33,13 +33,20 @@ _CURVE_POINTS = 200
 _NO_PAIRS = "no genuine or no impostor pairs"
 
 
+def counted_at(threshold: float) -> Floats:
+    """Where impostors have to be counted: at the sweep's thresholds, `threshold` among them, and the histogram's."""
+    return np.unique(np.array([*THRESHOLDS, *SWEEP, threshold], np.float32))
+
+
 def verification_of(
     scores: PairScores, searches: Searches, draws: VerificationDraws | None, threshold: float
 ) -> Verification:
-    """`searches` are those with all mates; `draws` None with too few subjects; `threshold` joins the sweep."""
+    """`scores` counted at `counted_at(threshold)`, which joins the sweep; `searches` are those with all mates; `draws`
+    None with too few subjects."""
     roc, apart, best = roc_curve(scores), separation(scores), best_accuracy(scores)
     return Verification(
         genuine_pairs=len(scores.genuine),
+        paired_subjects=scores.paired_subjects,
         impostor_pairs=scores.impostors,
         auc=estimate(verification_auc(scores), None if draws is None else draws.auc, _NO_PAIRS),
         eer=estimate(None if roc is None else equal_error_rate(roc), None if draws is None else draws.eer, _NO_PAIRS),
@@ -69,7 +76,7 @@ def _operating_point(scores: PairScores, far: float, draws: VerificationDraws | 
 
 def _sweep_point(scores: PairScores, searches: Searches, threshold: float) -> SweepPoint:
     tar = float((scores.genuine >= np.float32(threshold)).mean())
-    far = float((scores.sample.scores_K >= np.float32(threshold)).mean())
+    far = scores.impostors_from(threshold) / scores.impostors
     mated = searches.mated_Q
     identified = (searches.credit(1) * (searches.own_Q >= np.float32(threshold)))[mated]
     return SweepPoint(
@@ -94,6 +101,7 @@ def _edges() -> Floats:
 
 
 def _counted_between(scores: PairScores) -> list[int]:
-    at_or_above = np.array([scores.impostors, *scores.at_threshold[2:-1:2], 0])
+    between = [scores.impostors_from(edge) for edge in _edges()[1:-1].tolist()]
+    at_or_above = np.array([scores.impostors, *between, 0])
     counts: list[int] = (at_or_above[:-1] - at_or_above[1:]).tolist()
     return counts

@@ -18,7 +18,7 @@ _SCORES_AT_ONCE = 2**25  # 128 MiB of scores, and masks of a quarter of that
 
 @dataclass(frozen=True)
 class FaceSet:
-    """L2-normalised embeddings [N, D], each with its subject and file name. Equal names mean the same image."""
+    """L2-normalised embeddings [N, D], each with its subject and name. Equal names mean the same photo."""
 
     embeddings: Floats
     subjects: Sequence[str]

@@ -36,6 +36,11 @@ class Searches:
     better_Q: Integers
     tied_Q: Integers
 
+    @property
+    def mated_subjects(self) -> int:
+        """How many subjects have a mated search."""
+        return len(np.unique(self.subject_Q[self.mated_Q]))
+
     def credit(self, rank: int) -> Doubles:
         """[Q] The chance that the own subject is among the first `rank`, ties broken at random; 0 where not mated."""
         credit_Q: Doubles = np.clip((rank - self.better_Q) / (self.tied_Q + 1), 0, 1) * self.mated_Q

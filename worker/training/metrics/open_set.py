@@ -1,5 +1,6 @@
 """1:N identification where not everybody who is looked up is in the gallery."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,16 +20,22 @@ class OpenSet:
     threshold: float
 
 
-def open_set_searches(probes: FaceSet, gallery: FaceSet) -> tuple[Searches, ...]:
+def strangers_suffice(probes: FaceSet, gallery: FaceSet, fpir: float) -> bool:
+    """Whether probes of people outside the gallery are enough to tell a rate at `fpir` by them alone."""
+    people = set(gallery.subjects)
+    return sum(subject not in people for subject in probes.subjects) >= pairs_needed(fpir)
+
+
+def open_set_searches(probes: FaceSet, gallery: FaceSet, *, in_halves: bool) -> tuple[Searches, ...]:
     """Searches with all mates, non-mated ones among them.
 
-    Where probes of people outside the gallery exist, they are the non-mated ones. Otherwise one half of the subjects is
-    enrolled, then the other, as the two galleries of IJB-C are (Maze et al., 2018): each probe is searched
-    once with its mates there and once without.
+    In halves, one half of the gallery's subjects is enrolled, then the other, as the two galleries of IJB-C are (Maze
+    et al., 2018): each of their probes is searched once with its mates there and once without, and a probe of anybody
+    else twice without. Otherwise everybody is enrolled, and only probes of anybody else are non-mated.
     """
-    people = sorted(set(gallery.subjects))
-    if set(probes.subjects) - set(people):
+    if not in_halves:
         return (search(probes, gallery, "all"),)
+    people = sorted(set(gallery.subjects))
     shuffled = np.random.default_rng(0).permutation(len(people))
     halves = [frozenset(people[index] for index in shuffled[first::2]) for first in (0, 1)]
     return tuple(search(probes, gallery, "all", half) for half in halves if half)
@@ -42,13 +49,19 @@ def non_mated(searches: tuple[Searches, ...]) -> int:
 class Ranked:
     """The mated searches of several galleries together: who, with how much credit at rank 1 (0..1), and how many
     non-mated searches score at least as high as the own subject (`rivals`); and the non-mated ones, the best score
-    first. One threshold holds for all."""
+    first. One threshold holds for all. `galleries`: 1, or 2 where halves are enrolled in turn."""
 
+    galleries: int
     subject: Integers
     credit: np.ndarray[tuple[int], np.dtype[np.float64]]
     rivals: Integers
     non_mated_subject: Integers
     non_mated_scores: np.ndarray[tuple[int], np.dtype[np.float32]]
+
+    @property
+    def mated_subjects(self) -> int:
+        """How many subjects have a mated search."""
+        return len(np.unique(self.subject))
 
 
 def rank_together(searches: tuple[Searches, ...]) -> Ranked:
@@ -58,12 +71,23 @@ def rank_together(searches: tuple[Searches, ...]) -> Ranked:
     order = np.argsort(-best, kind="stable")
     people = [each.subject_Q for each in searches]
     return Ranked(
+        galleries=len(searches),
         subject=np.concatenate([who[chosen] for who, chosen in zip(people, mated, strict=True)]),
         credit=np.concatenate([each.credit(1)[chosen] for each, chosen in zip(searches, mated, strict=True)]),
         rivals=np.searchsorted(-best[order], -own, side="right"),
         non_mated_subject=np.concatenate([who[~chosen] for who, chosen in zip(people, mated, strict=True)])[order],
         non_mated_scores=best[order],
     )
+
+
+def open_set(probes: FaceSet, gallery: FaceSet, fpirs: Sequence[float]) -> dict[float, Ranked]:
+    """The searches that each FPIR is told by: in halves where strangers do not suffice for it. A stray one would
+    otherwise take away the rate that the halves can show."""
+    in_halves = {fpir: not strangers_suffice(probes, gallery, fpir) for fpir in fpirs}
+    ranked = {
+        halves: rank_together(open_set_searches(probes, gallery, in_halves=halves)) for halves in {*in_halves.values()}
+    }
+    return {fpir: ranked[halves] for fpir, halves in in_halves.items()}
 
 
 def dir_at_fpir(ranked: Ranked, fpir: float, fewest_errors: int = FEWEST_ERRORS) -> OpenSet | None:

@@ -23,7 +23,7 @@ SAMPLED_IMPOSTORS = 2**20
 """What needs the subjects of impostor pairs (folds, bootstrap) takes this many of them, at random, or all."""
 
 THRESHOLDS = np.linspace(-1, 1, 201).astype(np.float32)
-"""At these the impostors are counted: steps of 0.01."""
+"""At these the impostors are counted where nothing else is asked for: steps of 0.01."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class PairScores:
     `genuine` is ascending, `genuine_subject` [N] says whose pairs they are. `above` and `at_or_above` [N] count the
     impostors that score higher than a genuine pair, and at least as high. `top_impostors` [K] are the highest impostor
     scores, descending: one more than a FAR of HIGHEST_FAR accepts. `at_threshold` [T] counts impostors at or above
-    THRESHOLDS.
+    `thresholds`, which rise.
     """
 
     subjects: Sequence[str]
@@ -52,14 +52,28 @@ class PairScores:
     above: Integers
     at_or_above: Integers
     top_impostors: Floats
+    thresholds: Floats
     at_threshold: Integers
     genuine_moments: Moments
     impostor_moments: Moments
     sample: ImpostorSample
 
+    def impostors_from(self, threshold: float) -> int:
+        """How many score at or above one of `thresholds`. Raises KeyError for any other."""
+        places = np.flatnonzero(self.thresholds == np.float32(threshold))
+        if not len(places):
+            raise KeyError(threshold)
+        return int(self.at_threshold[places[0]])
 
-def score_pairs(probes: FaceSet, gallery: FaceSet | None) -> PairScores:
+    @property
+    def paired_subjects(self) -> int:
+        """How many subjects have a genuine pair."""
+        return len(np.unique(self.genuine_subject))
+
+
+def score_pairs(probes: FaceSet, gallery: FaceSet | None, thresholds: Floats = THRESHOLDS) -> PairScores:
     """Every probe against every gallery image but the one of its own name; without a gallery, each two probes once.
+    Impostors are counted at the `thresholds`, which rise.
 
     Blocked: 10,000 x 100,000 pairs take 1.3 GB, as long as few of them are genuine (those are all kept).
     """
@@ -69,7 +83,7 @@ def score_pairs(probes: FaceSet, gallery: FaceSet | None) -> PairScores:
         genuine_RG = rows.genuine(block)
         genuine.append(scores_RG[genuine_RG])
         whose.append(rows.subject_P[block][np.nonzero(genuine_RG)[0]])
-    tally = _Tally(rows.subjects, np.concatenate(genuine), np.concatenate(whose), rows.impostors)
+    tally = _Tally(rows.subjects, np.concatenate(genuine), np.concatenate(whose), rows.impostors, thresholds)
     for block, scores_RG in score_blocks(probes, rows.gallery):
         impostor_RG = rows.impostor(block)
         tally.add(scores_RG, impostor_RG, rows.subject_P[block, None], rows.subject_G)
@@ -92,7 +106,7 @@ def pairs_of_scores(
     if impostor_subjects is None:
         first = np.full(len(impostor), len(subjects) - 1)
         impostor_subjects = first, first - 1
-    tally = _Tally(subjects, genuine, genuine_subject, len(impostor))
+    tally = _Tally(subjects, genuine, genuine_subject, len(impostor), THRESHOLDS)
     first_R1, second_R1 = (numbers[:, None] for numbers in impostor_subjects)
     tally.add(impostor[:, None].copy(), np.ones((len(impostor), 1), np.bool_), first_R1, second_R1)
     return tally.finish()
@@ -112,7 +126,9 @@ class _Rows:
         self.impostors = impostors // 2 if self.within else impostors
 
     def genuine(self, block: slice) -> Booleans:
-        other_RG: Booleans = self._later(block) if self.within else self._name_P[block, None] != self._name_G
+        other_RG: Booleans = self._name_P[block, None] != self._name_G
+        if self.within:
+            other_RG &= self._later(block)
         other_RG &= self.subject_P[block, None] == self.subject_G
         return other_RG
 
@@ -130,13 +146,15 @@ class _Rows:
 class _Tally:
     """Counts impostors block by block."""
 
-    def __init__(self, subjects: Sequence[str], genuine: Floats, whose: Integers, impostors: int) -> None:
+    def __init__(
+        self, subjects: Sequence[str], genuine: Floats, whose: Integers, impostors: int, thresholds: Floats
+    ) -> None:
         order = np.argsort(genuine, kind="stable")
         self._subjects, self._genuine, self._whose = subjects, genuine[order], whose[order]
         self._impostors = impostors
         self._above = np.zeros(len(genuine), np.int64)
         self._at_or_above = np.zeros(len(genuine), np.int64)
-        self._at_threshold = np.zeros(len(THRESHOLDS), np.int64)
+        self._thresholds, self._at_threshold = thresholds, np.zeros(len(thresholds), np.int64)
         self._top = TopScores(int(HIGHEST_FAR * impostors + 1e-9) + 1)
         self._moments = Moments.none()
         self._random = np.random.default_rng(0)
@@ -151,7 +169,7 @@ class _Tally:
         ascending = flat[: int(np.count_nonzero(impostor_RG))]
         self._above += len(ascending) - np.searchsorted(ascending, self._genuine, side="right")
         self._at_or_above += len(ascending) - np.searchsorted(ascending, self._genuine, side="left")
-        self._at_threshold += len(ascending) - np.searchsorted(ascending, THRESHOLDS, side="left")
+        self._at_threshold += len(ascending) - np.searchsorted(ascending, self._thresholds, side="left")
         self._top.offer(ascending)
         self._moments = self._moments.merged(Moments.of(ascending))
 
@@ -166,6 +184,7 @@ class _Tally:
             above=self._above,
             at_or_above=self._at_or_above,
             top_impostors=self._top.descending(),
+            thresholds=self._thresholds,
             at_threshold=self._at_threshold,
             genuine_moments=Moments.of(self._genuine),
             impostor_moments=self._moments,
