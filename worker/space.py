@@ -73,10 +73,10 @@ def make_directory(path: Path) -> None:
 
 
 def remove_if_empty(path: Path) -> None:
-    """The folder of an attempt that left nothing, and that of its job if it left nothing either."""
+    """The folder of an attempt that left nothing. That of its job stays: the next attempt may be making its own in it
+    just now. The cleaner removes it under the job's lock (app/leftovers.py)."""
     with suppress(OSError):
         path.rmdir()
-        path.parent.rmdir()
 
 
 @contextmanager

@@ -51,10 +51,16 @@ class Supervisor:
         self._free_slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(settings.slots):
             self._free_slots.put(slot)
+        self._left_to_later_versions: set[str] = set()
 
     def report_alive(self) -> None:
+        """And tell, in the log alone, which jobs are left to a later version: their rows are that one's."""
         with self._database.writing() as session:
             store.report_worker(session, self.worker_id, socket.gethostname())
+            left = {job.id: job.kind for job in queries.of_later_versions(session)}
+        for job_id in left.keys() - self._left_to_later_versions:
+            _log.warning("job %s waits for a worker of a later version: it is of the kind %r", job_id, left[job_id])
+        self._left_to_later_versions = set(left)
 
     def stop(self) -> None:
         """Hand the running jobs back and claim no other. Returns at once; `run_waiting_jobs` then ends."""

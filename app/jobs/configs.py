@@ -3,12 +3,19 @@
 from typing import Any
 
 from app.finetune.config import FinetuneConfig
+from app.finetune.errors import ConfigError
 from app.finetune.evaluation_config import EvaluationConfig
-from app.jobs.tables import EVALUATION
+from app.jobs.tables import EVALUATION, KNOWN_KINDS
 
 JobConfig = FinetuneConfig | EvaluationConfig
 
 
 def config_of(kind: str, values: dict[str, Any]) -> JobConfig:
-    """Raises pydantic's ValidationError where this version does not take it."""
+    """Raises pydantic's ValidationError where this version does not take it, ConfigError where it does not know the
+    kind."""
+    if kind not in KNOWN_KINDS:
+        raise ConfigError(
+            f"the job is of the kind {kind!r}, which this version does not know",
+            "it waits for the API and the workers of a later version",
+        )
     return (EvaluationConfig if kind == EVALUATION else FinetuneConfig).model_validate(values)

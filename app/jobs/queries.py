@@ -2,14 +2,14 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, func, or_
+from sqlalchemy import ColumnElement, and_, func, or_
 from sqlmodel import Session, col, select
 
 from app.database import database_now
 from app.jobs.errors import JobNotFound
 from app.jobs.resume import ResumePoint
 from app.jobs.states import JobStatus
-from app.jobs.tables import FINETUNING, Artifact, Attempt, EpochMetric, Job, JobEvent, JobKind, WorkerSeen
+from app.jobs.tables import FINETUNING, KNOWN_KINDS, Artifact, Attempt, EpochMetric, Job, JobEvent, JobKind, WorkerSeen
 
 
 def get(session: Session, job_id: str) -> Job:
@@ -51,8 +51,18 @@ def page(
 
 
 def is_due() -> ColumnElement[bool]:
-    """Whether a queued job may be claimed now."""
-    return or_(col(Job.retry_at).is_(None), col(Job.retry_at) <= database_now())
+    """Whether a queued job may be claimed now, by a worker of this version."""
+    return and_(is_of_known_kind(), or_(col(Job.retry_at).is_(None), col(Job.retry_at) <= database_now()))
+
+
+def is_of_known_kind() -> ColumnElement[bool]:
+    return col(Job.kind).in_(KNOWN_KINDS)
+
+
+def of_later_versions(session: Session) -> list[Job]:
+    """Queued jobs of kinds that this version does not know, the oldest first."""
+    query = select(Job).where(Job.status == JobStatus.QUEUED, ~is_of_known_kind()).order_by(col(Job.id))
+    return list(session.exec(query))
 
 
 def next_queued(session: Session, excluding: Collection[str] = ()) -> Job | None:

@@ -1,6 +1,6 @@
 """The rows. Times are seconds since 1970 (UTC) by the database's clock, so that machines need not agree on theirs."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sqlalchemy import JSON, BigInteger, UniqueConstraint
 from sqlmodel import Field, SQLModel
@@ -16,6 +16,8 @@ JobKind = Literal["finetuning", "measurement", "evaluation"]
 FINETUNING: JobKind = "finetuning"
 MEASUREMENT: JobKind = "measurement"
 EVALUATION: JobKind = "evaluation"
+KNOWN_KINDS: tuple[str, ...] = get_args(JobKind)
+"""A later version's job may be of another: it is for that version's workers."""
 
 
 class Job(SQLModel, table=True):
@@ -24,8 +26,9 @@ class Job(SQLModel, table=True):
     __table_args__ = (UniqueConstraint("idempotency_key", name="uq_job_idempotency_key"),)
 
     id: str = Field(primary_key=True)
-    kind: str = FINETUNING
-    """A `JobKind`: which contract `config` is, and what is done with it."""
+    kind: str = Field(default=FINETUNING, sa_column_kwargs={"server_default": FINETUNING})
+    """A `JobKind`: which contract `config` is, and what is done with it. An API of before there were kinds leaves it to
+    the database."""
 
     status: str = Field(default=JobStatus.QUEUED, index=True)
     config: dict[str, Any] = Field(sa_type=JSON)
@@ -61,7 +64,7 @@ class Job(SQLModel, table=True):
     eta_seconds: float | None = None
     predicted: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     """How long it takes, told near its start and kept: see app/jobs/durations.py."""
-    seconds_worked: float = 0.0
+    seconds_worked: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
     """Of the attempts that have ended: from the claim until each was last heard of or let the job go."""
     measured: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     """Of a measurement: the fields of `Rehearsed` in worker/training/events.py."""

@@ -5,15 +5,18 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from benchmarks.training.data import FACE_SIZE, Inputs
 from benchmarks.training.outcome import Trained
 from benchmarks.training.plain import subjects_of
+from worker.training.batches import places_of
 from worker.training.devices import choose_device, choose_precision
 from worker.training.events import EpochFinished, RecognitionMeasured, TrainingEvent
+from worker.training.lanes import lanes_for
 from worker.training.losses import ArcFace
 from worker.training.models.edgeface import load_edgeface
-from worker.training.optimization import backbone_and_head
+from worker.training.optimization import add_gradients, backbone_and_head
 from worker.training.recipe import finetune
 
 
@@ -45,26 +48,33 @@ def ceiling(inputs: Inputs, _output: Path) -> Trained:
     images = len(list(inputs.train_vlr.iterdir()))
     faces_NCHW = torch.rand(images, 3, FACE_SIZE, FACE_SIZE, device=device) * 2 - 1
     labels_N = torch.arange(images, device=device) % subjects
-    batches = list(
-        zip(faces_NCHW.split(config.batch_size), labels_N.split(config.batch_size), strict=True)  # type: ignore[no-untyped-call]
-    )
+    lanes = lanes_for(device, config.batch_size)
+    batches = list(places_of(0, images, config.batch_size))
     steps = len(batches) * config.stage2_epochs
     optimization = backbone_and_head(
         backbone, head, config, steps=steps, scale=1.0, device=device.type, scaled=precision.scaled
     )
     backbone.train()
+
+    def gradients(places: slice) -> tuple[Tensor, ...]:
+        with torch.autocast(device.type, precision.autocast, precision.autocast is not None):
+            e_BD = backbone(faces_NCHW[places])
+        logits_BS, _ = head(e_BD, labels_N[places])
+        loss = F.cross_entropy(logits_BS, labels_N[places], label_smoothing=config.label_smoothing)
+        return torch.autograd.grad(optimization.scaler.scale(loss), optimization.parameters)
+
     trained = Trained()
     with trained.timed():
         for _ in range(config.stage2_epochs):
             started = time.perf_counter()
-            for x_BCHW, labels_B in batches:
-                with torch.autocast(device.type, precision.autocast, precision.autocast is not None):
-                    e_BD = backbone(x_BCHW)
-                loss = F.cross_entropy(head(e_BD, labels_B)[0], labels_B, label_smoothing=config.label_smoothing)
-                optimization.optimizer.zero_grad()
-                optimization.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            for batch in batches:
+                optimization.optimizer.zero_grad(set_to_none=False)
+                parts = places_of(batch.start, batch.stop, -(-(batch.stop - batch.start) // lanes.count))
+                for computed in lanes.map(gradients, parts):
+                    add_gradients(optimization.parameters, computed)
                 optimization.scaler.step(optimization.optimizer)
                 optimization.scaler.update()
-            loss.item()  # a GPU is done only now
+            if device.type == "cuda":
+                torch.cuda.synchronize()
             trained.images_per_second.append(images / (time.perf_counter() - started))
     return trained

@@ -435,6 +435,15 @@ def test_a_job_that_lost_its_worker_says_when_it_is_tried_again(api: TestClient,
     assert api.get(path).json()["waiting_for"] == "a worker to be free: this job is next"
 
 
+def test_a_job_of_a_kind_that_only_a_later_version_knows_says_so(api: TestClient, database: Database) -> None:
+    job_id = submit(api)["id"]
+    with database.writing() as session:
+        session.execute(update(Job).where(col(Job.id) == job_id).values(kind="distillation"))
+    problem = refused(api.get(f"/jobs/{job_id}"), 422, "config_invalid")
+    assert "'distillation', which this version does not know" in problem["detail"]
+    assert api.get("/jobs").json()["jobs"] == []
+
+
 def test_a_job_that_cannot_start_yet_says_why(api: TestClient, database: Database) -> None:
     job = submit(api)
     with database.writing() as session:

@@ -203,6 +203,20 @@ def test_jobs_that_a_worker_excludes_let_others_pass(database: Database) -> None
     assert passed.id == second
 
 
+def test_a_job_of_a_kind_that_only_a_later_version_knows_waits_untouched_for_that_one(database: Database) -> None:
+    later, known = submit(database, priority=1), submit(database)
+    with database.writing() as session:
+        session.execute(update(Job).where(col(Job.id) == later).values(kind="distillation"))
+    before = job_of(database, later).model_dump()
+    with database.writing() as session:
+        assert store.claim(session, later, "worker-1", LEASE_SECONDS) is None
+        assert store.take_unrung(session, ring_again_seconds=60) == 1
+        assert [job.id for job in queries.of_later_versions(session)] == [later]
+    assert claim(database).job_id == known
+    assert claim_next(database, "worker-1") is None
+    assert job_of(database, later).model_dump() == before
+
+
 # --- fencing
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import make_url
+from sqlmodel import col, update
 
 from app.database import Database
 from app.finetune.evaluation_config import EvaluationConfig
@@ -26,6 +27,7 @@ from app.jobs.resume import ResumeReceipt
 from app.jobs.states import JobStatus
 from app.jobs.tables import EVALUATION, MEASUREMENT, Job
 from app.jobs.views import view_job
+from app.leftovers import remove_leftovers
 from app.settings import Settings
 from tests.integration.conftest import CONFIG, event_kinds, fresh_database, run_out_lease, status, submit
 from tests.support.datasets import write_dataset
@@ -246,7 +248,23 @@ def test_a_measurement_is_what_the_worker_found_out_and_leaves_no_folder(
     supervise(fixtures.measure)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
     assert job.measured == asdict(fixtures.REHEARSED)
-    wait_until(lambda: not (settings.artifacts_dir / job_id).exists())
+    folder = settings.artifacts_dir / job_id
+    wait_until(lambda: not (folder / "attempt-1").exists())
+    assert folder.is_dir(), "another attempt may be making its folder in it"
+    remove_leftovers(database, settings.artifacts_dir)
+    assert not folder.exists()
+
+
+def test_a_job_of_a_later_versions_kind_is_left_to_that_one_and_the_log_says_so(
+    database: Database, supervise: Callable[[TrainerMain], Supervisor], caplog: pytest.LogCaptureFixture
+) -> None:
+    job_id = submit(database)
+    with database.writing() as session:
+        session.execute(update(Job).where(col(Job.id) == job_id).values(kind="distillation"))
+    supervise(fixtures.tell_all)
+    wait_until(lambda: f"job {job_id} waits for a worker of a later version" in caplog.text)
+    assert status(database, job_id) is JobStatus.QUEUED
+    assert event_kinds(database, job_id) == ["status"]
 
 
 def test_what_a_job_foretold_outlives_its_worker(

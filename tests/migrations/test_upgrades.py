@@ -160,6 +160,19 @@ def test_every_job_that_had_not_ended_can_still_be_brought_to_its_end(upgraded: 
     }
 
 
+def test_an_api_that_still_runs_the_version_before_can_submit(upgraded: Database, rows: Rows) -> None:
+    if "queued_at" not in rows["job"][0]:
+        pytest.skip("the version before the newest")
+    waiting = next(row for row in rows["job"] if row["status"] == JobStatus.QUEUED)
+    submitted = {**waiting, "id": "ffffffffffff000000000000", "priority": 100, "event_count": 0}
+    with upgraded.engine.execution_options(edgeface_writing=True).begin() as connection:
+        insert_rows(connection, {"job": [submitted]})
+    with upgraded.writing() as session:
+        job = queries.next_queued(session)
+        assert job is not None
+        assert (job.id, job.kind, job.seconds_worked) == (submitted["id"], "finetuning", 0.0)
+
+
 def test_saved_states_can_be_gone_on_from(upgraded: Database, rows: Rows) -> None:
     with upgraded.reading() as session:
         for row in rows.get("artifact", []):

@@ -1,6 +1,7 @@
 """What is saved of the best epoch: what is handed out."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +65,10 @@ class Checkpoints:
             },
         }
         folder = self._output_dir / f"best-epoch-{epoch:03d}"
-        full = write_whole(folder / FULL_NAME, content, self._control)
-        return full, write_whole(folder / BACKBONE_NAME, backbone_state_dict, self._control)
+        with ThreadPoolExecutor(2, "checkpoint") as beside:
+            full = beside.submit(write_whole, folder / FULL_NAME, content, self._control)
+            backbone_alone = beside.submit(write_whole, folder / BACKBONE_NAME, backbone_state_dict, self._control)
+        return full.result(), backbone_alone.result()
 
 
 def plain(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

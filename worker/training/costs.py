@@ -12,10 +12,6 @@ _VALIDATE_OF_MEASURE = Estimate(0.3, 0.6, 1.0)
 """An epoch's metrics are some of those of the measurement before and after."""
 
 
-_EVALUATION_EMBEDS = 3
-"""The evaluation embeds val by two backbones, its VLR images twice (thrice with a DSR) and its HR images once."""
-
-
 @dataclass(frozen=True)
 class Position:
     """`epoch` epochs of `stage` are finished, and `step` optimizer steps of the next."""
@@ -51,9 +47,19 @@ class Sizes:
 
 
 @dataclass(frozen=True)
+class EvaluationCosts:
+    """`seconds` of decoding, enlarging and comparing; `embeds`: how many times as many faces are embedded as val has
+    images."""
+
+    seconds: float
+    embeds: float
+
+
+@dataclass(frozen=True)
 class Costs:
     """Seconds as measured: of an optimizer step on a whole batch in each stage; of loading the weights, embedding val
-    once, an epoch's metrics of that and the metrics before and after; and of writing a byte of a state or checkpoint.
+    once, an epoch's metrics of that and the metrics before and after; of the evaluation after the training; and of
+    writing a byte of a state or checkpoint.
 
     `batches` are those of an epoch, a broken one as the part that it costs; a state is saved at each epoch's end and
     every `save_every_seconds`.
@@ -65,6 +71,7 @@ class Costs:
     embed_val: Estimate
     validate: Estimate
     measure: float
+    evaluation: EvaluationCosts
     write_byte: float
     sizes: Sizes
     batches: float
@@ -130,7 +137,9 @@ def parts_left(config: FinetuneConfig, position: Position, costs: Costs) -> Part
         + state.likely
         + (validation.times(validations).likely + checkpoints.likely) / left
     )
-    after = Estimate.about(3 * costs.load + costs.measure) + costs.embed_val.times(1 + _EVALUATION_EMBEDS)
+    evaluation = costs.evaluation
+    after = Estimate.about(3 * costs.load + costs.measure + evaluation.seconds)
+    after += costs.embed_val.times(1 + evaluation.embeds)
     return Parts(stage1, stage2, after, stage2_epoch)
 
 

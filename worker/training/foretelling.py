@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 
 from worker.training.ahead import batches_ahead
-from worker.training.costs import Costs, Position, Sizes, batches_of, parts_left, validate_of
+from worker.training.costs import Costs, EvaluationCosts, Position, Sizes, batches_of, parts_left, validate_of
 from worker.training.course import Course
 from worker.training.estimate import NOTHING, Estimate
 from worker.training.events import Foretold
@@ -41,6 +41,7 @@ _MEASURE_OF_EMBED = 0.2
 class _Followed:
     course: Course
     training: Training
+    evaluation: Callable[[], EvaluationCosts]
     epoch: RunningEpoch | None = None
     seconds: float = 0.0
 
@@ -65,9 +66,9 @@ class Foretelling:
         self._taken[part] = time.monotonic() - started
         return result
 
-    def follow(self, course: Course, training: Training) -> None:
-        """Training begins, or goes on."""
-        self._followed = _Followed(course, training)
+    def follow(self, course: Course, training: Training, evaluation: Callable[[], EvaluationCosts]) -> None:
+        """Training begins, or goes on. `evaluation` finds out what the evaluation after it will take."""
+        self._followed = _Followed(course, training, evaluation)
 
     def after_step(self) -> None:
         """Called after each step of the optimizer. Changes nothing that the training computes with."""
@@ -86,13 +87,14 @@ class Foretelling:
             return
         if training.stage == 1 and self._cannot_probe:
             return
-        costs = self._costs(course, training)
+        costs = self._costs(followed)
         if costs is None:
             self._cannot_probe, self._steps = True, []
             return
         self._wanted = False
         position = Position(training.stage, training.epoch, running.step)
         parts = parts_left(course.config, position, costs)
+        course.progress.expect_after(parts.after.likely)
         course.report(
             Foretold(
                 seconds_spent=time.monotonic() - self._started,
@@ -113,7 +115,8 @@ class Foretelling:
         even = training.stage == 2 or running.step % batches_ahead(course.config.batch_size) == 0
         return enough and (last_of_epoch or (even and sum(self._steps) >= _ENOUGH_SECONDS))
 
-    def _costs(self, course: Course, training: Training) -> Costs | None:
+    def _costs(self, followed: _Followed) -> Costs | None:
+        course, training = followed.course, followed.training
         if training.stage == 1:
             stage1_step = Estimate.about(sum(self._steps) / len(self._steps))
             if (probed := probe_stage2(course, training)) is None:
@@ -139,6 +142,7 @@ class Foretelling:
             embed_val=Estimate.about(embed),
             validate=validate_of(measure),
             measure=measure,
+            evaluation=followed.evaluation(),
             write_byte=taken["write"] / first_state if "write" in taken else _WRITE_BYTE,
             sizes=sizes,
             batches=batches_of(len(course.labels_N), config.batch_size, course.device.type),

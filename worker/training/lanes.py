@@ -43,11 +43,19 @@ class Lanes:
 ONE_LANE = Lanes()
 
 
+def all_lanes(device: torch.device) -> Lanes:
+    """One on a GPU, and while the parts of a training's time are told apart; else one for each of a CPU's cores."""
+    return _lanes(device, torch.get_num_threads())
+
+
 def lanes_for(device: torch.device, batch_size: int) -> Lanes:
-    """One on a GPU, and while the parts of a training's time are told apart; as many as a CPU has cores, if a batch is
-    large enough for all of them."""
+    """As many of them as a batch is large enough for; they share the cores."""
+    return _lanes(device, batch_size // _FEWEST_FACES)
+
+
+def _lanes(device: torch.device, most: int) -> Lanes:
     cores = torch.get_num_threads()
-    count = min(cores, batch_size // _FEWEST_FACES)
+    count = min(cores, most)
     if device.type != "cpu" or is_profiling() or count < 2:
         return ONE_LANE
     return Lanes(count, cores // count)

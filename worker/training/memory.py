@@ -54,7 +54,8 @@ def in_parts_that_fit(
     """`compute` over parts [n, ...] of `x_N` [N, ...], put together again; `on_part` hears each part's n.
 
     Every lane has a part at a time. Starts with n = `at_once`, or less where lanes would be idle, and halves it
-    whenever memory runs out. Raises OutOfMemory where even one does not fit.
+    whenever memory runs out; where even one in each lane does not fit, it goes on with one lane. Raises OutOfMemory
+    where even one does not fit.
     """
     at_once = min(at_once, -(-len(x_N) // lanes.count))
     results: list[Tensor] = []
@@ -63,9 +64,9 @@ def in_parts_that_fit(
         parts = torch.split(x_N[done : done + lanes.count * at_once], at_once)
         computed = unless_out_of_memory(partial(lanes.map, compute, parts))
         if computed is None:
-            if at_once == 1:
+            if at_once == lanes.count == 1:
                 raise OutOfMemory(1)
-            at_once //= 2
+            at_once, lanes = (at_once // 2, lanes) if at_once > 1 else (1, ONE_LANE)
             continue
         results += computed
         for part in parts:

@@ -16,6 +16,7 @@ from worker.training.checkpoint import Checkpoints, Provenance
 from worker.training.control import Control, StopRequested
 from worker.training.course import Course
 from worker.training.devices import choose_device, choose_precision, describe_device, place
+from worker.training.evaluation_costs import time_evaluation, unknown_embeddings
 from worker.training.events import Finished, Prepared, RecognitionMeasured, Report, Stopped, Warned
 from worker.training.files import TrainingFiles
 from worker.training.final_evaluation import evaluate_training
@@ -26,9 +27,9 @@ from worker.training.losses import ArcFace
 from worker.training.models.dsr import load_dsr
 from worker.training.models.edgeface import load_edgeface
 from worker.training.overfitting import overfitting_warning
-from worker.training.pixels import RESAMPLER
+from worker.training.pixels import RESAMPLER, enlarge_by_dsr
 from worker.training.preparation import prepare
-from worker.training.progress import Progress, evaluation_work, total_work
+from worker.training.progress import Progress, evaluation_work, total_work, work_after_training
 from worker.training.recovery import train_to_the_end
 from worker.training.state import SavedState, States, begin
 from worker.training.val_people import val_people_warnings
@@ -74,7 +75,8 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
 
     # Prepare
     work = total_work(config, scan, with_dsr=dsr is not None)
-    progress = Progress(work, report, told=saved.progress if saved else 0.0)
+    work_after = work_after_training(scan, with_dsr=dsr is not None)
+    progress = Progress(work, report, told=saved.progress if saved else 0.0, work_after=work_after)
     dsr_and_path = (dsr, files.dsr) if dsr and files.dsr else None
     train, val = prepare(config, scan, inputs, dsr_and_path, device, files.prepared_dir, report, progress, control)
     enlargement = dsr.describe() if dsr else "bicubic"
@@ -129,9 +131,13 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
         training.checkpoint = saved.checkpoint_of(files.resume)
     else:
         report(foretelling.timed("write", partial(states.write, training, course)))
-    foretelling.follow(course, training)
+    by_dsr = enlarge_by_dsr(dsr, files.dsr, device) if dsr and files.dsr else None
+    known = frozen or unknown_embeddings(val, device)
+    foretelling.follow(course, training, partial(time_evaluation, config, scan.val, known, by_dsr))
     provenance = Provenance(config, scan.subject_to_id, variant.name, enlargement, RESAMPLER)
     best = train_to_the_end(course, training, states, Checkpoints(files.output_dir, provenance, control), frozen)
+
+    progress.finish_training()
 
     # Measure what the best checkpoint can do, from its file: that is what is handed out
     tuned, _ = load_edgeface(best.full.path, device)

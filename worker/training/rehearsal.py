@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from app.finetune.architectures import EMBEDDING_SIZE
@@ -26,6 +25,7 @@ from worker.training.course import Course
 from worker.training.devices import choose_device, choose_precision, describe_device, place
 from worker.training.estimate import NOTHING, Estimate
 from worker.training.evaluate import embed
+from worker.training.evaluation_costs import time_evaluation, unknown_embeddings
 from worker.training.events import CheckpointWritten, Rehearsed, Report, Stopped
 from worker.training.files import TrainingFiles
 from worker.training.inputs import InputDigests, digest_inputs, refuse_unreadable
@@ -38,7 +38,7 @@ from worker.training.prepared import PreparedFaces, prepared_key
 from worker.training.progress import Progress
 from worker.training.stages import StepDidNotFit, train_epoch
 from worker.training.state import NotFinite, States, Training, begin, optimization_of
-from worker.training.validation import ValEmbeddings, ValFaces, Validated, validate
+from worker.training.validation import ValFaces, Validated, validate
 
 # Shape suffixes: N faces, C = 3 channels (RGB), H = W = 112, D = 512; _u8 is uint8 in 0..255.
 
@@ -113,7 +113,7 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
     )
 
     embed_val = _time_embedding(backbone, course, control)
-    metrics = _unknown_embeddings(val, device)
+    metrics = unknown_embeddings(val, device)
     measure = _Watch()
     before = metrics.measure()
     measure.stop()
@@ -121,18 +121,22 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
     validation = _Watch()
     validated = validate(metrics, training.head)
     validation.stop()
+    by_dsr = enlarge_by_dsr(dsr, files.dsr, device) if dsr and files.dsr else None
+    evaluation = time_evaluation(config, scan.val, metrics, by_dsr)
+    control.refuse_if_stopped()
 
     stage1_step = NOTHING
     states = States(files.output_dir, inputs, control, None)
-    if training.stage == 1:
-        backbone.eval()
-        stage1_step = _time_steps(course, training, states)
-    training.stage, training.epoch = 2, 0
-    training.optimization = optimization_of(2, course, backbone, training.head, scale=1.0)
-    backbone.train()
-    stage2_step = _time_steps(course, training, states)
     provenance = Provenance(config, scan.subject_to_id, variant.name, dsr.describe() if dsr else "bicubic", RESAMPLER)
     try:
+        # Asked to stop, the steps save a state as a training's do.
+        if training.stage == 1:
+            backbone.eval()
+            stage1_step = _time_steps(course, training, states)
+        training.stage, training.epoch = 2, 0
+        training.optimization = optimization_of(2, course, backbone, training.head, scale=1.0)
+        backbone.train()
+        stage2_step = _time_steps(course, training, states)
         written = _write(course, training, states, Checkpoints(files.output_dir, provenance, control), validated)
     finally:
         _remove_written(files.output_dir)
@@ -144,6 +148,7 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
         embed_val=Estimate.about(embed_val),
         validate=Estimate.about(validation.seconds),
         measure=measure.seconds,
+        evaluation=evaluation,
         write_byte=written.seconds / (written.state + written.checkpoint),
         sizes=Sizes.of(backbone, training.head),
         batches=batches_of(images, config.batch_size, device.type),
@@ -255,16 +260,6 @@ def _time_embedding(backbone: EdgeFace, course: Course, control: Control) -> flo
     embed(backbone, some_u8_NCHW, course.device, lanes=course.lanes).sum().item()  # waits for the device
     taken.stop()
     return taken.seconds * (len(course.val.probe_paths) + len(course.val.gallery_paths)) / len(some_u8_NCHW)
-
-
-def _unknown_embeddings(val: ValFaces, device: torch.device) -> ValEmbeddings:
-    """As many as val has, of any direction: what the metrics take depends on the number alone."""
-    generator = torch.Generator().manual_seed(0)
-    probes_PD, gallery_GD = (
-        F.normalize(torch.randn(len(paths), EMBEDDING_SIZE, generator=generator)).to(device)
-        for paths in (val.probe_paths, val.gallery_paths)
-    )
-    return ValEmbeddings(val, probes_PD, gallery_GD)
 
 
 def _time_steps(course: Course, training: Training, states: States) -> Estimate:

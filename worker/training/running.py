@@ -1,5 +1,6 @@
 """The epoch that is being trained."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,3 +57,17 @@ def start_epoch(course: Course, generator: torch.Generator, optimization: Optimi
         head_lr=head_lr,
         backbone_lr=backbone_lr,
     ).to(course)
+
+
+def restore_epoch(saved: Mapping[str, Any], course: Course, generator: torch.Generator) -> RunningEpoch:
+    """Back from `plain`. Raises KeyError, TypeError and the like for what that did not make.
+
+    The first states drew for a batch before its step, and their `generator` stands after the steps done: here it then
+    draws for the rest of the epoch, the numbers that it would have drawn.
+    """
+    if "drawn_4N" not in saved:
+        batches = torch.split(saved["order_N"], course.config.batch_size)
+        done, left = batches[: saved["step"]], batches[saved["step"] :]
+        drawn = [torch.zeros(4, len(batch)) for batch in done] + [draw(len(batch), generator) for batch in left]
+        saved = {**saved, "drawn_4N": torch.cat(drawn, dim=1)}
+    return RunningEpoch(**saved).to(course)

@@ -138,20 +138,22 @@ def embeddings_of(course: Course, training: Training, running: RunningEpoch) -> 
 
 @profiled("loss and the rest of a step")
 def train_step(course: Course, training: Training, running: RunningEpoch, embeddings: Embeddings, batch: slice) -> bool:
-    """One step of the optimizer on a batch, in parts of at most micro_batch_size faces whose gradients add up.
+    """One step of the optimizer on a batch, at most micro_batch_size faces of it at once, whose gradients add up.
 
-    Divided or not, the loss is the mean over the whole batch and every face is augmented alike. Raises NotFinite: on a
-    CPU before any weight moves; on a GPU, which would have to be waited for, some steps later, and always before
-    anything is saved. True, so that None can mean that memory ran out.
+    Lanes share them. Divided or not, the loss is the mean over the whole batch and every face is augmented alike.
+    Raises NotFinite: on a CPU before any weight moves; on a GPU, which would have to be waited for, some steps later,
+    and always before anything is saved. True, so that None can mean that memory ran out.
     """
     optimization, images = training.optimization, batch.stop - batch.start
     lanes = course.lanes if training.stage == 2 else ONE_LANE  # stage 1's embeddings are made in lanes already
-    at_once = min(training.micro_batch_size, -(-images // lanes.count))
+    side_by_side = min(lanes.count, training.micro_batch_size, images)
+    divided = training.micro_batch_size < images
+    at_once = training.micro_batch_size // side_by_side if divided else -(-images // side_by_side)
     compute = partial(_part_of_step, course, training, running, embeddings, images)
     parts = list(places_of(batch.start, batch.stop, at_once))
     optimization.optimizer.zero_grad(set_to_none=False)
-    for first in range(0, len(parts), lanes.count):
-        for part in lanes.map(compute, parts[first : first + lanes.count]):
+    for first in range(0, len(parts), side_by_side):
+        for part in lanes.map(compute, parts[first : first + side_by_side]):
             add_gradients(optimization.parameters, part.gradients)
             running.loss_sum += part.loss_sum
             running.correct += part.correct

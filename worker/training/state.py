@@ -24,7 +24,7 @@ from worker.training.models.edgeface import EdgeFace
 from worker.training.models.state_dicts import load_plain
 from worker.training.optimization import Optimization, backbone_and_head, head_alone
 from worker.training.profiled import profiled
-from worker.training.running import RunningEpoch
+from worker.training.running import RunningEpoch, restore_epoch
 from worker.training.validation import Best
 from worker.training.writing import write_whole
 
@@ -134,7 +134,8 @@ class SavedState:
             training.best = Best(training.best.selection, **content["best"])
             training.stage, training.epoch = self.stage, content["epoch"]
             training.steps_done = content["steps_done"]
-            training.running = _running(content["running"], course)
+            running = content["running"]
+            training.running = None if running is None else restore_epoch(running, course, training.generator)
             training.micro_batch_size = content["micro_batch_size"]
             training.learning_rate_scale = content["learning_rate_scale"]
             training.collapse_told = content["collapse_told"]
@@ -229,10 +230,6 @@ class States:
         name = f"state-{steps_done:08d}"
         names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
         return next(path for name in names if not (path := self._output_dir / f"{name}.pth").exists())
-
-
-def _running(saved: Mapping[str, Any] | None, course: Course) -> RunningEpoch | None:
-    return None if saved is None else RunningEpoch(**saved).to(course)
 
 
 def _measurement(saved: Mapping[str, Any]) -> Measurement:

@@ -6,6 +6,7 @@ import io
 import os
 import secrets
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,8 +27,10 @@ def write_whole(path: Path, content: Mapping[str, object], control: Control) -> 
     buffer = io.BytesIO()
     torch.save(content, buffer)
     bytes_ = buffer.getbuffer()
-    write_bytes_whole(path, bytes_, control)
-    return WrittenFile(path, bytes_.nbytes, hashlib.sha256(bytes_).hexdigest())
+    with ThreadPoolExecutor(1, "sha256") as beside:  # as long as the disk takes
+        digest = beside.submit(hashlib.sha256, bytes_)
+        write_bytes_whole(path, bytes_, control)
+    return WrittenFile(path, bytes_.nbytes, digest.result().hexdigest())
 
 
 def write_bytes_whole(path: Path, content: bytes | memoryview, control: Control) -> None:

@@ -10,14 +10,12 @@ depends_on = None
 
 
 def upgrade() -> None:
+    # The defaults stay: an API of before, which still runs, inserts jobs without these columns.
     with op.batch_alter_table("job") as job:
         job.add_column(sa.Column("kind", sa.String(), nullable=False, server_default="finetuning"))
         job.add_column(sa.Column("predicted", sa.JSON(), nullable=True))
         job.add_column(sa.Column("seconds_worked", sa.Float(), nullable=False, server_default="0"))
         job.add_column(sa.Column("measured", sa.JSON(), nullable=True))
-    with op.batch_alter_table("job") as job:
-        job.alter_column("kind", server_default=None, existing_type=sa.String(), existing_nullable=False)
-        job.alter_column("seconds_worked", server_default=None, existing_type=sa.Float(), existing_nullable=False)
     op.execute(
         "UPDATE job SET seconds_worked = (SELECT coalesce(sum(CASE WHEN attempt.outcome = 'succeeded' THEN ended_at "
         "ELSE coalesce(heard_at, ended_at) END - attempt.started_at), 0.0) FROM attempt "

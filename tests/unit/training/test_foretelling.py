@@ -9,7 +9,7 @@ from torch import Tensor
 
 from worker.training.console import render
 from worker.training.control import Control
-from worker.training.costs import Costs, Parts, Position, Sizes, batches_of, parts_left
+from worker.training.costs import Costs, EvaluationCosts, Parts, Position, Sizes, batches_of, parts_left
 from worker.training.estimate import NOTHING, Estimate
 from worker.training.events import EpochFinished, Foretold, Progressed, StateSaved, TrainingEvent
 from worker.training.files import ResumeFrom, TrainingFiles
@@ -152,6 +152,7 @@ COSTS = Costs(
     embed_val=Estimate.exactly(20.0),
     validate=Estimate.exactly(2.0),
     measure=7.0,
+    evaluation=EvaluationCosts(seconds=11.0, embeds=2.5),
     write_byte=0.0,
     sizes=SIZES,
     batches=9.5,
@@ -168,7 +169,7 @@ def test_what_is_left_is_steps_validations_and_the_measurement_after() -> None:
     # Validated are the epochs 3 and 5, and 3, 6 and 8; only stage 2's embed val anew.
     start = parts_left(config, Position(1, 0, 0), COSTS)
     assert likely(start) == pytest.approx(
-        (5 * 9.5 + 2 * 2, 8 * 9.5 * 3 + 3 * 22, 3 * 5 + 7 + 4 * 20, 9.5 * 3 + 3 * 22 / 8)
+        (5 * 9.5 + 2 * 2, 8 * 9.5 * 3 + 3 * 22, 3 * 5 + 7 + 11 + 3.5 * 20, 9.5 * 3 + 3 * 22 / 8)
     )
     assert start.total.likely == pytest.approx(sum(likely(start)[:3]))
     in_stage_1 = parts_left(config, Position(1, 3, 2), COSTS)

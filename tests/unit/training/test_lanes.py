@@ -15,9 +15,10 @@ from worker.training.events import EpochFinished, StateSaved, TrainingEvent
 from worker.training.files import ResumeFrom
 from worker.training.lanes import Lanes, lanes_for
 from worker.training.memory import in_parts_that_fit
+from worker.training.models.edgeface import EdgeFace
 from worker.training.recipe import finetune
 
-from .support import run, tiny_config, write_training
+from .support import run, run_untold, tiny_config, write_training
 
 CPU = torch.device("cpu")
 WIDE = {"batch_size": 16, "stage2_epochs": 3, "backbone_lr": 1e-3, "early_stop_patience": 0}
@@ -86,6 +87,46 @@ def test_parts_that_do_not_fit_are_halved_in_every_lane() -> None:
     assert sum(done) == 17
     with pytest.raises(OutOfMemory):
         in_parts_that_fit(lambda _: compute(torch.arange(4)), x_N, 64, lanes=Lanes(2))
+
+
+def test_where_one_in_each_lane_does_not_fit_one_alone_may() -> None:
+    def compute(part: Tensor) -> Tensor:
+        if threading.current_thread() is not threading.main_thread():
+            raise torch.OutOfMemoryError
+        return part * 2
+
+    x_N = torch.arange(5)
+    assert torch.equal(in_parts_that_fit(compute, x_N, 64, lanes=Lanes(2)), x_N * 2)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(("fits", "sizes"), [(16, [8]), (8, [8, 4]), (3, [8, 4, 2, 1]), (1, [8, 4, 2, 1])])
+def test_what_is_computed_at_once_is_bounded_over_all_lanes(
+    fits: int, sizes: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory for `fits` faces in training, whoever computes them."""
+    files, taken, changed, given = write_training(tmp_path), [0], threading.Lock(), set[int]()
+    forward = EdgeFace.forward
+
+    def limited(backbone: EdgeFace, x_BCHW: Tensor) -> Tensor:
+        if not backbone.training:
+            return forward(backbone, x_BCHW)
+        with changed:
+            given.add(len(x_BCHW))
+            taken[0] += len(x_BCHW)
+            full = taken[0] > fits
+        try:
+            if full:
+                raise torch.OutOfMemoryError
+            return forward(backbone, x_BCHW)
+        finally:
+            with changed:
+                taken[0] -= len(x_BCHW)
+
+    monkeypatch.setattr(EdgeFace, "forward", limited)
+    _, events = run_untold(files, **WIDE)
+    assert len(epochs(events)) == 4
+    assert given <= set(sizes)
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -1,5 +1,7 @@
 """Progress never falls, comes at most twice a second, and promises an end only when it can."""
 
+import pytest
+
 from worker.training.events import Progressed, TrainingEvent
 from worker.training.progress import Progress
 
@@ -44,6 +46,41 @@ def test_the_eta_waits_for_two_epochs_alike() -> None:
     assert etas == [None, None, None, 7 * 11.0 - 1]
     assert told(events)[-1].stage == 2
     assert told(events)[-1].epoch == 4
+
+
+def epochs_of_ten_seconds(progress: Progress, clock: Clock, epochs: int, work: float) -> None:
+    """Epochs of stage 2 so far, of ten."""
+    for epoch in range(1, epochs + 1):
+        progress.start_epoch(2, epoch, epochs=10)
+        clock.seconds += 10
+        progress.advance(work)
+        progress.finish_epoch()
+
+
+def test_neither_progress_nor_eta_are_at_their_end_before_the_evaluation_is() -> None:
+    clock, events = Clock(), list[TrainingEvent]()
+    progress = Progress(100 + 40, events.append, clock, work_after=40)
+    progress.expect_after(200)
+    epochs_of_ten_seconds(progress, clock, 3, work=10)
+    assert told(events)[-1].eta_seconds == 10 * (10 - 2) - 10 + 200
+    # It stops early: what it leaves out is done too.
+    progress.finish_training()
+    for seconds, work in ((100, 10), (100, 10), (300, 20)):
+        clock.seconds += seconds
+        progress.advance(work)
+    after = told(events)[-3:]
+    assert [event.progress for event in after] == pytest.approx([110 / 140, 120 / 140, 0.999])
+    # By the clock 100 s are left and then none, but half of the work is.
+    assert [event.eta_seconds for event in after] == pytest.approx([150, 100, 0.2])
+    progress.finish()
+    assert told(events)[-1].progress == 1.0
+
+
+def test_what_comes_after_is_guessed_by_its_work_where_nothing_was_measured() -> None:
+    clock, events = Clock(), list[TrainingEvent]()
+    progress = Progress(100 + 40, events.append, clock, work_after=40)
+    epochs_of_ten_seconds(progress, clock, 3, work=10)
+    assert told(events)[-1].eta_seconds == 10 * (10 - 2) - 10 + 40
 
 
 def test_stage_1_says_nothing_of_stage_2() -> None:

@@ -5,12 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from app.finetune.config import FACE_SIZE
 from app.finetune.errors import EdgefaceError, UnreadableImages
 from worker.training.control import Control
 from worker.training.events import CheckpointWritten, Rehearsed, StateSaved, Stopped, TrainingEvent
 from worker.training.files import TrainingFiles
+from worker.training.losses import ArcFace
 from worker.training.rehearsal import rehearse
 
 from .support import run, tiny_config, write_drawn_split, write_training
@@ -92,6 +95,23 @@ def test_asked_to_stop_it_stops(files: TrainingFiles) -> None:
     events: list[TrainingEvent] = []
     assert rehearse(tiny_config(), files, events.append, control) == Stopped()
     assert events == [Stopped()]
+
+
+@pytest.mark.parametrize("stage1_epochs", [1, 0])
+def test_asked_to_stop_in_a_step_it_leaves_no_state(files: TrainingFiles, stage1_epochs: int) -> None:
+    control = Control()
+
+    def stop(module: nn.Module, _: object, __: object) -> None:
+        if isinstance(module, ArcFace):
+            control.stop.set()
+
+    hook = register_module_forward_hook(stop)
+    try:
+        last = rehearse(tiny_config(stage1_epochs=stage1_epochs), files, lambda _: None, control)
+    finally:
+        hook.remove()
+    assert last == Stopped()
+    assert everything_in(files.output_dir) == []
 
 
 def test_what_the_training_would_refuse_it_refuses(files: TrainingFiles) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from app.finetune.errors import InputsChanged, WeightsUnreadable
+from worker.training.augment import draw
 from worker.training.control import Control
 from worker.training.events import (
     CheckpointWritten,
@@ -174,6 +175,28 @@ def test_a_training_stopped_and_gone_on_with_is_the_same(step: int, unbroken: Un
     progress = [event.progress for event in stopped + rest if isinstance(event, Progressed)]
     assert progress == sorted(progress)
     assert all(event.progress >= saved.progress for event in rest if isinstance(event, Progressed))
+
+
+@pytest.mark.parametrize("step", [2, 8], ids=["stage 1", "stage 2"])
+def test_a_state_that_drew_step_by_step_is_gone_on_from_the_same(step: int, unbroken: Unbroken, tmp_path: Path) -> None:
+    control, files = Control(save_every_seconds=0), replace(unbroken.files, output_dir=tmp_path / "attempt-0")
+    told, saved = told_until_saved(go(files, control, stop_at(step, control)))
+    assert saved.step == 2
+    epoch_began = next(event for event in reversed(told) if isinstance(event, StateSaved) and event.step == 0)
+    as_first_versions_wrote_it(saved.file.path, epoch_began.file.path)
+    rest = go(resumed(files, saved, 1))
+    assert lasting(told + rest) == lasting(unbroken.events)
+
+
+def as_first_versions_wrote_it(path: Path, epoch_began: Path) -> None:
+    """They drew an epoch's order at its start, and for augmentation before each step."""
+    state = torch.load(path, weights_only=True)
+    running, generator = state["running"], torch.Generator()
+    generator.set_state(torch.load(epoch_began, weights_only=True)["generator"])
+    assert torch.equal(torch.randperm(len(running["order_N"]), generator=generator), running["order_N"])
+    for batch in torch.split(running.pop("drawn_4N"), tiny_config().batch_size, dim=1)[: running["step"]]:
+        assert torch.equal(draw(batch.shape[1], generator), batch)
+    torch.save({**state, "generator": generator.get_state()}, path)
 
 
 def test_patience_goes_on_across_a_stop(unbroken: Unbroken, tmp_path: Path) -> None:
