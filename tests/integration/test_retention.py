@@ -79,14 +79,6 @@ def test_a_file_written_anew_under_a_forgotten_name_stays(job: JobFiles) -> None
     assert there(*first) == [True, False]
 
 
-def test_what_was_measured_stays(job: JobFiles, settings: Settings) -> None:
-    settings.keep_checkpoints_days = 1.0
-    best, measured = job.checkpoint(1), job.evaluation(1)
-    job.end(JobStatus.SUCCEEDED, days_ago=2.0)
-    clean(job.database, settings)
-    assert there(*best, *measured) == [False, False, True, True]
-
-
 def test_states_of_a_job_that_succeeded_go_at_once(job: JobFiles, settings: Settings) -> None:
     best, state = job.checkpoint(1), job.state(1)
     job.end(JobStatus.SUCCEEDED, days_ago=0.1)

@@ -290,7 +290,7 @@ def damage_the_weights_before(files: TrainingFiles) -> None:
 def spoil_dsr(files: TrainingFiles) -> None:
     assert files.dsr is not None
     network = DSR(DsrLayout(channels=4, blocks=1, factors=(2,), prelu_parameters=1))
-    torch.nn.init.constant_(network.conv_out.weight, float("nan"))
+    torch.nn.init.constant_(network.conv_in.weight, 3e38)  # sums of it overflow
     torch.save(network.state_dict(), files.dsr)
 
 
