@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -109,15 +110,18 @@ def enlarge_by_dsr(dsr: DSR, path: Path, device: torch.device) -> Enlarge:
     def enlarge(vlr_u8_NCHW: Tensor) -> Tensor:
         height, width = vlr_u8_NCHW.shape[2:]
         pixels = height * width * dsr.layout.enlargement**2
-        return in_parts_that_fit(enlarge_at_once, vlr_u8_NCHW, max(1, at_once // pixels), lanes=lanes)
+        not_finite: list[int] = []
+        enlarge_some = partial(enlarge_at_once, not_finite)
+        faces_u8_NCHW = in_parts_that_fit(enlarge_some, vlr_u8_NCHW, max(1, at_once // pixels), lanes=lanes)
+        if sum(not_finite):
+            raise EnlargementNotFinite(path, sum(not_finite))
+        return faces_u8_NCHW
 
     @torch.inference_mode()
-    def enlarge_at_once(vlr_u8_NCHW: Tensor) -> Tensor:
+    def enlarge_at_once(not_finite: list[int], vlr_u8_NCHW: Tensor) -> Tensor:
         vlr_NCHW = vlr_u8_NCHW.to(device).float() / 255
         super_resolved_NCHW = dsr(vlr_NCHW.contiguous(memory_format=torch.channels_last))
-        finite_N = super_resolved_NCHW.isfinite().flatten(1).all(1)
-        if not finite_N.all():
-            raise EnlargementNotFinite(path, int((~finite_N).sum()))
+        not_finite.append(int((~super_resolved_NCHW.isfinite().flatten(1).all(1)).sum()))
         super_resolved_NCHW = super_resolved_NCHW.clamp(0, 1)
         return _resize_bilinear(super_resolved_NCHW).cpu()
 

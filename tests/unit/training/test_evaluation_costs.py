@@ -54,12 +54,12 @@ def test_comparing_is_foretold_by_a_row_and_the_number_of_rows(split: Split) -> 
     compare(Row("before", "bicubic", "hr"), probes, gallery, 0.5)
     taken = time.monotonic() - started
     # Faces of 16 px are decoded and enlarged in next to no time.
-    assert 10 * taken / 4 < costs_of(split).seconds < 10 * taken * 4
+    assert 10 * taken / 10 < costs_of(split).seconds < 10 * taken * 10
 
 
 def test_with_a_dsr_val_is_super_resolved_anew_and_there_are_more_rows(split: Split) -> None:
     with_dsr, without = costs_of(split, slow), costs_of(split)
-    assert with_dsr.seconds > without.seconds / 2 + len(split.vlr_images) * SECONDS_OF_A_FACE
+    assert with_dsr.seconds > len(split.vlr_images) * SECONDS_OF_A_FACE
     # Two backbones; VLR faces by direct feed, bicubic and the DSR; as many HR faces.
     assert (without.embeds, with_dsr.embeds) == (2 * (2 + 1) / 2, 2 * (3 + 1) / 2)
 
