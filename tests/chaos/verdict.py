@@ -77,7 +77,7 @@ def _judge_job(session: Session, job: Job, installation: Installation, verdict: 
     for row in queries.artifacts(session, job.id):
         if not artifacts.is_whole(row.key, row.size, row.sha256):
             verdict.corrupt.append(row.key)
-        elif row.kind != "state":
+        elif row.kind in ("full", "backbone"):
             torch.load(artifacts.path_of(row.key), weights_only=True)
     verdict.doubled += _late_writes(session, job, installation)
 
