@@ -26,6 +26,7 @@ class DatabaseVersion:
         self._lock = threading.Lock()
         self._connection: PoolProxiedConnection | None = None
         self._connections_made = 0
+        self._closed = False
 
     def read(self) -> Hashable:
         """Equal to an earlier answer only if whoever reads now sees what was to be seen then. Raises OperationalError.
@@ -34,14 +35,10 @@ class DatabaseVersion:
         """
         with self._lock:
             try:
-                return self._ask()
-            except self._engine.dialect.loaded_dbapi.Error:
-                self._disconnect()  # such as after a restart of the server: a new connection may be well
-            try:
-                return self._ask()
-            except self._engine.dialect.loaded_dbapi.Error as error:
-                self._disconnect()
-                raise OperationalError(self._question, None, error) from error
+                return self._ask_twice()
+            finally:
+                if self._closed:  # by another thread, meanwhile: nobody else would close this connection
+                    self._disconnect()
 
     def read_at_once(self) -> Hashable | None:
         """As `read`, for an event loop: None where the answer would have to be waited for, as always on PostgreSQL.
@@ -59,7 +56,19 @@ class DatabaseVersion:
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             self._disconnect()
+
+    def _ask_twice(self) -> Hashable:
+        try:
+            return self._ask()
+        except self._engine.dialect.loaded_dbapi.Error:
+            self._disconnect()  # such as after a restart of the server: a new connection may be well
+        try:
+            return self._ask()
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            self._disconnect()
+            raise OperationalError(self._question, None, error) from error
 
     def _ask_without_waiting(self, connection: PoolProxiedConnection) -> Hashable:
         cursor = connection.cursor()

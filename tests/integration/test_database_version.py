@@ -1,5 +1,6 @@
 """The number by which the API knows that what it read still holds."""
 
+import gc
 import sqlite3
 
 import pytest
@@ -76,3 +77,13 @@ def test_a_database_that_is_away_is_an_operational_error(database: Database, mon
     with pytest.raises(OperationalError):
         database.version.read()
     assert database.version.read_at_once() is None
+
+
+def test_a_reader_that_comes_after_the_end_leaves_no_connection_open(database_url: str) -> None:
+    database = Database(database_url)
+    database.version.read()
+    database.close()
+    database.version.read()
+    database.engine.dispose()
+    del database
+    gc.collect()  # an open connection of PostgreSQL warns, and a warning fails the test
