@@ -3,11 +3,10 @@
 import torch
 from torch import Tensor
 
-from worker.training.batches import augmented_faces
+from worker.training.batches import embed_augmented
 from worker.training.course import Course
 from worker.training.memory import in_parts_that_fit
 from worker.training.models.edgeface import EdgeFace
-from worker.training.profiled import profiled
 from worker.training.running import RunningEpoch
 
 # Shape suffixes: N faces embedded ahead, B of a batch or a part of one, D = 512 dimensions.
@@ -42,24 +41,16 @@ class EmbeddingsAhead:
         start = places.start - places.start % self._ahead
         if start != self._start or not len(self._e_ND):
             self._start, self._e_ND = start, self._embed(start)
-        # A copy: autograd keeps no tensor that was made under inference mode.
-        return self._e_ND[places.start - start : places.stop - start].clone()
+        return self._e_ND[places.start - start : places.stop - start]
 
     def _embed(self, start: int) -> Tensor:
         course, stop = self._course, min(start + self._ahead, len(self._running.order_N))
 
         @torch.inference_mode()  # each thread has a mode of its own
         def embed_at_once(places: Tensor) -> Tensor:
-            faces_BCHW = augmented_faces(course, self._running, slice(int(places[0]), int(places[-1]) + 1))
-            with (
-                profiled("forward"),
-                torch.autocast(course.device.type, course.precision.autocast, course.precision.autocast is not None),
-            ):
-                e_BD: Tensor = self._backbone(faces_BCHW)
-            return e_BD
+            return embed_augmented(course, self._backbone, self._running, slice(int(places[0]), int(places[-1]) + 1))
 
         at_once = _FACES_AT_ONCE.get(course.device.type, self._ahead)
-        with torch.inference_mode():
-            return in_parts_that_fit(
-                embed_at_once, torch.arange(start, stop), at_once, lambda _: course.control.at_work(), course.lanes
-            )
+        return in_parts_that_fit(
+            embed_at_once, torch.arange(start, stop), at_once, lambda _: course.control.at_work(), course.lanes
+        )

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
 from worker.training.augment import augment
 from worker.training.course import Course
+from worker.training.models.edgeface import EdgeFace
 from worker.training.pixels import normalise
 from worker.training.profiled import profiled
 from worker.training.running import RunningEpoch
@@ -25,6 +27,17 @@ def augmented_faces(course: Course, running: RunningEpoch, places: slice) -> Ten
         faces_u8_BCHW = course.faces_u8_NCHW[running.order_N[places]].to(course.device, non_blocking=True)
     with profiled("augmentation"):
         return normalise(augment(faces_u8_BCHW, running.drawn_4N[:, places]))
+
+
+def embed_augmented(course: Course, backbone: EdgeFace, running: RunningEpoch, places: slice) -> Tensor:
+    """Embeddings [B, 512] of the augmented faces at these places, in the course's precision."""
+    faces_BCHW = augmented_faces(course, running, places)
+    with (
+        profiled("forward"),
+        torch.autocast(course.device.type, course.precision.autocast, course.precision.autocast is not None),
+    ):
+        e_BD: Tensor = backbone(faces_BCHW)
+    return e_BD
 
 
 def labels_at(course: Course, running: RunningEpoch, places: slice) -> Tensor:

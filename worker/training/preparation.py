@@ -4,16 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import BICUBIC_ENLARGEMENT, DatasetScan
 from app.finetune.errors import ChangedWhileRead
 from worker.training.control import Control
 from worker.training.events import Report, Warned
 from worker.training.inputs import InputDigests, digest_images, refuse_unreadable
-from worker.training.models.dsr import DSR
-from worker.training.pixels import Enlarge, Faces, enlarge_bicubic, enlarge_by_dsr, enlarge_images, size_warnings
+from worker.training.pixels import Enlarge, Faces, enlarge_bicubic, enlarge_images, size_warnings
 from worker.training.prepared import PreparedFaces, prepared_key
 from worker.training.progress import BICUBIC_WORK, DSR_WORK, Progress
 from worker.training.validation import ValFaces
@@ -35,21 +32,20 @@ def prepare(
     config: FinetuneConfig,
     scan: DatasetScan,
     inputs: InputDigests,
-    dsr: tuple[DSR, Path] | None,
-    device: torch.device,
+    by_dsr: Enlarge | None,
     prepared_dir: Path,
     report: Report,
     progress: Progress,
     control: Control,
 ) -> tuple[Faces, ValFaces]:
-    """Train's faces and val's. `dsr` is the network and the file it came from; None enlarges by bicubic interpolation.
+    """Train's faces and val's. `by_dsr` None enlarges by bicubic interpolation.
 
     What is in `prepared_dir` is not decoded again. Raises UnreadableImages, naming all of them before any is enlarged,
     EnlargementNotFinite, ChangedWhileRead, OutOfMemory, DiskFull and StopRequested.
     """
-    if dsr is None:
+    if by_dsr is None:
         report(Warned(BICUBIC_ENLARGEMENT))
-    enlarge, work = (enlarge_by_dsr(*dsr, device), DSR_WORK) if dsr else (enlarge_bicubic, BICUBIC_WORK)
+    enlarge, work = (by_dsr, DSR_WORK) if by_dsr else (enlarge_bicubic, BICUBIC_WORK)
 
     def vlr(paths: tuple[Path, ...], digest: str) -> _Images:
         key = prepared_key(digest, enlargement=inputs.dsr, vlr_size=config.vlr_size)

@@ -77,8 +77,8 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     work = total_work(config, scan, with_dsr=dsr is not None)
     work_after = work_after_training(scan, with_dsr=dsr is not None)
     progress = Progress(work, report, told=saved.progress if saved else 0.0, work_after=work_after)
-    dsr_and_path = (dsr, files.dsr) if dsr and files.dsr else None
-    train, val = prepare(config, scan, inputs, dsr_and_path, device, files.prepared_dir, report, progress, control)
+    by_dsr = enlarge_by_dsr(dsr, files.dsr, device) if dsr and files.dsr else None
+    train, val = prepare(config, scan, inputs, by_dsr, files.prepared_dir, report, progress, control)
     enlargement = dsr.describe() if dsr else "bicubic"
     report(
         Prepared(
@@ -131,7 +131,6 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
         training.checkpoint = saved.checkpoint_of(files.resume)
     else:
         report(foretelling.timed("write", partial(states.write, training, course)))
-    by_dsr = enlarge_by_dsr(dsr, files.dsr, device) if dsr and files.dsr else None
     known = frozen or unknown_embeddings(val, device)
     foretelling.follow(course, training, partial(time_evaluation, config, scan.val, known, by_dsr))
     provenance = Provenance(config, scan.subject_to_id, variant.name, enlargement, RESAMPLER)

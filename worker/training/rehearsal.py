@@ -31,7 +31,7 @@ from worker.training.files import TrainingFiles
 from worker.training.inputs import InputDigests, digest_inputs, refuse_unreadable
 from worker.training.lanes import lanes_for
 from worker.training.losses import ArcFace
-from worker.training.models.dsr import DSR, load_dsr
+from worker.training.models.dsr import load_dsr
 from worker.training.models.edgeface import EdgeFace, load_edgeface
 from worker.training.pixels import RESAMPLER, Enlarge, enlarge_bicubic, enlarge_by_dsr, enlarge_images
 from worker.training.prepared import PreparedFaces, prepared_key
@@ -87,7 +87,8 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
     digests = _Watch()
     inputs = digest_inputs(files, scan, config.num_workers, control)
     digests.stop()
-    train, probes, gallery = _sample(config, scan, inputs, dsr, files, device, control, digests.seconds)
+    by_dsr = enlarge_by_dsr(dsr, files.dsr, device) if dsr and files.dsr else None
+    train, probes, gallery = _sample(config, scan, inputs, by_dsr, files.prepared_dir, control, digests.seconds)
 
     generator = torch.Generator().manual_seed(config.seed)
     head = ArcFace(EMBEDDING_SIZE, len(scan.subject_to_id), config.arcface_scale, config.arcface_margin, generator)
@@ -121,7 +122,6 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
     validation = _Watch()
     validated = validate(metrics, training.head)
     validation.stop()
-    by_dsr = enlarge_by_dsr(dsr, files.dsr, device) if dsr and files.dsr else None
     evaluation = time_evaluation(config, scan.val, metrics, by_dsr)
     control.refuse_if_stopped()
 
@@ -199,16 +199,15 @@ def _sample(
     config: FinetuneConfig,
     scan: DatasetScan,
     inputs: InputDigests,
-    dsr: DSR | None,
-    files: TrainingFiles,
-    device: torch.device,
+    by_dsr: Enlarge | None,
+    prepared_dir: Path,
     control: Control,
     digest_seconds: float,
 ) -> tuple[_Sample, _Sample, _Sample]:
     """Train's faces, val's probes and val's gallery."""
-    store = PreparedFaces(files.prepared_dir, control)
+    store = PreparedFaces(prepared_dir, control)
     total = len(scan.train.vlr_images) + len(scan.val.vlr_images) + len(scan.val.hr_images)
-    enlarge = enlarge_by_dsr(dsr, files.dsr, device) if dsr and files.dsr else enlarge_bicubic
+    enlarge = by_dsr or enlarge_bicubic
 
     def sample(paths: Sequence[Path], key: str, enlarge: Enlarge, vlr_size: int | None) -> _Sample:
         found = _Watch()

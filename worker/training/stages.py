@@ -11,7 +11,7 @@ from torch import Tensor
 
 from app.finetune.config import FinetuneConfig
 from worker.training.ahead import EmbeddingsAhead
-from worker.training.batches import augmented_faces, labels_at, places_of
+from worker.training.batches import embed_augmented, labels_at, places_of
 from worker.training.checkpoint import Checkpoints
 from worker.training.collapse import collapse_warning
 from worker.training.control import StopRequested
@@ -123,17 +123,7 @@ def embeddings_of(course: Course, training: Training, running: RunningEpoch) -> 
     stage 2."""
     if training.stage == 1:
         return EmbeddingsAhead(course, training.backbone, running)
-
-    def embed(places: slice) -> Tensor:
-        x_BCHW = augmented_faces(course, running, places)
-        with (
-            profiled("forward"),
-            torch.autocast(course.device.type, course.precision.autocast, course.precision.autocast is not None),
-        ):
-            e_BD: Tensor = training.backbone(x_BCHW)
-        return e_BD
-
-    return embed
+    return partial(embed_augmented, course, training.backbone, running)
 
 
 @profiled("loss and the rest of a step")

@@ -37,9 +37,9 @@ def prepared(
 ) -> tuple[Faces, ValFaces]:
     scan, control = scan_dataset(files.train_dir, files.val_dir), Control()
     inputs = digest_inputs(files, scan, 2, control)
-    dsr = (load_dsr(files.dsr), files.dsr) if files.dsr else None
+    by_dsr = enlarge_by_dsr(load_dsr(files.dsr), files.dsr, CPU) if files.dsr else None
     progress = progress or Progress(1.0, lambda _: None)
-    return prepare(tiny_config(**changes), scan, inputs, dsr, CPU, files.prepared_dir, report, progress, control)
+    return prepare(tiny_config(**changes), scan, inputs, by_dsr, files.prepared_dir, report, progress, control)
 
 
 def kept(files: TrainingFiles) -> set[str]:
