@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Update, func, tuple_
+from sqlalchemy import Update, and_, case, func, tuple_
 from sqlmodel import Session, col, delete, select, update
 
 from app.database import database_now
@@ -266,8 +266,11 @@ def record_prediction(
 
 
 def record_epoch(session: Session, claim: Claim, epoch: dict[str, Any]) -> None:
-    """The metrics of one epoch, by the field names of `EpochMetric`. A rolled-back epoch's are replaced."""
-    _write_claimed(session, claim, stage=epoch["stage"], epoch=epoch["epoch"])
+    """The metrics of one epoch, by the field names of `EpochMetric`. A rolled-back epoch's are replaced. The job may be
+    in a later epoch already."""
+    later = and_(col(Job.stage) == epoch["stage"], col(Job.epoch) > epoch["epoch"])
+    place = case((later, col(Job.epoch)), else_=epoch["epoch"])
+    _write_claimed(session, claim, stage=epoch["stage"], epoch=place)
     session.execute(
         delete(EpochMetric).where(
             col(EpochMetric.job_id) == claim.job_id,

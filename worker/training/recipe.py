@@ -125,7 +125,7 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
         after_step=foretelling.after_step,
     )
     training = begin(course, backbone, head.to(device), generator, before)
-    states = States(files.output_dir, inputs, control, files.resume)
+    states = States(files.output_dir, inputs, control, files.resume, report)
     if saved and files.resume:
         saved.restore(training, course)
         training.checkpoint = saved.checkpoint_of(files.resume)
