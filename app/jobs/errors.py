@@ -17,6 +17,10 @@ EdgefaceError
 ├── OutsideRoots                   a name leads out of the configured root
 ├── DatasetNotFound
 ├── WeightsNotFound
+├── WeightsJobNotFound             `job:ID` of no job
+├── WeightsNotOfKind               jobs of that kind make no such weights
+├── WeightsNotReady                that job has not succeeded
+├── WeightsNotKept                 its weights were deleted
 ├── LeaseLost                      another attempt has taken over: write nothing more
 ├── TrainerDied                    the training process ended without a word
 ├── TrainerStuck                   no step for too long, while its worker was well
@@ -228,6 +232,54 @@ class WeightsNotFound(InputError):
             field,
             f"{field}: there is no file {name!r} in {root} ({has})",
             f"put the file there, as in cp {Path(name).name} {root}/",
+        )
+
+
+class WeightsJobNotFound(InputError):
+    code = "weights_job_not_found"
+
+    def __init__(self, field: str, job_id: str) -> None:
+        super().__init__(
+            field,
+            f"{field}: there is no job {job_id!r}",
+            "GET /jobs?status=succeeded lists the jobs whose weights can be named; a file's name begins otherwise",
+        )
+
+
+class WeightsNotOfKind(InputError):
+    code = "weights_not_of_kind"
+
+    def __init__(self, field: str, job_id: str, kind: str, weights: str, makers: Sequence[str]) -> None:
+        of = f"of the kind {' or '.join(makers)}" if makers else "of a version that has jobs which make them"
+        super().__init__(
+            field,
+            f"{field}: job {job_id} is of the kind {kind}, which makes no {weights} weights",
+            f"name a job {of}, or a file that GET /weights lists",
+        )
+
+
+class WeightsNotReady(InputError):
+    code = "weights_not_ready"
+
+    def __init__(self, field: str, job_id: str, status: JobStatus) -> None:
+        hint = (
+            f"POST /jobs/{job_id}/retry goes on with it; its best checkpoint so far, if it has one, can be downloaded "
+            "and put into the weights' folder"
+            if status in RETRYABLE
+            else "submit this again when it has succeeded: watch GET /jobs/{id}/events"
+        )
+        super().__init__(field, f"{field}: job {job_id} is {status}; weights are named of jobs that succeeded", hint)
+
+
+class WeightsNotKept(InputError):
+    code = "weights_not_kept"
+
+    def __init__(self, field: str, job_id: str) -> None:
+        super().__init__(
+            field,
+            f"{field}: the weights that job {job_id} made are deleted",
+            "its warnings say why; submit its config again to make them anew, and pin what should outlive "
+            "EDGEFACE_KEEP_CHECKPOINTS_DAYS",
         )
 
 
