@@ -32,7 +32,7 @@ EdgefaceError
 └── Poisoned                       the job lost too many workers or trainers without getting further
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,12 +100,33 @@ class StatesGone(EdgefaceError):
         )
 
 
+_WITHOUT_CHECKPOINT: Mapping[str, tuple[str, str]] = {
+    "measurement": (
+        "a measurement of what a training would take",
+        "`measured` of GET /jobs/{id} is what it finds out",
+    ),
+    "evaluation": (
+        "an evaluation",
+        "GET /jobs/{id}/evaluation and GET /jobs/{id}/report are what it makes; the job or the file that `edgeface` of "
+        "its config names has the weights",
+    ),
+}
+"""The kinds of jobs that make no checkpoint: what such a one is, and what to ask it for."""
+
+
 class NothingToPin(EdgefaceError):
     code = "nothing_to_pin"
     blame: Blame = "request"
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"job {job_id} has no checkpoint yet", "pin it after the first checkpoint event")
+    def __init__(self, job_id: str, status: JobStatus, kind: str) -> None:
+        if kind in _WITHOUT_CHECKPOINT:
+            what, instead = _WITHOUT_CHECKPOINT[kind]
+            super().__init__(f"job {job_id} is {what}, and makes no checkpoint to pin", instead)
+            return
+        super().__init__(
+            f"job {job_id} ({status}) has no checkpoint{'' if status.terminal else ' yet'}",
+            "its warnings and its error say why" if status.terminal else "pin it after the first checkpoint event",
+        )
 
 
 class IdempotencyKeyReused(EdgefaceError):
@@ -147,9 +168,15 @@ class CheckpointNotReady(EdgefaceError):
     code = "checkpoint_not_ready"
     blame: Blame = "request"
 
-    def __init__(self, job_id: str, status: JobStatus) -> None:
+    def __init__(self, job_id: str, status: JobStatus, kind: str) -> None:
+        if kind in _WITHOUT_CHECKPOINT:
+            what, instead = _WITHOUT_CHECKPOINT[kind]
+            super().__init__(f"job {job_id} is {what}, and makes no checkpoint", instead)
+            return
         hint = (
-            f"the job {status} before its first validated stage 2 epoch; submit it again"
+            "its warnings say why it was deleted; submit its config again to train it anew"
+            if status is JobStatus.SUCCEEDED
+            else f"the job {status} before its first validated stage 2 epoch; submit it again"
             if status.terminal
             else "the first one is written after the first validated epoch of stage 2: watch GET /jobs/{id}/events for "
             "a checkpoint event"

@@ -4,21 +4,23 @@ Rows are forgotten first, in one transaction under the job's lock; their files a
 killed between the two leaves files that no row names, which app/leftovers.py finds, and never a row without its file.
 """
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, delete, select
 
 from app.database import Database
 from app.deletion import Freed, delete_file
 from app.finetune.dataset import JobWarning
 from app.jobs import queries, stand_in, store
+from app.jobs.errors import JobNotFound
 from app.jobs.made_weights import named_by_others
 from app.jobs.stand_in import KINDS, checkpoint_files
 from app.jobs.states import JobStatus
-from app.jobs.tables import MEASURED_KINDS, Artifact, Job
+from app.jobs.tables import MEASURED_KINDS, MEASUREMENT, Artifact, Attempt, EpochMetric, Job, JobEvent
 from app.settings import Settings
 
 GRACE_SECONDS = 60.0
@@ -72,6 +74,27 @@ def clean_job(database: Database, artifacts_dir: Path, job_id: str, retention: R
             _tell_expired(session, job, measured)
     # A training that went back to an earlier state may be writing a file of the same name anew: that one stays.
     return sum((delete_file(artifacts_dir / key, older_than=GRACE_SECONDS) for key in keys), start=Freed())
+
+
+def forget_measurements(database: Database, artifacts_dir: Path, retention: Retention) -> None:
+    """Delete the rows of measurements that ended longer ago than states are kept, a day at least, once no file is left
+    of them: they make nothing, and say how long a training would have taken then."""
+    keep = max(retention.states, SECONDS_A_DAY)
+
+    def is_old(session: Session, job: Job) -> bool:
+        ended = JobStatus(job.status).terminal and job.finished_at is not None
+        return ended and store.clock(session) - (job.finished_at or 0.0) > keep
+
+    with database.reading() as session:
+        measurements = session.exec(select(Job).where(Job.kind == MEASUREMENT)).all()
+        old = [job.id for job in measurements if is_old(session, job) and not (artifacts_dir / job.id).exists()]
+    for job_id in old:
+        with contextlib.suppress(JobNotFound), database.writing() as session:
+            # Looked at again under the lock: a person may just have had it retried.
+            if is_old(session, queries.locked(session, job_id)):
+                for table in (JobEvent, EpochMetric, Artifact, Attempt):
+                    session.execute(delete(table).where(col(table.job_id) == job_id))
+                session.execute(delete(Job).where(col(Job.id) == job_id))
 
 
 def _expendable(
