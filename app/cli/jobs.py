@@ -14,6 +14,7 @@ from app.cli.live import point_line, status_lines, watch_job
 from app.client import Client
 from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs.checkpoints import CheckpointFormat
+from app.jobs.reports import MeasuredFile
 from app.jobs.states import JobStatus
 from app.jobs.tables import FINETUNING, JobKind
 from app.jobs.views import JobView
@@ -21,6 +22,13 @@ from app.settings import Settings
 
 PATIENCE_SECONDS = 5.0
 """Long enough for a service that is just starting again; a person with none should not have to wait to be told."""
+
+_FILE_NAMES: dict[CheckpointFormat | MeasuredFile, str] = {
+    "full": "edgeface_finetuned.pth",
+    "backbone": "edgeface_backbone.pth",
+    "report": "report.html",
+    "evaluation": "evaluation.json",
+}
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -56,6 +64,7 @@ class _Submit(click.Command):
     "long the job would take, in which memory and on how much disk.",
 )
 @click.option("--measure", is_flag=True, hidden=True)
+@click.option("--evaluation", is_flag=True, help="CONFIG describes an evaluation: POST /evaluations takes it.")
 @click.option("--json", "as_json", is_flag=True, help="Print what --dry-run=measure found out as JSON.")
 @click.option("--priority", default=0, show_default=True, type=click.IntRange(-100, 100), help="Higher is run first.")
 @click.option("--idempotency-key", help="The same CONFIG with the same key makes one job, however often it is sent.")
@@ -65,6 +74,7 @@ def submit(
     config: TextIO,
     dry_run: bool,
     measure: bool,
+    evaluation: bool,
     as_json: bool,
     priority: int,
     idempotency_key: str | None,
@@ -72,6 +82,8 @@ def submit(
     url: str,
 ) -> None:
     """Queue the job that the JSON file CONFIG describes (`-` reads the terminal). Prints its id."""
+    if evaluation and (dry_run or measure):
+        raise click.UsageError("an evaluation has no dry run: leave --dry-run out")
     try:
         content = json.load(config)
     except json.JSONDecodeError as error:
@@ -86,7 +98,8 @@ def submit(
             )
             click.echo(measured.model_dump_json(indent=2) if as_json else "\n".join(measured_lines(measured)))
             return
-        job = client.submit(content, priority=priority, idempotency_key=idempotency_key)
+        send = client.evaluate if evaluation else client.submit
+        job = send(content, priority=priority, idempotency_key=idempotency_key)
     for warning in job.warnings:
         click.echo(f"warning: {warning.message}", err=True)
     click.echo(job.id)
@@ -197,14 +210,18 @@ def unpin(job_id: str, url: str) -> None:
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: the file's own name.")
-@click.option("--format", "format_", type=click.Choice(["full", "backbone"]), default="full", show_default=True)
+@click.option("--format", "format_", type=click.Choice(list(_FILE_NAMES)), default="full", show_default=True)
 @click.option("--epoch", type=click.IntRange(1), help="Of this stage 2 epoch, if it is kept. Default: the best.")
 @_url_option
-def download(job_id: str, output: Path | None, format_: CheckpointFormat, epoch: int | None, url: str) -> None:
-    """Download JOB's checkpoint: edgeface_finetuned.pth, or the bare backbone. Prints its path."""
-    name = "edgeface_finetuned.pth" if format_ == "full" else "edgeface_backbone.pth"
+def download(
+    job_id: str, output: Path | None, format_: CheckpointFormat | MeasuredFile, epoch: int | None, url: str
+) -> None:
+    """Download JOB's checkpoint, edgeface_finetuned.pth or the bare backbone, or what was measured: the report as a
+    page, the evaluation as JSON. Prints its path."""
+    if epoch is not None and format_ in get_args(MeasuredFile):
+        raise click.UsageError(f"the {format_} is of the job, not of an epoch: leave --epoch out")
     with _client(url) as client:
-        click.echo(client.download(job_id, output or Path(name), format=format_, epoch=epoch))
+        click.echo(client.download(job_id, output or Path(_FILE_NAMES[format_]), format=format_, epoch=epoch))
 
 
 def _data(job: JobView) -> str:

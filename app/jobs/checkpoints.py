@@ -25,7 +25,7 @@ def find_checkpoint(
     job = queries.get(session, job_id)
     if epoch is None:
         if job.checkpoint is None:
-            raise CheckpointNotReady(job_id, JobStatus(job.status))
+            raise CheckpointNotReady(job_id, JobStatus(job.status), job.kind)
         return StoredFile.model_validate(job.checkpoint[kind])
     kept = [artifact for artifact in queries.artifacts(session, job_id) if artifact.kind == kind]
     matching = [each for each in kept if each.epoch == epoch and attempt in (None, each.attempt)]

@@ -31,6 +31,7 @@ from app.jobs.errors import (
     StatesGone,
     WorkerLost,
 )
+from app.jobs.made_weights import hold_named
 from app.jobs.resume import ResumePoint, ResumeReceipt
 from app.jobs.states import CLAIMED, RETRYABLE, TERMINAL, JobStatus
 from app.jobs.tables import FINETUNING, Artifact, Attempt, EpochMetric, Job, JobEvent, JobKind, WorkerSeen
@@ -426,7 +427,8 @@ def resume(session: Session, job_id: str) -> Job:
 
 def retry(session: Session, job_id: str, *, from_start: bool = False) -> Job:
     """Queue a failed or cancelled job again: from its last saved state, or from the start. Ring the bell after the
-    commit. Raises NotRetryable, and StatesGone where its states were deleted since, but not what they had led to."""
+    commit. Raises NotRetryable, StatesGone where its states were deleted since, but not what they had led to, and what
+    `hold_named` raises where the weights of a job that it names are gone."""
     if not from_start:
         job = queries.locked(session, job_id)
         if job.checkpoint is not None and not queries.resume_points(session, job_id):
@@ -434,6 +436,7 @@ def retry(session: Session, job_id: str, *, from_start: bool = False) -> Job:
     again = "from the start" if from_start else "from the last saved state"
     if not _queue_again(session, job_id, list(RETRYABLE), f"retried by a person {again}"):
         raise NotRetryable(job_id, JobStatus(queries.fresh(session, job_id).status))
+    hold_named(session, queries.get(session, job_id).config)
     if from_start:
         _cut(session, job_id, None)
         _update_job(session, job_id, checkpoint=None, recognition_before=None, facts=None)
