@@ -76,7 +76,7 @@ def submit_job(
     training reads (EDGEFACE_CHECKED_IMAGES of them), the weights' tensors."""
 
     def check() -> list[JobWarning]:
-        return check_inputs(find_inputs(config, service.settings), service.dataset_checks)
+        return check_inputs(find_inputs(config, service.settings), service.dataset_checks, config.allowed_leaks)
 
     if dry_run == "true":
         response.status_code = status.HTTP_200_OK
