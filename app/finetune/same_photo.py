@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ Doubles = npt.NDArray[np.float64]
 CANDIDATE_CORRELATION = 0.975
 """Of two thumbnails. Copies cropped by a pixel on all sides reach 0.982, whatever the face."""
 
-COPY_CORRELATION = 0.999
+COPY_CORRELATION = 0.9985
 """Of two images' middle frequencies once they are registered."""
 
 _THUMBNAIL = 16
@@ -31,7 +32,7 @@ _SIDE = 96
 _FINE, _COARSE = 1, 8  # radii of the box blurs between which the middle frequencies lie, in pixels
 _MARGIN = 6  # what the blurs and the registration spoil
 _ROUNDS = 3
-_HOPELESS = 0.95
+_HOPELESS = (0.3, 0.95)  # before the first round and after it
 _STRETCHED = 0.025  # more than what a crop of a few pixels does to one side: a head that turned
 _SATURATED = 248
 _LEAST_SEEN = 0.3
@@ -50,14 +51,13 @@ def read_print(path: Path) -> Print:
     """Raises what Pillow raises for a file that is no whole image."""
     image = open_rgb(path)
     digests = (hashlib.sha256(each.tobytes()).digest() for each in (image, ImageOps.mirror(image)))
-    grey = image.convert("L").resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BICUBIC)
-    return Print(f"{image.width}x{image.height} ".encode() + min(digests), grey.tobytes())
+    return Print(f"{image.width}x{image.height} ".encode() + min(digests), _thumbnail(image))
 
 
 def similar_pairs(prints: Sequence[Print]) -> Iterator[tuple[int, int]]:
     """Places (i < j) of the images whose thumbnails, or one's and the other's mirror image, correlate by
     CANDIDATE_CORRELATION: all that can be copies, and some more. Blocked, in some 100 MB whatever their number."""
-    unit_ND = _unit_thumbnails(prints)
+    unit_ND = _unit_thumbnails([each.thumbnail for each in prints])
     mirrored_ND = unit_ND.reshape(-1, _THUMBNAIL, _THUMBNAIL)[:, :, ::-1].reshape(unit_ND.shape)
     at_once = max(1, _PAIRS_AT_ONCE // max(1, len(prints)))
     for start in range(0, len(prints), at_once):
@@ -72,7 +72,9 @@ def similar_pairs(prints: Sequence[Print]) -> Iterator[tuple[int, int]]:
 def are_copies(first: Path, second: Path) -> bool:
     """Raises what Pillow raises for a file that is no whole image."""
     a, b = open_rgb(first), open_rgb(second)
-    return max(copy_correlation(a, b), copy_correlation(a, ImageOps.mirror(b))) >= COPY_CORRELATION
+    mirrored = ImageOps.mirror(b)
+    a_D, b_D, mirrored_D = _unit_thumbnails([_thumbnail(each) for each in (a, b, mirrored)])
+    return copy_correlation(a, mirrored if a_D @ mirrored_D > a_D @ b_D else b) >= COPY_CORRELATION
 
 
 def copy_correlation(first: Image.Image, second: Image.Image) -> float:
@@ -96,7 +98,7 @@ def copy_correlation(first: Image.Image, second: Image.Image) -> float:
         if abs(motion[0, 0] - motion[1, 1]) <= _STRETCHED:
             a_P, b_P = middle_a_SS[inner, inner].ravel(), middle_b_SS[inner, inner].ravel()
             best = max(best, _correlation(a_P, b_P, weight_P))
-        if round_ == _ROUNDS or (round_ and best < _HOPELESS):
+        if round_ == _ROUNDS or best < _HOPELESS[min(round_, 1)]:
             return best
         step = _motion(middle_a_SS, middle_b_SS, inner, weight_P)
         if step is None:
@@ -105,9 +107,12 @@ def copy_correlation(first: Image.Image, second: Image.Image) -> float:
     return best
 
 
-def _unit_thumbnails(prints: Sequence[Print]) -> Floats:
-    thumbnails = b"".join(each.thumbnail for each in prints)
-    pixels_ND = np.frombuffer(thumbnails, np.uint8).reshape(len(prints), _THUMBNAIL**2).astype(np.float32)
+def _thumbnail(image: Image.Image) -> bytes:
+    return image.convert("L").resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BICUBIC).tobytes()
+
+
+def _unit_thumbnails(thumbnails: Sequence[bytes]) -> Floats:
+    pixels_ND = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(-1, _THUMBNAIL**2).astype(np.float32)
     pixels_ND -= pixels_ND.mean(1, keepdims=True)
     unit_ND: Floats = pixels_ND / np.maximum(np.linalg.norm(pixels_ND, axis=1, keepdims=True), 1e-6)
     return unit_ND
@@ -127,7 +132,11 @@ def _warp(pixels_SS: Floats, motion: Doubles) -> Floats:
 
 def _middle(pixels_SS: Floats, seen_SS: Floats) -> Floats:
     """What lies between the fine and the coarse blur, each over the pixels that are seen."""
-    fine, coarse = (_blur(pixels_SS * seen_SS, r) / np.maximum(_blur(seen_SS, r), 1e-3) for r in (_FINE, _COARSE))
+    if seen_SS.all():
+        fine, coarse = (_blur(pixels_SS, radius) for radius in (_FINE, _COARSE))
+    else:
+        seen = {radius: np.maximum(_blur(seen_SS, radius), 1e-3) for radius in (_FINE, _COARSE)}
+        fine, coarse = (_blur(pixels_SS * seen_SS, radius) / seen[radius] for radius in (_FINE, _COARSE))
     middle: Floats = fine - coarse
     return middle
 
@@ -135,14 +144,14 @@ def _middle(pixels_SS: Floats, seen_SS: Floats) -> Floats:
 def _blur(pixels_SS: Floats, radius: int) -> Floats:
     """Two box blurs each way, the border repeated."""
     width = 2 * radius + 1
-    blurred = pixels_SS
+    blurred: npt.NDArray[np.floating[Any]] = pixels_SS
     for axis in (0, 1, 0, 1):
         margins = [(0, 0), (0, 0)]
         margins[axis] = (radius + 1, radius)
         sums: Doubles = np.pad(blurred, margins, mode="edge").cumsum(axis, dtype=np.float64)
         upper, lower = np.split(sums, [width], axis)[1], np.split(sums, [sums.shape[axis] - width], axis)[0]
-        blurred = ((upper - lower) / width).astype(np.float32)
-    return blurred
+        blurred = (upper - lower) / width
+    return blurred.astype(np.float32)
 
 
 def _correlation(a_P: Floats, b_P: Floats, weight_P: Floats) -> float:

@@ -38,7 +38,7 @@ def test_each_person_is_in_one_part_and_no_part_has_a_single_person(
     assert part_of == split_subjects(reversed(people), val_fraction, test_fraction, random.Random(seed))
 
 
-def test_by_default_three_fifths_of_forty_people_are_trained_on(tmp_path: Path) -> None:
+def test_by_default_three_fifths_of_forty_people_are_trained_on() -> None:
     part_of = split_subjects([f"s{number}" for number in range(40)], 0.2, 0.2, random.Random(42))
     assert part_of is not None
     assert sizes(part_of.values()) == {"train": 24, "val": 8, "test": 8}
@@ -107,7 +107,8 @@ def test_the_command_says_what_each_part_has(tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     done = CliRunner().invoke(dataset, ["build", str(tmp_path / "faces"), "--output", out])
     assert f"{out}: train 12 images of 6 subjects, val 4 images of 2 subjects, test 4 images of 2" in done.output
-    done = CliRunner().invoke(dataset, ["build", str(tmp_path / "faces"), "--output", f"{out}2", "--test-fraction", "0"])
+    arguments = ["build", str(tmp_path / "faces"), "--output"]
+    done = CliRunner().invoke(dataset, [*arguments, f"{out}2", "--test-fraction", "0"])
     assert "train 16 images of 8 subjects, val 4 images of 2 subjects, VLR" in done.output
     for subject in sorted((tmp_path / "faces").iterdir())[5:]:
         subject.rename(tmp_path / f"away-{subject.name}")
