@@ -3,8 +3,9 @@
 import random
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,9 @@ from app.finetune.dataset import IMAGE_SUFFIXES, open_rgb
 from app.finetune.errors import DataError, FolderEmpty, FolderMissing, UnreadableImages, name_some
 
 SplitBy = Literal["subjects", "images"]
-_SPLITS = ("train_processed", "val_processed")
+Part = Literal["train", "val", "test"]
+
+_FEWEST = 2  # subjects of a part: one has nobody to be told from
 
 
 class NamesCollide(DataError):
@@ -49,15 +52,41 @@ class Face:
     file_name: str
 
 
+class CannotFold(DataError):
+    code = "cannot_fold"
+
+    def __init__(self, faces: Path, subjects: int, folds: int) -> None:
+        super().__init__(
+            f"{faces} has {subjects} subjects, too few for {folds} folds: a fold needs 2 of them in test, 2 in val and "
+            "2 in train",
+            f"give --folds 2 to {subjects // _FEWEST}, or more faces"
+            if subjects >= 3 * _FEWEST
+            else "give the faces of at least 6 people",
+        )
+
+
+@dataclass(frozen=True)
+class BuiltPart:
+    """How many images of how many subjects one part has."""
+
+    name: Part
+    images: int
+    subjects: int
+
+
 @dataclass(frozen=True)
 class BuiltDataset:
-    """What was written where: numbers of images and of subjects in each half."""
+    """What was written where: train, val and, unless it was not asked for or is impossible, test."""
 
     output: Path
-    train_images: int
-    train_subjects: int
-    val_images: int
-    val_subjects: int
+    parts: tuple[BuiltPart, ...]
+
+    def part(self, name: Part) -> BuiltPart | None:
+        return next((part for part in self.parts if part.name == name), None)
+
+    def __str__(self) -> str:
+        """`train 300 images of 30 subjects, val 100 images of 10 subjects`."""
+        return ", ".join(f"{part.name} {part.images} images of {part.subjects} subjects" for part in self.parts)
 
 
 def build_dataset(
@@ -66,13 +95,15 @@ def build_dataset(
     *,
     vlr_size: int = 16,
     split: SplitBy = "subjects",
-    val_fraction: float = 0.25,
+    val_fraction: float = 0.2,
+    test_fraction: float = 0.2,
     seed: int = 42,
 ) -> BuiltDataset:
-    """Write `output/{train,val}_processed/{vlr_images,hr_images}` from `faces/SUBJECT/IMAGE`.
+    """Write `output/{train,val,test}_processed/{vlr_images,hr_images}` from `faces/SUBJECT/IMAGE`.
 
     HR images are the centre square at 112x112, VLR images those reduced to `vlr_size` (4..111 px), both by Pillow's
-    antialiased bicubic. `split` by "subjects" keeps val's people out of train; by "images" gives each subject to both.
+    antialiased bicubic. `split` by "subjects" gives each person to one part; by "images" each part some images of each.
+    There is no test where `test_fraction` is 0, nor where the subjects (the images of all of them) are too few for it.
     The folder appears once it is whole; names and split depend on the names in `faces` and on `seed` alone.
 
     Raises FolderMissing, FolderEmpty, UnreadableImages, NamesCollide, OutputNotEmpty or TooFewToSplit.
@@ -80,19 +111,92 @@ def build_dataset(
     if output.exists():
         raise OutputNotEmpty(output)
     found = _find_faces(faces)
-    halves = _split(found, split, val_fraction, random.Random(seed), faces)
+    parts = _split(found, split, val_fraction, test_fraction, random.Random(seed), faces)
+    with _whole(output) as aside:
+        return _write_dataset(parts, aside, output, vlr_size)
+
+
+def build_folds(
+    faces: Path, output: Path, *, folds: int, vlr_size: int = 16, val_fraction: float = 0.2, seed: int = 42
+) -> list[BuiltDataset]:
+    """Write the datasets `output/fold-1`, `output/fold-2`, ... for a cross-validation over people: each person is in
+    test in one of them, and val is drawn from the others. All appear at once; otherwise as `build_dataset`.
+
+    Raises what `build_dataset` raises, and CannotFold.
+    """
+    if output.exists():
+        raise OutputNotEmpty(output)
+    found = _find_faces(faces)
+    splits = split_folds({face.subject for face in found}, folds, val_fraction, random.Random(seed))
+    if splits is None:
+        raise CannotFold(faces, len({face.subject for face in found}), folds)
+    with _whole(output) as aside:
+        built = []
+        for number, part_of in enumerate(splits, start=1):
+            parts = _by_part(found, lambda face, part_of=part_of: part_of[face.subject])  # type: ignore[misc]
+            built.append(_write_dataset(parts, aside / f"fold-{number}", output / f"fold-{number}", vlr_size))
+        return built
+
+
+def split_subjects(
+    subjects: Iterable[str], val_fraction: float, test_fraction: float, chance: random.Random
+) -> dict[str, Part] | None:
+    """The part of each subject, two at least in each part: test is left out where they are fewer than six. None where
+    they are fewer than four."""
+    names = sorted(subjects)
+    if len(names) < 2 * _FEWEST:
+        return None
+    chance.shuffle(names)
+    in_test = 0
+    if test_fraction and len(names) >= 3 * _FEWEST:
+        in_test = min(max(_FEWEST, round(len(names) * test_fraction)), len(names) - 2 * _FEWEST)
+    in_val = min(max(_FEWEST, round(len(names) * val_fraction)), len(names) - in_test - _FEWEST)
+    return {name: _part_at(place, in_val, in_test) for place, name in enumerate(names)}
+
+
+def split_folds(
+    subjects: Iterable[str], folds: int, val_fraction: float, chance: random.Random
+) -> list[dict[str, Part]] | None:
+    """The part of each subject, fold by fold: test goes round, val is who comes next. None where some part would have
+    fewer than two."""
+    names = sorted(subjects)
+    chance.shuffle(names)
+    splits: list[dict[str, Part]] = []
+    for fold in range(folds):
+        first, last = fold * len(names) // folds, (fold + 1) * len(names) // folds
+        rest = [*names[last:], *names[:first]]
+        in_val = min(max(_FEWEST, round(len(names) * val_fraction)), len(rest) - _FEWEST)
+        if last - first < _FEWEST or in_val < _FEWEST:
+            return None
+        splits.append({name: _part_at(place, in_val, 0) for place, name in enumerate(rest)})
+        splits[-1].update(dict.fromkeys(names[first:last], "test"))
+    return splits
+
+
+def _part_at(place: int, in_val: int, in_test: int) -> Part:
+    if place < in_val:
+        return "val"
+    return "test" if place < in_val + in_test else "train"
+
+
+@contextmanager
+def _whole(output: Path) -> Iterator[Path]:
+    """A folder beside `output` that takes its place if all goes well, and is removed otherwise."""
     aside = output.with_name(output.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        for name, half in zip(_SPLITS, halves, strict=True):
-            _write_half(half, aside / name, vlr_size)
+        yield aside
         aside.replace(output)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    train, val = halves
-    return BuiltDataset(
-        output, len(train), len({face.subject for face in train}), len(val), len({face.subject for face in val})
-    )
+
+
+def _write_dataset(parts: dict[Part, list[Face]], folder: Path, output: Path, vlr_size: int) -> BuiltDataset:
+    """Into `folder`, which will be `output`."""
+    for name, part in parts.items():
+        _write_part(part, folder / f"{name}_processed", vlr_size)
+    built = [BuiltPart(name, len(part), len({face.subject for face in part})) for name, part in parts.items()]
+    return BuiltDataset(output, tuple(built))
 
 
 def _find_faces(folder: Path) -> list[Face]:
@@ -130,44 +234,54 @@ def _file_name(source: Path) -> str:
 
 
 def _split(
-    found: list[Face], split: SplitBy, val_fraction: float, chance: random.Random, folder: Path
-) -> tuple[list[Face], list[Face]]:
+    found: list[Face], split: SplitBy, val_fraction: float, test_fraction: float, chance: random.Random, folder: Path
+) -> dict[Part, list[Face]]:
     by_subject: dict[str, list[Face]] = {}
     for face in found:
         by_subject.setdefault(face.subject, []).append(face)
     if split == "subjects":
-        names = sorted(by_subject)
-        if len(names) < 4:
+        part_of = split_subjects(by_subject, val_fraction, test_fraction, chance)
+        if part_of is None:
             raise TooFewToSplit(folder, "subjects")
-        chance.shuffle(names)
-        count = min(max(2, round(len(names) * val_fraction)), len(names) - 2)
-        in_val = {face.file_name for name in names[:count] for face in by_subject[name]}
-    else:
-        in_val = {face.file_name for faces in by_subject.values() for face in _choose(faces, val_fraction, chance)}
-        if not in_val:
-            raise TooFewToSplit(folder, "images per subject")
-    return [face for face in found if face.file_name not in in_val], [
-        face for face in found if face.file_name in in_val
-    ]
+        return _by_part(found, lambda face: part_of[face.subject])
+    part_of_file: dict[str, Part] = {}
+    for faces in by_subject.values():
+        part_of_file |= _split_images(faces, val_fraction, test_fraction, chance)
+    if "val" not in part_of_file.values():
+        raise TooFewToSplit(folder, "images per subject")
+    return _by_part(found, lambda face: part_of_file[face.file_name])
 
 
-def _choose(faces: list[Face], val_fraction: float, chance: random.Random) -> list[Face]:
-    """A subject with one image keeps it for training."""
-    count = min(max(1, round(len(faces) * val_fraction)), len(faces) - 1)
-    return chance.sample(faces, count)
+def _split_images(
+    faces: list[Face], val_fraction: float, test_fraction: float, chance: random.Random
+) -> dict[str, Part]:
+    """A subject with one image keeps it for training, one with two has none in test."""
+    in_val = min(max(1, round(len(faces) * val_fraction)), len(faces) - 1)
+    in_test = min(max(1, round(len(faces) * test_fraction)), len(faces) - in_val - 1) if test_fraction else 0
+    drawn = chance.sample(faces, in_val + in_test)
+    chosen = {face.file_name: _part_at(place, in_val, in_test) for place, face in enumerate(drawn)}
+    return {face.file_name: chosen.get(face.file_name, "train") for face in faces}
 
 
-def _write_half(half: list[Face], directory: Path, vlr_size: int) -> None:
+def _by_part(found: list[Face], part_of: Callable[[Face], Part]) -> dict[Part, list[Face]]:
+    """Train, val and test in this order, test only where it has a face."""
+    parts: dict[Part, list[Face]] = {"train": [], "val": [], "test": []}
+    for face in found:
+        parts[part_of(face)].append(face)
+    return {name: part for name, part in parts.items() if part or name != "test"}
+
+
+def _write_part(part: list[Face], directory: Path, vlr_size: int) -> None:
     for folder in ("vlr_images", "hr_images"):
         (directory / folder).mkdir(parents=True)
     with ThreadPoolExecutor() as pool:
-        results = pool.map(lambda face: _write_face(face, directory, vlr_size), half)
-        if reasons := dict(_named(half, results)):
+        results = pool.map(lambda face: _write_face(face, directory, vlr_size), part)
+        if reasons := dict(_named(part, results)):
             raise UnreadableImages(reasons)
 
 
-def _named(half: list[Face], reasons: Iterator[str | None]) -> Iterator[tuple[Path, str]]:
-    for face, reason in zip(half, reasons, strict=True):
+def _named(part: list[Face], reasons: Iterator[str | None]) -> Iterator[tuple[Path, str]]:
+    for face, reason in zip(part, reasons, strict=True):
         if reason is not None:
             yield face.source, reason
 

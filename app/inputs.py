@@ -1,7 +1,7 @@
 """What a config names, found inside the configured roots and checked as far as it can be without a GPU."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from sqlmodel import Session
 from app.artifacts import Artifacts
 from app.finetune.architectures import infer_dsr_layout, recognise_edgeface
 from app.finetune.config import BICUBIC, FinetuneConfig
-from app.finetune.dataset import BICUBIC_ENLARGEMENT, JobWarning, refuse_unreadable, scan_dataset
+from app.finetune.dataset import BICUBIC_ENLARGEMENT, JobWarning, Split, refuse_unreadable, scan_dataset
+from app.finetune.leaks import AllowedLeaks, PartImage, exact_copies, refuse_copies
+from app.finetune.same_photo import Print, read_print
 from app.jobs.errors import DatasetNotFound, OutsideRoots, WeightsNotFound
 from app.jobs.made_weights import find_made, job_named
 from app.settings import Settings
@@ -43,6 +45,7 @@ class DatasetChecks:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._good: set[tuple[Path, int, int]] = set()
+        self._prints: dict[tuple[Path, int, int], Print] = {}
 
     def refuse_unreadable(self, paths: Sequence[Path]) -> list[JobWarning]:
         """Raises UnreadableImages. A warning where the dataset has more images than are checked at submission."""
@@ -60,9 +63,18 @@ class DatasetChecks:
             )
         ]
 
+    def refuse_equal(self, parts: Mapping[str, Split], allowed: AllowedLeaks) -> None:
+        """Raises PhotoCopied where VLR images of two parts, or of two subjects, have equal pixels; they can be read.
+        Those that the limit leaves out, near-duplicates and people under two names are left to the job."""
+        images = [PartImage(part, path) for part, split in parts.items() for path in split.vlr_images][: self._limit]
+        keys = {image: _file_key(image.path) for image in images}
+        self._prints.update({key: read_print(key[0]) for key in keys.values() if key not in self._prints})
+        copies = exact_copies({image: self._prints[key] for image, key in keys.items()})
+        refuse_copies(sorted(copies, key=str), allowed)
 
-def check_inputs(inputs: Inputs, checks: DatasetChecks) -> list[JobWarning]:
-    """Refuse now what would fail after queueing: names, images and weights. What remains are warnings.
+
+def check_inputs(inputs: Inputs, checks: DatasetChecks, allowed_leaks: Sequence[str] = ()) -> list[JobWarning]:
+    """Refuse now what would fail after queueing: names, images, leaks and weights. What remains are warnings.
 
     Raises DataError or WeightsError.
     """
@@ -76,7 +88,9 @@ def check_inputs(inputs: Inputs, checks: DatasetChecks) -> list[JobWarning]:
         infer_dsr_layout(dsr, inputs.dsr)
     scan = scan_dataset(inputs.train_dir, inputs.val_dir)
     images = [*scan.train.vlr_images, *scan.val.vlr_images, *scan.val.hr_images]
-    return [*scan.warnings, *warnings, *checks.refuse_unreadable(images)]
+    warnings = [*scan.warnings, *warnings, *checks.refuse_unreadable(images)]
+    checks.refuse_equal({"train": scan.train, "val": scan.val}, AllowedLeaks(allowed_leaks))
+    return warnings
 
 
 def list_datasets(root: Path) -> list[str]:

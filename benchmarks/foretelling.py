@@ -114,15 +114,21 @@ def write_inputs(folder: Path, settings: Settings, *, quick: bool) -> str:
     """The datasets of the jobs; the name of the weights."""
     if quick:
         write_drawn_faces(folder / "drawn", subjects=8, images_per_subject=6, seed=42)
-        build_dataset(folder / "drawn", settings.datasets_dir / "small16", vlr_size=16)
+        build_dataset(
+            folder / "drawn", settings.datasets_dir / "small16", vlr_size=16, val_fraction=0.25, test_fraction=0
+        )
     else:
         faces = ASSETS / "faces" / "orl_aligned"
         if not faces.is_dir():
             sys.exit(f"no faces in {faces}: set EDGEFACE_TEST_ASSETS")
         for size in (12, 16, 24):
-            build_dataset(faces, settings.datasets_dir / f"orl{size}", vlr_size=size)
+            build_dataset(
+                faces, settings.datasets_dir / f"orl{size}", vlr_size=size, val_fraction=0.25, test_fraction=0
+            )
         write_drawn_faces(folder / "drawn", subjects=60, images_per_subject=10, seed=42)
-        build_dataset(folder / "drawn", settings.datasets_dir / "drawn16", vlr_size=16)
+        build_dataset(
+            folder / "drawn", settings.datasets_dir / "drawn16", vlr_size=16, val_fraction=0.25, test_fraction=0
+        )
     given = ASSETS / "weights" / "edgeface_xxs.pt"
     if given.is_file():
         shutil.copy(given, settings.weights_dir / given.name)

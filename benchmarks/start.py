@@ -37,7 +37,7 @@ def _measure(folder: Path, repeats: int) -> Outcome:
     settings = Settings(var_dir=folder)
     settings.make_directories()
     write_drawn_faces(folder / "faces", subjects=8, images_per_subject=8, seed=42)
-    build_dataset(folder / "faces", settings.datasets_dir / "drawn", vlr_size=16)
+    build_dataset(folder / "faces", settings.datasets_dir / "drawn", vlr_size=16, val_fraction=0.25, test_fraction=0)
     weights = ["weights", "untrained", "--output", str(settings.weights_dir / "untrained.pt")]
     subprocess.run([sys.executable, "-m", "app.cli", *weights], check=True, capture_output=True)
     found: list[dict[str, float]] = []

@@ -203,7 +203,8 @@ from app.dataset_build import build_dataset
 from app.drawn_faces import write_drawn_faces
 from worker.training.models.edgeface import new_edgeface
 write_drawn_faces(Path("/tmp/faces"), 6, 8, 0)
-build_dataset(Path("/tmp/faces"), Path("/data/datasets/drawn"), vlr_size=16, split="images", val_fraction=0.25, seed=0)
+data = Path("/data/datasets/drawn")
+build_dataset(Path("/tmp/faces"), data, split="images", val_fraction=0.25, test_fraction=0, seed=0)
 torch.save(new_edgeface("edgeface_xxs", 0).state_dict(), "/data/weights/untrained_xxs.pt")
 """
     worker.run("python", "-c", script, user="0:0")

@@ -48,6 +48,8 @@ def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
     flag = f"--{name.replace('_', '-')}"
     if field.annotation is bool:
         return click.option(flag, name, is_flag=True, default=field.default, help=field.description)
+    if get_origin(field.annotation) is tuple:
+        return click.option(flag, name, multiple=True, help=f"{field.description} May be repeated.", metavar="TEXT")
     choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else None
     return click.option(
         flag,

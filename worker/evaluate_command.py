@@ -25,7 +25,7 @@ def evaluate(json_file: Path | None, report: Path | None, **given: Any) -> None:
     the DSR. With --before it says what the fine-tuning has brought. Directories and weights are paths here.
     """
     # PyTorch takes seconds to import: --help and a wrong flag do without.
-    config = validated(EvaluationConfig, given)
+    config = validated(EvaluationConfig, given).in_root(Path())
     let_waiting_threads_sleep()
     from worker.training.control import Control
     from worker.training.evaluation.evaluate_backbone import evaluate_backbone

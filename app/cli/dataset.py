@@ -5,10 +5,13 @@ from pathlib import Path
 
 import click
 
-from app.dataset_build import SplitBy, build_dataset
+from app.dataset_build import SplitBy, build_dataset, build_folds
 from app.finetune.config import FACE_SIZE
-from app.finetune.dataset import find_unreadable, scan_dataset
+from app.finetune.dataset import TEST_FOLDER, find_unreadable, scan_dataset, scan_split, split_warnings
+from app.finetune.leaks import AllowedLeaks, Copy, find_copies
 from app.settings import Settings
+
+_THREADS = 8
 
 
 @click.group()
@@ -27,40 +30,89 @@ def dataset() -> None:
     type=click.Choice(["subjects", "images"]),
     default="subjects",
     show_default=True,
-    help="Keep val's people out of train, or give some images of each person to val.",
+    help="Give each person to one part, or some images of each person to each part (closed set).",
 )
-@click.option("--val-fraction", default=0.25, show_default=True, type=click.FloatRange(0.01, 0.9))
+@click.option("--val-fraction", default=0.2, show_default=True, type=click.FloatRange(0.01, 0.9))
+@click.option(
+    "--test-fraction", default=0.2, show_default=True, type=click.FloatRange(0, 0.9), help="0 makes no test part."
+)
+@click.option(
+    "--folds",
+    type=click.IntRange(min=2),
+    help="Make this many datasets, OUTPUT/fold-1 and so on: each person is in test in one of them.",
+)
 @click.option("--seed", default=42, show_default=True)
-def build(faces: Path, output: Path | None, vlr_size: int, split: SplitBy, val_fraction: float, seed: int) -> None:
+def build(
+    faces: Path,
+    output: Path | None,
+    vlr_size: int,
+    split: SplitBy,
+    val_fraction: float,
+    test_fraction: float,
+    folds: int | None,
+    seed: int,
+) -> None:
     """Make a dataset from FACES, a folder per subject, in the layout that jobs train on.
 
-    Faces should be aligned to the EdgeFace template already; larger ones are cut to their centre square.
+    Train, val, which chooses the best epoch, and test, which `evaluate` measures on, show different people. Faces
+    should be aligned to the EdgeFace template already; larger ones are cut to their centre square.
     """
     output = output or Settings().datasets_dir / faces.resolve().name
-    built = build_dataset(faces, output, vlr_size=vlr_size, split=split, val_fraction=val_fraction, seed=seed)
-    click.echo(
-        f"{built.output}: train {built.train_images} images of {built.train_subjects} subjects, "
-        f"val {built.val_images} images of {built.val_subjects} subjects, VLR {vlr_size} px"
-    )
+    if folds is None:
+        fractions = {"val_fraction": val_fraction, "test_fraction": test_fraction}
+        built = [build_dataset(faces, output, vlr_size=vlr_size, split=split, seed=seed, **fractions)]
+    elif split == "images":
+        raise click.UsageError("--folds divides people: leave --split images out")
+    else:
+        built = build_folds(faces, output, folds=folds, vlr_size=vlr_size, val_fraction=val_fraction, seed=seed)
+    for each in built:
+        click.echo(f"{each.output}: {each}, VLR {vlr_size} px")
+    if test_fraction and built[0].part("test") is None:
+        click.echo("no test part: there are too few subjects, or images of each, for three")
+    # Every fold has the same photos, and most leaks lie between subjects.
+    for copy in _copies_in(built[0].output):
+        click.echo(f"leak: {copy}; jobs refuse it unless allowed_leaks names it")
 
 
 @dataset.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def check(folder: Path) -> None:
-    """Find what is wrong with the dataset in FOLDER before a job does. Exit status 2 if it cannot be trained on."""
+@click.option(
+    "--allow-leak", multiple=True, metavar="NAME", help="As in a job's allowed_leaks: FILE, a=b or *. May be repeated."
+)
+def check(folder: Path, allow_leak: tuple[str, ...]) -> None:
+    """Find what is wrong with the dataset in FOLDER before a job does. Exit status 2 if it cannot be trained on.
+
+    A photo in two parts or under two names is a leak. People under two names are found by the job, which has a backbone
+    to tell people by.
+    """
     scan = scan_dataset(folder / "train_processed", folder / "val_processed")
-    for name, split in (("train", scan.train), ("val", scan.val)):
+    parts = {"train": scan.train, "val": scan.val}
+    warnings = list(scan.warnings)
+    if (folder / TEST_FOLDER).is_dir():
+        parts["test"] = scan_split(folder / TEST_FOLDER)
+        warnings += split_warnings(parts["test"], "test")
+    for name, split in parts.items():
         click.echo(
             f"{name}: {len(split.vlr_images)} VLR and {len(split.hr_images)} HR images "
             f"of {len(split.subjects)} subjects"
         )
     click.echo(f"the best epoch will be chosen by {scan.selection}")
-    for warning in scan.warnings:
+    for warning in warnings:
         click.echo(f"warning: {warning.message}")
-    images = [*scan.train.vlr_images, *scan.train.hr_images, *scan.val.vlr_images, *scan.val.hr_images]
+    images = [path for split in parts.values() for path in (*split.vlr_images, *split.hr_images)]
     unreadable = find_unreadable(images)
     for path, reason in unreadable.items():
         click.echo(f"unreadable: {path}: {reason}")
-    if unreadable:
+    allowed = AllowedLeaks(allow_leak)
+    leaks = [copy for copy in find_copies(parts, threads=_THREADS) if not allowed.copy(copy)]
+    for copy in leaks:
+        click.echo(f"leak: {copy}")
+    if unreadable or leaks:
         sys.exit(2)
-    click.echo(f"all {len(images)} images decode")
+    click.echo(f"all {len(images)} images decode, and no photo is in two parts or under two names")
+
+
+def _copies_in(folder: Path) -> list[Copy]:
+    folders = {name: folder / f"{name}_processed" for name in ("train", "val", "test")}
+    parts = {name: scan_split(part) for name, part in folders.items() if part.is_dir()}
+    return find_copies(parts, threads=_THREADS)

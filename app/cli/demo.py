@@ -65,11 +65,10 @@ def demo(faces: Path | None, weights: Path | None, vlr_size: int, var_dir: Path)
     _make_empty(var_dir, [path for path in (faces, weights) if path is not None])
     source = _find_source(console, faces, weights, var_dir)
     _say(console, f"1. Building a dataset from {source.faces}, VLR {vlr_size} px", source)
-    built = build_dataset(source.faces, var_dir / "datasets" / "demo", vlr_size=vlr_size)
-    console.print(
-        f"   train {built.train_images} images of {built.train_subjects} subjects, val {built.val_images} images of "
-        f"{built.val_subjects} other subjects"
+    built = build_dataset(
+        source.faces, var_dir / "datasets" / "demo", vlr_size=vlr_size, val_fraction=0.25, test_fraction=0
     )
+    console.print(f"   {built}, who are others")
     with _service(var_dir) as url, Client(url) as client:
         _say(console, f"2. The service runs on {url}; submitting", source)
         config = {

@@ -43,6 +43,11 @@ class FinetuneConfig(BaseModel):
     val_dir: Name | None = Field(
         None, description="Folder with vlr_images/ and hr_images/ to validate on. Taken from `dataset` when left out."
     )
+    allowed_leaks: tuple[Name, ...] = Field(
+        (),
+        description="Leaks that do not stop the job: a file name (a photo that is in train and val, or under two "
+        "subjects), `a=b` (subjects a and b, who look like one person), or `*` for all.",
+    )
     edgeface: Name = Field(
         "edgeface_xxs.pt",
         description="EdgeFace weights to start from; `job:ID`: the best backbone of a fine-tuning that succeeded. The "

@@ -26,6 +26,9 @@ from app.finetune.errors import (
 )
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+TEST_FOLDER = "test_processed"
+"""Of a dataset, beside train_processed and val_processed: what no training sees."""
+
 Selection = Literal["val_accuracy", "verification_auc"]
 
 

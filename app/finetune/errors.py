@@ -9,6 +9,8 @@ EdgefaceError                      code, message, hint, blame
 │   ├── UnreadableImages           truncated, corrupt or not an image
 │   ├── TooFewSubjects             ArcFace needs two subjects
 │   ├── NothingToSelectBy          no val subject is in train and no two val images can be compared
+│   ├── PhotoCopied                one photo is in two parts of the dataset, or under two names
+│   ├── PersonUnderTwoNames        two subjects look like one person
 │   ├── NothingToCompare           no two images to evaluate can be compared
 │   ├── FileGone                   an input was removed while the job ran
 │   ├── ChangedWhileRead           somebody wrote to the dataset while it was prepared
@@ -138,6 +140,31 @@ class NothingToSelectBy(DataError):
             f"no epoch can be chosen by {folder}: it has subjects that train lacks, so accuracy does not serve, and no "
             "VLR image with another HR image of its own subject and one of another, so verification does not either",
             "give at least two val subjects two images each, in vlr_images/ and hr_images/",
+        )
+
+
+class PhotoCopied(DataError):
+    code = "photo_copied"
+
+    def __init__(self, copies: Sequence[object]) -> None:
+        self.copies = copies
+        count = "a photo is" if len(copies) == 1 else f"{len(copies)} photos are"
+        super().__init__(
+            f"the dataset leaks: {count} in it twice, in two parts or under two names: {name_some(copies)}",
+            "remove one of each (its VLR and its HR image), since figures from photos that were trained on mean "
+            "nothing; or allow them by name: allowed_leaks takes file names, pairs of subjects as `a=b`, or `*`",
+        )
+
+
+class PersonUnderTwoNames(DataError):
+    code = "person_under_two_names"
+
+    def __init__(self, pairs: Sequence[object]) -> None:
+        self.pairs = pairs
+        super().__init__(
+            f"the dataset leaks: {name_some(pairs)} look like one person under two names",
+            "give all images of a person one subject, in one part unless the split is by images; or, if they are "
+            "different people, allow them by name: allowed_leaks takes pairs of subjects as `a=b`, or `*`",
         )
 
 

@@ -1,10 +1,13 @@
 """EvaluationConfig: what to evaluate, on whom; the contract between a person's JSON, the job's row and the worker."""
 
+import os
+from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.finetune.config import BICUBIC, DEVICE_PATTERN, FACE_SIZE, Name
+from app.finetune.dataset import TEST_FOLDER
 
 
 class EvaluationConfig(BaseModel):
@@ -21,7 +24,11 @@ class EvaluationConfig(BaseModel):
         json_schema_extra={"examples": [{"dataset": "orl16", "edgeface": "edgeface_xxs.pt"}]},
     )
 
-    dataset: Name | None = Field(None, description="A dataset's name: short for eval_dir `NAME/val_processed`.")
+    dataset: Name | None = Field(
+        None,
+        description="A dataset's name: short for eval_dir `NAME/test_processed`, or `NAME/val_processed` where it has "
+        "no test part.",
+    )
     eval_dir: Name | None = Field(
         None,
         description="Folder with vlr_images/ (the probes) and hr_images/ (the gallery) of people that the backbone was "
@@ -58,16 +65,16 @@ class EvaluationConfig(BaseModel):
     )
     num_workers: int = Field(8, ge=0, le=64, description="Threads that decode images; 0 decodes one by one.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _directory_of_dataset(cls, values: object) -> object:
-        if isinstance(values, dict) and isinstance(values.get("dataset"), str):
-            name = values["dataset"].rstrip("/")
-            return {**values, "eval_dir": values.get("eval_dir") or f"{name}/val_processed"}
-        return values
-
     @model_validator(mode="after")
     def _a_dataset_is_named(self) -> Self:
-        if self.eval_dir is None:
+        if self.eval_dir is None and self.dataset is None:
             raise ValueError("eval_dir missing: name a dataset, or eval_dir")
         return self
+
+    def in_root(self, root: Path) -> Self:
+        """With `eval_dir`, which `dataset` is short for: its test part where `root` has one, else its val part."""
+        if self.eval_dir is not None or self.dataset is None:
+            return self
+        name = self.dataset.rstrip("/")
+        has_test = os.path.isdir(root / name / TEST_FOLDER)  # noqa: PTH112 - Path.is_dir raises for a name too long
+        return self.model_copy(update={"eval_dir": f"{name}/{TEST_FOLDER if has_test else 'val_processed'}"})

@@ -28,6 +28,7 @@ def submit_evaluation(
 ) -> JobView:
     """Queue an evaluation. When it has succeeded, /jobs/{id}/evaluation has what was measured and /jobs/{id}/report a
     page of it."""
+    config = config.in_root(service.settings.datasets_dir)
 
     def check() -> list[JobWarning]:
         with service.database.reading() as session:

@@ -78,7 +78,7 @@ def submit_job(
     def check() -> list[JobWarning]:
         with service.database.reading() as session:
             inputs = find_inputs(config, service.settings, session)
-        return check_inputs(inputs, service.dataset_checks)
+        return check_inputs(inputs, service.dataset_checks, config.allowed_leaks)
 
     if dry_run == "true":
         response.status_code = status.HTTP_200_OK

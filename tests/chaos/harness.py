@@ -63,6 +63,7 @@ def prepare_inputs(installation: Installation) -> None:
         vlr_size=16,
         split="images",
         val_fraction=0.3,
+        test_fraction=0,
         seed=0,
     )
 

@@ -293,6 +293,21 @@ def test_the_same_request_sent_at_once_makes_one_job(
         assert len(api.get("/jobs").json()["jobs"]) == 1
 
 
+def test_an_image_in_train_and_val_is_refused_unless_it_is_allowed_by_name(
+    api: TestClient, settings: Settings
+) -> None:
+    faces = settings.datasets_dir / "faces"
+    image = faces / "train_processed/vlr_images/001_00.png"
+    (faces / "val_processed/vlr_images/002_09.png").write_bytes(image.read_bytes())
+    answer = api.post("/jobs", json={"dataset": "faces"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "photo_copied")
+    assert "train 001_00.png and val 002_09.png" in answer.json()["detail"]
+    assert "allowed_leaks" in answer.json()["hint"]
+    for name in ("002_09.png", "001_00", "002=001", "*"):
+        assert api.post("/jobs", json={"dataset": "faces", "allowed_leaks": [name]}).status_code == 201
+    assert api.post("/jobs", json={"dataset": "faces", "allowed_leaks": ["other.png"]}).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

@@ -1,5 +1,6 @@
 """POST /evaluations: what is refused, what is queued, and that it is a job like any other."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,13 @@ def test_an_evaluation_is_queued_with_its_config_as_resolved(api: TestClient) ->
     assert job["config"]["eval_dir"] == "faces/val_processed"
     assert (job["config"]["dsr"], job["config"]["threshold"], job["config"]["tta"]) == ("bicubic", 0.35, False)
     assert api.get(f"/jobs/{job['id']}").json()["config"] == job["config"]
+
+
+def test_a_dataset_with_a_test_part_is_evaluated_on_it(api: TestClient, settings: Settings) -> None:
+    shutil.copytree(settings.datasets_dir / "faces/val_processed", settings.datasets_dir / "faces/test_processed")
+    assert api.post("/evaluations", json={"dataset": "faces"}).json()["config"]["eval_dir"] == "faces/test_processed"
+    named = {"dataset": "faces", "eval_dir": "faces/val_processed"}
+    assert api.post("/evaluations", json=named).json()["config"]["eval_dir"] == "faces/val_processed"
 
 
 def test_both_kinds_stand_in_one_queue(api: TestClient) -> None:

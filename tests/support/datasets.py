@@ -10,14 +10,14 @@ from PIL import Image
 def write_dataset(
     folder: Path, *, train_subjects: int = 3, val_subjects: int = 3, images: int = 2, vlr_size: int = 16
 ) -> Path:
-    """`folder/{train,val}_processed`, each subject a shade of its own; val's subjects are the first of train's."""
-    for half, subjects in (("train_processed", train_subjects), ("val_processed", val_subjects)):
+    """`folder/{train,val}_processed`, each image a shade of its own; val's subjects are the first of train's."""
+    for half, subjects, first in (("train_processed", train_subjects, 0), ("val_processed", val_subjects, 15)):
         for kind, size in (("vlr_images", vlr_size), ("hr_images", 112)):
             images_folder = folder / half / kind
             images_folder.mkdir(parents=True)
             for subject in range(subjects):
                 for image in range(images):
-                    shade = (40 * subject % 256, 200 - 20 * subject, 30 * image)
+                    shade = (40 * subject % 256, 200 - 20 * subject, first + 30 * image)
                     Image.new("RGB", (size, size), shade).save(images_folder / f"{subject:03}_{image:02}.png")
     return folder
 

@@ -12,6 +12,7 @@ import torch
 from app.finetune.architectures import EMBEDDING_SIZE
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning, scan_dataset, subject_of
+from app.finetune.leaks import AllowedLeaks
 from worker.training.checkpoint import Checkpoints, Provenance
 from worker.training.control import Control, StopRequested
 from worker.training.course import Course
@@ -23,6 +24,7 @@ from worker.training.final_evaluation import evaluate_training
 from worker.training.foretelling import Foretelling
 from worker.training.inputs import digest_inputs
 from worker.training.lanes import lanes_for
+from worker.training.leaks import refuse_copied_photos, refuse_people_under_two_names
 from worker.training.losses import ArcFace
 from worker.training.models.dsr import load_dsr
 from worker.training.models.edgeface import load_edgeface
@@ -73,6 +75,10 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     if saved:
         saved.refuse_changed(inputs)
 
+    allowed = AllowedLeaks(config.allowed_leaks)
+    if not saved:
+        refuse_copied_photos(scan, config, allowed, control)
+
     # Prepare
     work = total_work(config, scan, with_dsr=dsr is not None)
     work_after = work_after_training(scan, with_dsr=dsr is not None)
@@ -104,6 +110,14 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     elif frozen:
         before = foretelling.timed("measure", frozen.measure)
         report(RecognitionMeasured("before", before.recognition))
+
+    # Refuse people under two names, whom only a backbone can tell
+    if not saved and frozen:
+        told = refuse_people_under_two_names(
+            scan, train.pixels_u8, frozen, backbone, config, device, allowed, control, lanes
+        )
+        for warning in (*told, *allowed.unused_warnings()):
+            report(Warned(warning))
 
     # Train
     generator = torch.Generator().manual_seed(config.seed)

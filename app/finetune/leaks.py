@@ -1,0 +1,151 @@
+"""Leaks: one photo in two parts of a dataset or under two names, and which of them a person has allowed.
+
+A part is train, val or test. A photo has a VLR and an HR image, or one of them.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+from PIL import Image
+
+from app.finetune.dataset import JobWarning, Split, image_name, subject_of
+from app.finetune.errors import PhotoCopied
+from app.finetune.same_photo import Print, are_copies, read_print, similar_pairs
+
+ALLOW_ALL = "*"
+"""The entry of `allowed_leaks` that allows whatever is found."""
+
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True)
+class PartImage:
+    """An image and the part of the dataset it is in."""
+
+    part: str
+    path: Path
+
+    @property
+    def subject(self) -> str:
+        return subject_of(self.path.name)
+
+    def __str__(self) -> str:
+        return f"{self.part} {self.path.name}"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Two images of one photo, in different parts or under different names. `exact`: no pixel differs, though one may
+    be the other's mirror image."""
+
+    first: PartImage
+    second: PartImage
+    exact: bool
+
+    def __str__(self) -> str:
+        return f"{self.first} and {self.second}{'' if self.exact else ' (a near-duplicate)'}"
+
+
+class AllowedLeaks:
+    """What `allowed_leaks` of a config lets pass, and which of its entries were of use."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        self._entries = tuple(dict.fromkeys(entries))
+        self._used: set[str] = set()
+
+    def copy(self, copy: Copy) -> bool:
+        """Whether it names either file, or both subjects."""
+        names = {name for image in (copy.first, copy.second) for name in (image.path.name, image_name(image.path))}
+        return self._any(names | _pair(copy.first.subject, copy.second.subject))
+
+    def people(self, first: str, second: str) -> bool:
+        """Whether it names both subjects, as `first=second` in either order."""
+        return self._any(_pair(first, second))
+
+    def unused_warnings(self) -> list[JobWarning]:
+        """One, where entries allowed nothing that was found: a name misspelled, or a leak mended."""
+        unused = [entry for entry in self._entries if entry not in self._used and entry != ALLOW_ALL]
+        if not unused:
+            return []
+        return [JobWarning(code="allowed_leaks_unused", message=f"allowed_leaks names no leak: {', '.join(unused)}")]
+
+    def _any(self, names: set[str]) -> bool:
+        found = [entry for entry in self._entries if entry in names or entry == ALLOW_ALL]
+        self._used.update(found)
+        return bool(found)
+
+
+def find_copies(
+    parts: Mapping[str, Split], *, threads: int, on_images: Callable[[], None] = lambda: None
+) -> list[Copy]:
+    """All of them, by part and name. Equal pixels are looked for in VLR and HR images alike, near-duplicates in the HR
+    images: a VLR image shows too little. Images that cannot be read are left out. `on_images` is called now and then
+    and may raise.
+    """
+    found: dict[tuple[str, str, str, str], Copy] = {}
+    for kind in ("hr_images", "vlr_images"):
+        images = [PartImage(part, path) for part, split in parts.items() for path in getattr(split, kind)]
+        prints = dict(_prints(images, threads, on_images))
+        copies = [*exact_copies(prints), *(_near_copies(prints, on_images) if kind == "hr_images" else ())]
+        for copy in copies:
+            ends = copy.first, copy.second
+            found.setdefault(tuple(text for end in ends for text in (end.part, image_name(end.path))), copy)  # type: ignore[arg-type]
+    return [found[key] for key in sorted(found)]
+
+
+def exact_copies(prints: Mapping[PartImage, Print]) -> Iterator[Copy]:
+    """Images with equal pixels, or one with the other's mirrored."""
+    by_digest: defaultdict[bytes, list[PartImage]] = defaultdict(list)
+    for image, made in prints.items():
+        by_digest[made.digest].append(image)
+    for same in by_digest.values():
+        for first, second in combinations(same, 2):
+            if _leaks(first, second):
+                yield Copy(first, second, exact=True)
+
+
+def refuse_copies(copies: Sequence[Copy], allowed: AllowedLeaks) -> None:
+    """Raises PhotoCopied naming those that are not allowed."""
+    if refused := [copy for copy in copies if not allowed.copy(copy)]:
+        raise PhotoCopied(refused)
+
+
+def _prints(
+    images: Sequence[PartImage], threads: int, on_images: Callable[[], None]
+) -> Iterator[tuple[PartImage, Print]]:
+    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+        for start in range(0, len(images), 256):
+            on_images()
+            some = images[start : start + 256]
+            for image, made in zip(some, pool.map(_print_or_none, some), strict=True):
+                if made is not None:
+                    yield image, made
+
+
+def _print_or_none(image: PartImage) -> Print | None:
+    try:
+        return read_print(image.path)
+    except _UNREADABLE:
+        return None
+
+
+def _near_copies(prints: Mapping[PartImage, Print], on_images: Callable[[], None]) -> Iterator[Copy]:
+    images, made = list(prints), list(prints.values())
+    for first, second in similar_pairs(made):
+        a, b = images[first], images[second]
+        if _leaks(a, b) and made[first].digest != made[second].digest:
+            on_images()
+            if are_copies(a.path, b.path):
+                yield Copy(a, b, exact=False)
+
+
+def _leaks(first: PartImage, second: PartImage) -> bool:
+    return first.part != second.part or first.subject != second.subject
+
+
+def _pair(first: str, second: str) -> set[str]:
+    return {f"{first}={second}", f"{second}={first}"}

@@ -1,0 +1,100 @@
+"""What stops a training before it begins: copies, and people under two names."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from app.dataset_build import build_dataset
+from app.finetune.errors import PersonUnderTwoNames, PhotoCopied
+from app.finetune.leaks import AllowedLeaks
+from worker.training.evaluate import embed, face_set
+from worker.training.events import Prepared, TrainingEvent, Warned
+from worker.training.files import TrainingFiles
+from worker.training.leaks import judge_people
+from worker.training.metrics import FaceSet
+from worker.training.models.edgeface import load_edgeface
+from worker.training.pixels import enlarge_bicubic, enlarge_images
+from worker.training.recipe import finetune
+
+from .support import run, tiny_config, write_training
+
+
+def codes(events: list[TrainingEvent]) -> list[str]:
+    return [event.warning.code for event in events if isinstance(event, Warned)]
+
+
+def test_a_photo_in_train_and_val_ends_the_job_before_anything_is_prepared(tmp_path: Path) -> None:
+    files = write_training(tmp_path)
+    with Image.open(files.train_dir / "hr_images" / "002_01.png") as face:
+        face.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(files.val_dir / "hr_images" / "002_09.png", quality=70)
+    shutil.copy(files.train_dir / "vlr_images" / "003_00.png", files.val_dir / "vlr_images" / "001_09.png")
+    events: list[TrainingEvent] = []
+    with pytest.raises(PhotoCopied, match=r"train 002_01.png and val 002_09.png") as refused:
+        finetune(tiny_config(), files, events.append)
+    assert "train 003_00.png and val 001_09.png" in refused.value.message
+    assert not [event for event in events if isinstance(event, Prepared)]
+    _, events = run(files, allowed_leaks=["002_09", "001=003", "nobody"], stage1_epochs=0, stage2_epochs=1)
+    assert "allowed_leaks_unused" in codes(events)
+
+
+def test_a_backbone_that_tells_nobody_apart_accuses_nobody(tmp_path: Path) -> None:
+    _, events = run(write_training(tmp_path), stage1_epochs=0, stage2_epochs=1)
+    assert "names_not_compared" in codes(events)
+
+
+@pytest.fixture(scope="module")
+def backbone(shared_assets: Path) -> torch.nn.Module:
+    return load_edgeface(shared_assets / "weights" / "edgeface_xxs.pt", torch.device("cpu"))[0]
+
+
+def embedded(backbone: torch.nn.Module, faces: Path, folder: Path) -> FaceSet:
+    paths = sorted(build_dataset(faces, folder, test_fraction=0).output.rglob("hr_images/*.png"))
+    chunks = enlarge_images(paths, enlarge_bicubic, threads=2)
+    return face_set(torch.cat([embed(backbone, each.pixels_u8, torch.device("cpu")) for each in chunks]), paths)
+
+
+@pytest.mark.parametrize(("folder", "found"), [("orl", 0.85), ("orl_aligned", 0.95), ("yale_aligned", 0.95)])
+def test_real_people_are_told_apart_and_one_person_under_two_names_is_found(
+    shared_assets: Path, backbone: torch.nn.Module, tmp_path: Path, folder: str, found: float
+) -> None:
+    faces = embedded(backbone, shared_assets / "faces" / folder, tmp_path / "out")
+    assert judge_people(faces, AllowedLeaks([])) == ([], [])
+    subjects = np.asarray(faces.subjects)
+    people = sorted(set(faces.subjects))
+    caught = 0
+    for person in people:
+        places = np.flatnonzero(subjects == person)[::2].tolist()
+        names = [f"{subject}-again" if place in places else subject for place, subject in enumerate(faces.subjects)]
+        refused, _ = judge_people(FaceSet(faces.embeddings, names, faces.names), AllowedLeaks([]))
+        assert all(each.startswith(f"{person} and {person}-again ") for each in refused)
+        caught += len(refused)
+    assert caught / len(people) >= found
+
+
+def test_a_person_under_two_names_ends_the_job_unless_allowed(shared_assets: Path, tmp_path: Path) -> None:
+    faces = tmp_path / "faces"
+    for number in range(10, 16):
+        person = sorted((shared_assets / "faces/orl_aligned" / f"s{number}").iterdir())
+        (faces / f"s{number}").mkdir(parents=True)
+        for path in person[:4]:
+            (faces / f"s{number}" / path.name).symlink_to(path)
+    (faces / "zz").mkdir()
+    for path in sorted((shared_assets / "faces/orl_aligned/s12").iterdir())[6:]:
+        (faces / "zz" / path.name).symlink_to(path)
+    built = build_dataset(faces, tmp_path / "built", test_fraction=0).output
+    files = TrainingFiles(
+        built / "train_processed",
+        built / "val_processed",
+        shared_assets / "weights" / "edgeface_xxs.pt",
+        None,
+        tmp_path / "output",
+        tmp_path / "prepared",
+    )
+    with pytest.raises(PersonUnderTwoNames, match=r"s12 and zz \(such as s12_01 and zz_07; mean similarity 0\."):
+        run(files)
+    run(replace(files, output_dir=tmp_path / "allowed"), allowed_leaks=["zz=s12"], stage1_epochs=0, stage2_epochs=1)

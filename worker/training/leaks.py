@@ -1,0 +1,112 @@
+"""Leaks are stopped before the training: photos in both train and val, people under two names."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from app.finetune.config import FinetuneConfig
+from app.finetune.dataset import DatasetScan, JobWarning, image_name, subject_of
+from app.finetune.errors import PersonUnderTwoNames
+from app.finetune.leaks import AllowedLeaks, find_copies, refuse_copies
+from worker.training.control import Control
+from worker.training.evaluate import embed, face_set
+from worker.training.inputs import refuse_unreadable
+from worker.training.lanes import Lanes
+from worker.training.metrics import FaceSet
+from worker.training.pixels import enlarge_bicubic, enlarge_images
+from worker.training.profiled import profiled
+from worker.training.same_person import LEAST_D_PRIME, find_same_people, gather_people
+from worker.training.validation import ValEmbeddings
+
+# Shape suffixes: N faces of train, M of val, C = 3 channels (RGB), H = W = 112 pixels, D = 512; _u8 is uint8.
+
+_FACES_OF_ONE = 16
+"""So many of train's images a subject show who it is."""
+
+
+@profiled("leaks")
+def refuse_copied_photos(scan: DatasetScan, config: FinetuneConfig, allowed: AllowedLeaks, control: Control) -> None:
+    """Raises PhotoCopied and StopRequested. Images that cannot be read are left to the preparation."""
+    copies = find_copies(
+        {"train": scan.train, "val": scan.val}, threads=config.num_workers, on_images=control.refuse_if_stopped
+    )
+    refuse_copies(copies, allowed)
+
+
+@profiled("leaks")
+def refuse_people_under_two_names(
+    scan: DatasetScan,
+    train_u8_NCHW: Tensor,
+    val: ValEmbeddings,
+    backbone: nn.Module,
+    config: FinetuneConfig,
+    device: torch.device,
+    allowed: AllowedLeaks,
+    control: Control,
+    lanes: Lanes,
+) -> list[JobWarning]:
+    """By the HR images where train has one for each VLR image, else by the VLR faces as they were prepared.
+
+    A warning where the backbone cannot tell. Raises PersonUnderTwoNames, UnreadableImages, OutOfMemory, StopRequested.
+    """
+
+    def embedded(faces_u8_BCHW: Tensor) -> Tensor:
+        control.refuse_if_stopped()
+        return embed(backbone, faces_u8_BCHW, device, lanes=lanes).cpu()
+
+    known = {image_name(path) for path in scan.train.hr_images}
+    if all(image_name(path) in known for path in scan.train.vlr_images):
+        chosen = [scan.train.hr_images[place] for place in _some_of_each(scan.train.hr_images)]
+        refuse_unreadable(chosen, config.num_workers, control)
+        chunks = enlarge_images(chosen, enlarge_bicubic, threads=config.num_workers)
+        e_ND = torch.cat([embedded(faces.pixels_u8) for faces in chunks])
+        e_MD, val_paths = val.gallery_GD, val.val.gallery_paths
+    else:
+        places = _some_of_each(scan.train.vlr_images)
+        chosen = [scan.train.vlr_images[place] for place in places]
+        e_ND = embedded(train_u8_NCHW[torch.tensor(places)])
+        e_MD, val_paths = val.probes_PD, val.val.probe_paths
+    refused, warnings = judge_people(face_set(torch.cat([e_ND, e_MD.cpu()]), [*chosen, *val_paths]), allowed)
+    if refused:
+        raise PersonUnderTwoNames(refused)
+    return warnings
+
+
+def judge_people(faces: FaceSet, allowed: AllowedLeaks) -> tuple[list[str], list[JobWarning]]:
+    """Who looks like one person under two names and is not allowed, in words; and a warning where that cannot be told
+    by these embeddings."""
+    people = gather_people(faces)
+    if people is None or people.d_prime < LEAST_D_PRIME:
+        return [], [
+            JobWarning(
+                code="names_not_compared",
+                message="whether a person is there under two names was not looked for: the backbone does not tell "
+                "these people apart before the training",
+            )
+        ]
+    refused = []
+    for pair in find_same_people(people):
+        if not allowed.people(pair.first, pair.second):
+            first, second = (_a_file_of(subject, faces) for subject in (pair.first, pair.second))
+            refused.append(
+                f"{pair.first} and {pair.second} (such as {first} and {second}; mean similarity {pair.similarity:.2f})"
+            )
+    return refused, []
+
+
+def _a_file_of(subject: str, faces: FaceSet) -> str:
+    return next(name for name, whose in zip(faces.names, faces.subjects, strict=True) if whose == subject)
+
+
+def _some_of_each(paths: Sequence[Path]) -> list[int]:
+    """Places of the first _FACES_OF_ONE images of each subject."""
+    seen: Counter[str] = Counter()
+    chosen = []
+    for place, path in enumerate(paths):
+        seen[subject_of(path.name)] += 1
+        if seen[subject_of(path.name)] <= _FACES_OF_ONE:
+            chosen.append(place)
+    return chosen

@@ -1,0 +1,114 @@
+"""People under two names: subjects whose images are as alike as those of one person.
+
+Judged by means over all pairs of images, since the best pair of two people is often better than one person's worst.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from worker.training.metrics import FaceSet
+
+Doubles = npt.NDArray[np.float64]
+
+# Shape suffixes: N faces, S subjects, D = 512 dimensions.
+
+ALIKE = 0.9
+"""Where a pair's mean similarity lies between that of different people (0) and that of one person's images, of the less
+alike of the two (1). docs/decisions/0014 has what different people reach, and one person under two names."""
+
+LEAST_D_PRIME = 1.5
+"""Of all pairs of faces: a backbone that tells people apart less well says nothing of who is who."""
+
+_SUBJECTS_AT_ONCE = 2048
+
+
+@dataclass(frozen=True)
+class SamePerson:
+    """`similarity` is the mean cosine of their pairs of images; `alike` as ALIKE is."""
+
+    first: str
+    second: str
+    similarity: float
+    alike: float
+
+
+@dataclass(frozen=True)
+class People:
+    """The mean similarity of each subject's own pairs (of all such pairs, where a subject has one image)."""
+
+    names: list[str]
+    means_SD: Doubles
+    own_S: Doubles
+    impostor_mean: float
+    d_prime: float
+
+
+def gather_people(faces: FaceSet) -> People | None:
+    """None where there are no two subjects, or nobody with two images."""
+    names, subject_N = np.unique(np.asarray(faces.subjects), return_inverse=True)
+    count_S = np.bincount(subject_N, minlength=len(names)).astype(np.float64)
+    sums_SD = np.zeros((len(names), faces.embeddings.shape[1]))
+    np.add.at(sums_SD, subject_N, faces.embeddings)
+    pairs_S = count_S * (count_S - 1)
+    within_S = (sums_SD**2).sum(1) - count_S
+    pairs, impostors = float(pairs_S.sum()), float(count_S.sum() ** 2 - (count_S**2).sum())
+    if not pairs or not impostors:
+        return None
+    total_D = sums_SD.sum(0)
+    genuine_mean = float(within_S.sum()) / pairs
+    impostor_mean = (float(total_D @ total_D) - float((sums_SD**2).sum())) / impostors
+    # The second moments of all pairs follow from the matrix of products of dimensions, as the first from the sums.
+    spread = _spread(faces, subject_N, len(names), pairs, impostors, genuine_mean, impostor_mean)
+    own_S = np.where(pairs_S > 0, within_S / np.maximum(pairs_S, 1), genuine_mean)
+    return People(
+        names=names.tolist(),
+        means_SD=sums_SD / count_S[:, None],
+        own_S=own_S,
+        impostor_mean=impostor_mean,
+        d_prime=(genuine_mean - impostor_mean) / max(spread, 1e-9),
+    )
+
+
+def find_same_people(people: People) -> Iterator[SamePerson]:
+    """Pairs of subjects at or above ALIKE, the most alike of each block first."""
+    for start in range(0, len(people.names), _SUBJECTS_AT_ONCE):
+        block = slice(start, start + _SUBJECTS_AT_ONCE)
+        similarity_RS = people.means_SD[block] @ people.means_SD.T
+        own_RS = np.minimum(people.own_S[block, None], people.own_S)
+        alike_RS = (similarity_RS - people.impostor_mean) / np.maximum(own_RS - people.impostor_mean, 1e-9)
+        later_RS = np.arange(start, start + len(similarity_RS))[:, None] < np.arange(len(people.names))
+        found = np.argwhere(later_RS & (alike_RS >= ALIKE) & (own_RS > people.impostor_mean))
+        for row, column in sorted(found.tolist(), key=lambda at: -float(alike_RS[at[0], at[1]])):
+            yield SamePerson(
+                people.names[start + row],
+                people.names[column],
+                float(similarity_RS[row, column]),
+                float(alike_RS[row, column]),
+            )
+
+
+def _spread(
+    faces: FaceSet,
+    subject_N: npt.NDArray[np.int64],
+    subjects: int,
+    pairs: float,
+    impostors: float,
+    genuine_mean: float,
+    impostor_mean: float,
+) -> float:
+    """The pooled standard deviation of genuine and impostor similarities, over all ordered pairs."""
+    e_ND = faces.embeddings.astype(np.float64)
+    products_DD = e_ND.T @ e_ND
+    all_squares = float((products_DD**2).sum())
+    order = np.argsort(subject_N, kind="stable")
+    bounds = np.searchsorted(subject_N[order], np.arange(subjects + 1))
+    own_squares = 0.0
+    for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        of_one_KD = e_ND[order[first:last]]
+        own_squares += float(((of_one_KD @ of_one_KD.T) ** 2).sum())
+    genuine_variance = max((own_squares - len(e_ND)) / pairs - genuine_mean**2, 0.0)
+    impostor_variance = max((all_squares - own_squares) / impostors - impostor_mean**2, 0.0)
+    return float(np.sqrt((genuine_variance + impostor_variance) / 2))
