@@ -12,10 +12,11 @@ from rich.console import Console
 from app.cli.durations import measured_lines
 from app.cli.live import point_line, status_lines, watch_job
 from app.client import Client
+from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs.checkpoints import CheckpointFormat
 from app.jobs.states import JobStatus
-from app.jobs.tables import FINETUNING, JobKind
+from app.jobs.tables import DSR_TRAINING, FINETUNING, JobKind
 from app.jobs.views import JobView
 from app.settings import Settings
 
@@ -201,15 +202,19 @@ def unpin(job_id: str, url: str) -> None:
 @click.option("--epoch", type=click.IntRange(1), help="Of this stage 2 epoch, if it is kept. Default: the best.")
 @_url_option
 def download(job_id: str, output: Path | None, format_: CheckpointFormat, epoch: int | None, url: str) -> None:
-    """Download JOB's checkpoint: edgeface_finetuned.pth, or the bare backbone. Prints its path."""
-    name = "edgeface_finetuned.pth" if format_ == "full" else "edgeface_backbone.pth"
+    """Download JOB's checkpoint: edgeface_finetuned.pth, or the bare backbone; dsr.pth. Prints its path."""
     with _client(url) as client:
+        name = "edgeface_backbone.pth" if format_ == "backbone" else "edgeface_finetuned.pth"
+        if output is None and client.get(job_id).kind == DSR_TRAINING:
+            name = "dsr.pth"
         click.echo(client.download(job_id, output or Path(name), format=format_, epoch=epoch))
 
 
 def _data(job: JobView) -> str:
     if isinstance(job.config, EvaluationConfig):
         return f"evaluation of {job.config.edgeface} on {job.config.eval_dir}"
+    if isinstance(job.config, DsrTrainingConfig):
+        return f"DSR for {', '.join(map(str, job.config.vlr_sizes))} px on {job.config.train_dir}"
     return str(job.config.train_dir)
 
 

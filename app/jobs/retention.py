@@ -14,7 +14,7 @@ from app.database import Database
 from app.deletion import Freed, delete_file
 from app.finetune.dataset import JobWarning
 from app.jobs import queries, stand_in, store
-from app.jobs.stand_in import KINDS, checkpoint_files
+from app.jobs.checkpoint_files import KINDS, checkpoint_files
 from app.jobs.states import JobStatus
 from app.jobs.tables import MEASURED_KINDS, Artifact, Job
 from app.settings import Settings
