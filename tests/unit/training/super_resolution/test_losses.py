@@ -64,7 +64,7 @@ def test_each_loss_alone_moves_every_weight_and_leaves_edgeface_alone(
     edgeface: EdgeFace, faces_u8: Tensor, weight: str
 ) -> None:
     config = tiny_config(**{"pixel_weight": 0, "perceptual_weight": 0, "identity_weight": 0, weight: 1.0})
-    dsr = new_dsr(DsrLayout(4, 1, (2, 4), 1), seed=0)
+    dsr = new_dsr(DsrLayout(16, 1, (2, 4), 1), seed=0)
     x_BCHW = faces_u8.float() / 255
     enlarged = to_face(dsr(resize_bicubic(faces_u8, 16).float() / 255))
     losses_of(config, edgeface, enlarged, x_BCHW, see(edgeface, x_BCHW).e_BD).total.sum().backward()

@@ -35,6 +35,7 @@ from worker.training.events import (
 )
 from worker.training.files import ResumeFrom, TrainingFiles
 from worker.training.models.dsr import load_dsr
+from worker.training.super_resolution.network import new_dsr
 
 assert real_faces
 
@@ -145,9 +146,15 @@ def test_a_network_goes_on_from_a_file(files: TrainingFiles, tmp_path: Path) -> 
     assert epochs_of(more)[0].train_loss < epochs_of(events)[0].train_loss
 
 
-def test_a_loss_gone_bad_ends_it_before_any_weight_moves(files: TrainingFiles) -> None:
-    with pytest.raises(DsrLossNotFinite, match="epoch"):
-        run(tiny_config(lr=1.0, epochs=30, pixel_weight=1000.0), files)
+def test_a_loss_gone_bad_ends_it_before_any_weight_moves(files: TrainingFiles, tmp_path: Path) -> None:
+    huge = new_dsr(tiny_config().layout, seed=0)
+    huge.conv_out.weight.data[:] = 1e38
+    torch.save(huge.state_dict(), tmp_path / "huge.pth")
+    config = tiny_config(dsr="huge.pth", channels=None, blocks=None, factors=None)
+    events: list[TrainingEvent] = []
+    with pytest.raises(DsrLossNotFinite, match="step 1 of epoch 1"):
+        run(config, replace(files, dsr=tmp_path / "huge.pth"), None, events.append)
+    assert newest_state(events).steps_done == 0
 
 
 def test_people_that_cannot_be_compared_are_no_val(shared_assets: Path, weights: Path, tmp_path: Path) -> None:
@@ -168,7 +175,7 @@ def test_the_command_trains_and_writes_the_network(real_faces: Path, weights: Pa
     path.write_text(json.dumps(config))
     result = CliRunner().invoke(dsr_train, [str(path), "--output-dir", str(output)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    assert "this DSR" in result.output
+    assert "This DSR: PSNR" in result.output
     assert load_dsr(output / "dsr.pth").layout == tiny_config().layout
     assert torch.load(output / "dsr.pth", weights_only=True).keys() == tiny_config().layout.shapes().keys()
     assert not list(output.glob("state-*"))
