@@ -1,5 +1,7 @@
 """What a DSR training's config takes, and what it says of what it does not."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -43,3 +45,11 @@ def test_what_cannot_be_is_refused_by_name(fields: dict[str, object], says: str)
         DsrTrainingConfig.model_validate(fields)
     told = "\n".join(f"{'.'.join(map(str, each['loc']))} {each['msg']}" for each in refused.value.errors())
     assert says in told
+
+
+@pytest.mark.parametrize("name", DsrTrainingConfig.model_fields)
+def test_the_page_has_every_field_with_its_default(name: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "dsr.md").read_text()
+    default = DsrTrainingConfig.model_fields[name].default
+    shown = "null" if default is None else str(list(default) if isinstance(default, tuple) else default)
+    assert f"| `{name}` | {shown} |" in page
