@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, get_args
 
 import httpx2
 
@@ -18,6 +18,7 @@ from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs.checkpoints import CheckpointFormat
 from app.jobs.configs import JobConfig
 from app.jobs.measurement import MeasuredView
+from app.jobs.reports import MeasuredFile
 from app.jobs.states import JobStatus
 from app.jobs.tables import FINETUNING, JobKind
 from app.jobs.views import EventView, JobPage, JobView
@@ -257,17 +258,22 @@ class Client:
         job_id: str,
         path: Path,
         *,
-        format: CheckpointFormat = "full",  # noqa: A002 - the API's name
+        format: CheckpointFormat | MeasuredFile = "full",  # noqa: A002 - the API's name
         epoch: int | None = None,
     ) -> Path:
-        """Write the best checkpoint, or that of an epoch of stage 2 which is still kept, to `path`, which appears only
-        once it is whole and its sha256 is right.
+        """Write the best checkpoint, that of an epoch of stage 2 which is still kept, or what was measured
+        (`evaluation`: JSON, `report`: HTML) to `path`, which appears only once it is whole and its sha256 is right.
 
         Raises ApiError while there is none, DownloadDamaged where the sha256 is another.
         """
-        params = {"format": format} | ({} if epoch is None else {"epoch": str(epoch)})
+        params: dict[str, str] = {}
+        if format in get_args(MeasuredFile):
+            url = f"/jobs/{job_id}/{format}"
+        else:
+            url = f"/jobs/{job_id}/checkpoint"
+            params = {"format": format} | ({} if epoch is None else {"epoch": str(epoch)})
         aside = path.with_name(path.name + ".part")
-        expected, actual = self._patiently(lambda: self._download(f"/jobs/{job_id}/checkpoint", params, aside))
+        expected, actual = self._patiently(lambda: self._download(url, params, aside))
         if actual != expected:
             aside.unlink()
             raise DownloadDamaged(f"{path}: the sha256 is {actual}, not {expected}; download it again")

@@ -1,5 +1,7 @@
 """What the config of a DSR training names, found and checked as a fine-tuning's is: see app/inputs.py."""
 
+from sqlmodel import Session
+
 from app.finetune.architectures import infer_dsr_layout, recognise_edgeface
 from app.finetune.dataset import JobWarning, comparable, scan_hr
 from app.finetune.dsr_config import LARGEST_OUTPUT, DsrTrainingConfig
@@ -10,13 +12,14 @@ from app.settings import Settings
 from app.weights_file import read_shapes
 
 
-def find_dsr_inputs(config: DsrTrainingConfig, settings: Settings) -> Inputs:
-    """`dsr` is None for a new network. Raises OutsideRoots, DatasetNotFound or WeightsNotFound, naming the field."""
+def find_dsr_inputs(config: DsrTrainingConfig, settings: Settings, session: Session) -> Inputs:
+    """`dsr` is None for a new network. Raises OutsideRoots, DatasetNotFound or what `find_weights` raises, each naming
+    the config's field."""
     return Inputs(
         train_dir=find_folder("train_dir", config.train_dir or "", settings.datasets_dir),
         val_dir=find_folder("val_dir", config.val_dir or "", settings.datasets_dir),
-        edgeface=find_weights("edgeface", config.edgeface, settings.weights_dir),
-        dsr=None if config.dsr is None else find_weights("dsr", config.dsr, settings.weights_dir),
+        edgeface=find_weights("edgeface", config.edgeface, settings, session),
+        dsr=None if config.dsr is None else find_weights("dsr", config.dsr, settings, session),
     )
 
 

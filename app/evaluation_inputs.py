@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlmodel import Session
+
 from app.finetune.architectures import infer_dsr_layout, recognise_edgeface
 from app.finetune.config import BICUBIC
 from app.finetune.dataset import JobWarning, comparable, scan_split, split_warnings
@@ -23,14 +25,13 @@ class EvaluationInputs:
     dsr: Path | None
 
 
-def find_evaluation_inputs(config: EvaluationConfig, settings: Settings) -> EvaluationInputs:
-    """Raises OutsideRoots, DatasetNotFound or WeightsNotFound, each naming the config's field."""
-    root = settings.weights_dir
+def find_evaluation_inputs(config: EvaluationConfig, settings: Settings, session: Session) -> EvaluationInputs:
+    """Raises OutsideRoots, DatasetNotFound or what `find_weights` raises, each naming the config's field."""
     return EvaluationInputs(
         eval_dir=find_folder("eval_dir", config.eval_dir or "", settings.datasets_dir),
-        edgeface=find_weights("edgeface", config.edgeface, root),
-        before=None if config.before is None else find_weights("before", config.before, root),
-        dsr=None if config.dsr == BICUBIC else find_weights("dsr", config.dsr, root),
+        edgeface=find_weights("edgeface", config.edgeface, settings, session),
+        before=None if config.before is None else find_weights("before", config.before, settings, session),
+        dsr=None if config.dsr == BICUBIC else find_weights("dsr", config.dsr, settings, session),
     )
 
 

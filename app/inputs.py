@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlmodel import Session
+
+from app.artifacts import Artifacts
 from app.finetune.architectures import infer_dsr_layout, recognise_edgeface
 from app.finetune.config import BICUBIC, FinetuneConfig
 from app.finetune.dataset import BICUBIC_ENLARGEMENT, JobWarning, refuse_unreadable, scan_dataset
 from app.jobs.errors import DatasetNotFound, OutsideRoots, WeightsNotFound
+from app.jobs.made_weights import find_made, job_named
 from app.settings import Settings
 from app.weights_file import read_shapes
 
@@ -23,13 +27,13 @@ class Inputs:
     dsr: Path | None
 
 
-def find_inputs(config: FinetuneConfig, settings: Settings) -> Inputs:
-    """Raises OutsideRoots, DatasetNotFound or WeightsNotFound, each naming the config's field."""
+def find_inputs(config: FinetuneConfig, settings: Settings, session: Session) -> Inputs:
+    """Raises OutsideRoots, DatasetNotFound or what `find_weights` raises, each naming the config's field."""
     return Inputs(
         train_dir=find_folder("train_dir", config.train_dir or "", settings.datasets_dir),
         val_dir=find_folder("val_dir", config.val_dir or "", settings.datasets_dir),
-        edgeface=find_weights("edgeface", config.edgeface, settings.weights_dir),
-        dsr=None if config.dsr == BICUBIC else find_weights("dsr", config.dsr, settings.weights_dir),
+        edgeface=find_weights("edgeface", config.edgeface, settings, session),
+        dsr=None if config.dsr == BICUBIC else find_weights("dsr", config.dsr, settings, session),
     )
 
 
@@ -114,8 +118,14 @@ def find_folder(field: str, name: str, root: Path) -> Path:
     return path
 
 
-def find_weights(field: str, name: str, root: Path) -> Path:
-    """Raises OutsideRoots or WeightsNotFound."""
+def find_weights(field: str, name: str, settings: Settings, session: Session) -> Path:
+    """The file of this name in the weights' folder, or the one that job ID made, where the name is `job:ID`.
+
+    Raises OutsideRoots or WeightsNotFound; of a job what `find_made` raises, and StoredFileMissing.
+    """
+    if (job_id := job_named(name)) is not None:
+        return Artifacts(settings.artifacts_dir).path_of(find_made(session, field, job_id).key)
+    root = settings.weights_dir
     path = _inside(field, name, root)
     if not os.path.isfile(path):  # noqa: PTH113 - likewise
         raise WeightsNotFound(field, name, root, list_weights(root))

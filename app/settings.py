@@ -70,7 +70,8 @@ class Settings(BaseSettings):
     keep_states_days: float = Field(
         7.0,
         ge=0,
-        description="How long an ended job can be retried from its last state; then its states are deleted.",
+        description="How long an ended job can be retried from its last state; then its states are deleted, and "
+        "measurements forgotten (after a day at least).",
     )
     keep_checkpoints_days: float = Field(
         0.0,

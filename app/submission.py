@@ -9,6 +9,7 @@ from app.database import Database
 from app.finetune.dataset import JobWarning
 from app.jobs import store
 from app.jobs.configs import JobConfig
+from app.jobs.made_weights import hold_named
 from app.jobs.tables import FINETUNING, Job, JobKind
 from app.jobs.views import JobView, view_job
 
@@ -28,7 +29,8 @@ def submit_once(
 ) -> tuple[JobView, bool]:
     """The queued job, and whether it had been made before. Ring the bell then.
 
-    Raises IdempotencyKeyReused, and what `check` raises.
+    Raises IdempotencyKeyReused, what `check` raises, and what `hold_named` raises where weights that a job made were
+    deleted since the check.
     """
 
     def find_repeated(session: Session) -> Job | None:
@@ -43,6 +45,7 @@ def submit_once(
     warnings = check()
     try:
         with database.writing() as session:
+            hold_named(session, config.model_dump(mode="json"))
             job = store.submit(session, config, warnings, priority=priority, idempotency_key=idempotency_key, kind=kind)
             return view_job(session, job, worker_seen_seconds), False
     except IntegrityError:

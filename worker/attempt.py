@@ -27,7 +27,15 @@ from app.inputs import Inputs, find_inputs
 from app.jobs import queries, store
 from app.jobs.checkpoint_files import checkpoint_files
 from app.jobs.configs import config_of
-from app.jobs.errors import FilesAway, LeaseLost, MachineFailed, TrainerCrashed, TrainerDied, TrainerStuck
+from app.jobs.errors import (
+    FilesAway,
+    LeaseLost,
+    MachineFailed,
+    StoredFileMissing,
+    TrainerCrashed,
+    TrainerDied,
+    TrainerStuck,
+)
 from app.jobs.rescue import loss_policy
 from app.jobs.resume import ResumePoint, StoredFile
 from app.jobs.retention import Retention, clean_job
@@ -104,7 +112,7 @@ class ClaimedJob:
                 self._train(order)
             if isinstance(order, TrainingOrder) and order.rehearse:
                 remove_if_empty(self._directory)
-        except (DiskFull, FilesAway) as lacking:
+        except (DiskFull, FilesAway, StoredFileMissing) as lacking:
             self._hand_back(lacking.message, retry_in=WAIT_SECONDS)
         except LeaseLost:
             raise
@@ -130,7 +138,7 @@ class ClaimedJob:
             return self._evaluation_order(config)
         if isinstance(config, DsrTrainingConfig):
             return self._dsr_order(config)
-        inputs = find_inputs(config, self._settings)
+        inputs = self._read(lambda session: find_inputs(config, self._settings, session))
         point = self._newest_whole_point()
         self._write(lambda session: store.begin_attempt(session, self._claim, point))
         return TrainingOrder(
@@ -145,7 +153,7 @@ class ClaimedJob:
         )
 
     def _dsr_order(self, config: DsrTrainingConfig) -> DsrTrainingOrder:
-        inputs = find_dsr_inputs(config, self._settings)
+        inputs = self._read(lambda session: find_dsr_inputs(config, self._settings, session))
         point = self._newest_whole_point()
         self._write(lambda session: store.begin_attempt(session, self._claim, point))
         return DsrTrainingOrder(
@@ -159,7 +167,7 @@ class ClaimedJob:
 
     def _evaluation_order(self, config: EvaluationConfig) -> EvaluationOrder:
         """It saves nothing on its way: each attempt begins anew."""
-        inputs = find_evaluation_inputs(config, self._settings)
+        inputs = self._read(lambda session: find_evaluation_inputs(config, self._settings, session))
         self._write(lambda session: store.begin_attempt(session, self._claim, None))
         return EvaluationOrder(
             config,

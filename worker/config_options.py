@@ -7,6 +7,7 @@ import click
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from app.finetune.config import OF_JOB
 from app.finetune.errors import ConfigError
 
 Command = Callable[..., None]
@@ -29,6 +30,12 @@ def config_options(config: type[BaseModel]) -> Callable[[Command], Command]:
 
 def validated(config: type[_Config], given: Mapping[str, Any]) -> _Config:
     """What was given by flags; None is not given. Raises ConfigError, naming the fields."""
+    for name in _WEIGHTS:
+        if str(given.get(name)).startswith(OF_JOB):
+            raise ConfigError(
+                f"{name}: {given[name]!r} names weights of a service's job; here weights are files",
+                "fetch them first, by edgeface-finetune download JOB --format backbone, and give that file",
+            )
     try:
         return config.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as invalid:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TextIO
 
 import click
-from pydantic import ValidationError
 
 from app.artifacts import copy_whole
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ConfigError
 from worker.allocator import keep_freed_memory
+from worker.config_options import validated
 from worker.interrupt import INTERRUPTED, stop_at_interrupt
 from worker.openmp import let_waiting_threads_sleep
 
@@ -34,7 +34,7 @@ from worker.openmp import let_waiting_threads_sleep
 def dsr_train(config: TextIO | None, output_dir: Path, prepared_dir: Path | None, resume: bool) -> None:
     """Train a DSR network here and now, without any service, as the JSON file CONFIG says (`-` reads the terminal).
 
-    CONFIG is what POST /dsr-trainings takes, but directories and weights are paths here. Ctrl-C saves the training's
+    CONFIG is what POST /dsr-trainings takes (docs/dsr.md has its fields), but directories and weights are paths here. Ctrl-C saves the training's
     state and ends; --resume then goes on, as it does after a crash, and the outcome is that of an unbroken training.
     """
     if (config is None) != resume:
@@ -95,11 +95,11 @@ def dsr_train(config: TextIO | None, output_dir: Path, prepared_dir: Path | None
 
 
 def _read(config: TextIO) -> DsrTrainingConfig:
-    """Raises ConfigError, naming the fields, and BadParameter for what is no JSON."""
+    """Raises ConfigError, naming the fields, and BadParameter for what is no JSON object."""
     try:
-        return DsrTrainingConfig.model_validate(json.load(config))
+        given = json.load(config)
     except json.JSONDecodeError as error:
         raise click.BadParameter(f"{config.name} is not JSON: {error}") from None
-    except ValidationError as invalid:
-        wrong = [f"{'.'.join(map(str, error['loc'])) or 'config'}: {error['msg']}" for error in invalid.errors()]
-        raise ConfigError("; ".join(wrong), "docs/dsr.md lists every field with its range") from None
+    if not isinstance(given, dict):
+        raise click.BadParameter(f"{config.name} holds a JSON {type(given).__name__}, not an object of fields")
+    return validated(DsrTrainingConfig, given)

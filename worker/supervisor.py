@@ -127,11 +127,14 @@ class Supervisor:
             if isinstance(config, EvaluationConfig):
                 return SPACE_FOR_EVALUATION
             if isinstance(config, DsrTrainingConfig):
-                inputs = find_dsr_inputs(config, self._settings)
+                with self._database.reading() as session:
+                    inputs = find_dsr_inputs(config, self._settings, session)
                 return space_for_dsr_training(config, inputs, faces_are_prepared=prepared)
             # A measurement prepares no more than a few faces, and keeps none.
             few_faces = prepared or job.kind == MEASUREMENT
-            return space_needed(find_inputs(config, self._settings), faces_are_prepared=few_faces)
+            with self._database.reading() as session:
+                inputs = find_inputs(config, self._settings, session)
+            return space_needed(inputs, faces_are_prepared=few_faces)
         except (EdgefaceError, ValidationError, OSError):
             return None  # the attempt says what is wrong, and fails the job with it
 

@@ -15,6 +15,7 @@ from app.client import Client
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs.checkpoints import CheckpointFormat
+from app.jobs.reports import MeasuredFile
 from app.jobs.states import JobStatus
 from app.jobs.tables import DSR_TRAINING, FINETUNING, JobKind
 from app.jobs.views import JobView
@@ -22,6 +23,13 @@ from app.settings import Settings
 
 PATIENCE_SECONDS = 5.0
 """Long enough for a service that is just starting again; a person with none should not have to wait to be told."""
+
+_FILE_NAMES: dict[CheckpointFormat | MeasuredFile, str] = {
+    "full": "edgeface_finetuned.pth",
+    "backbone": "edgeface_backbone.pth",
+    "report": "report.html",
+    "evaluation": "evaluation.json",
+}
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -57,6 +65,8 @@ class _Submit(click.Command):
     "long the job would take, in which memory and on how much disk.",
 )
 @click.option("--measure", is_flag=True, hidden=True)
+@click.option("--evaluation", is_flag=True, help="CONFIG describes an evaluation: POST /evaluations takes it.")
+@click.option("--dsr-training", is_flag=True, help="CONFIG describes one: POST /dsr-trainings takes it.")
 @click.option("--json", "as_json", is_flag=True, help="Print what --dry-run=measure found out as JSON.")
 @click.option("--priority", default=0, show_default=True, type=click.IntRange(-100, 100), help="Higher is run first.")
 @click.option("--idempotency-key", help="The same CONFIG with the same key makes one job, however often it is sent.")
@@ -66,6 +76,8 @@ def submit(
     config: TextIO,
     dry_run: bool,
     measure: bool,
+    evaluation: bool,
+    dsr_training: bool,
     as_json: bool,
     priority: int,
     idempotency_key: str | None,
@@ -73,6 +85,11 @@ def submit(
     url: str,
 ) -> None:
     """Queue the job that the JSON file CONFIG describes (`-` reads the terminal). Prints its id."""
+    if evaluation and dsr_training:
+        raise click.UsageError("CONFIG is either of an evaluation or of a DSR training: leave one of the two out")
+    if (evaluation or dsr_training) and (dry_run or measure):
+        kind = "an evaluation" if evaluation else "a DSR training"
+        raise click.UsageError(f"{kind} has no dry run: leave --dry-run out")
     try:
         content = json.load(config)
     except json.JSONDecodeError as error:
@@ -87,7 +104,8 @@ def submit(
             )
             click.echo(measured.model_dump_json(indent=2) if as_json else "\n".join(measured_lines(measured)))
             return
-        job = client.submit(content, priority=priority, idempotency_key=idempotency_key)
+        send = client.evaluate if evaluation else client.train_dsr if dsr_training else client.submit
+        job = send(content, priority=priority, idempotency_key=idempotency_key)
     for warning in job.warnings:
         click.echo(f"warning: {warning.message}", err=True)
     click.echo(job.id)
@@ -198,16 +216,21 @@ def unpin(job_id: str, url: str) -> None:
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: the file's own name.")
-@click.option("--format", "format_", type=click.Choice(["full", "backbone"]), default="full", show_default=True)
+@click.option("--format", "format_", type=click.Choice(list(_FILE_NAMES)), default="full", show_default=True)
 @click.option("--epoch", type=click.IntRange(1), help="Of this stage 2 epoch, if it is kept. Default: the best.")
 @_url_option
-def download(job_id: str, output: Path | None, format_: CheckpointFormat, epoch: int | None, url: str) -> None:
-    """Download JOB's checkpoint: edgeface_finetuned.pth, or the bare backbone; dsr.pth. Prints its path."""
+def download(
+    job_id: str, output: Path | None, format_: CheckpointFormat | MeasuredFile, epoch: int | None, url: str
+) -> None:
+    """Download JOB's checkpoint, edgeface_finetuned.pth, its bare backbone or dsr.pth, or what was measured: the report
+    as a page, the evaluation as JSON. Prints its path."""
+    if epoch is not None and format_ in get_args(MeasuredFile):
+        raise click.UsageError(f"the {format_} is of the job, not of an epoch: leave --epoch out")
     with _client(url) as client:
-        name = "edgeface_backbone.pth" if format_ == "backbone" else "edgeface_finetuned.pth"
-        if output is None and client.get(job_id).kind == DSR_TRAINING:
-            name = "dsr.pth"
-        click.echo(client.download(job_id, output or Path(name), format=format_, epoch=epoch))
+        if output is None:
+            is_dsr = format_ == "full" and client.get(job_id).kind == DSR_TRAINING
+            output = Path("dsr.pth" if is_dsr else _FILE_NAMES[format_])
+        click.echo(client.download(job_id, output, format=format_, epoch=epoch))
 
 
 def _data(job: JobView) -> str:

@@ -10,6 +10,9 @@ FACE_SIZE = 112
 BICUBIC = "bicubic"
 """The value of `dsr` that enlarges by interpolation instead of a network."""
 
+OF_JOB = "job:"
+"""What the name of weights begins with that a job made: `job:ID`."""
+
 Name = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f]+$")]
 """Of a folder or a weights file."""
 
@@ -19,8 +22,8 @@ DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d{1,2})?)$"
 class FinetuneConfig(BaseModel):
     """What to fine-tune, on what, and how. Names and defaults are the guide's; unknown fields are refused.
 
-    Directories and weights are names inside the service's configured roots; `edgeface-finetune train`, which
-    runs without the service, takes them as paths.
+    Directories and weights are names inside the service's configured roots, or weights that a job made, `job:ID`;
+    `edgeface-finetune train`, which runs without the service, takes them as paths.
     """
 
     model_config = ConfigDict(
@@ -42,8 +45,8 @@ class FinetuneConfig(BaseModel):
     )
     edgeface: Name = Field(
         "edgeface_xxs.pt",
-        description="EdgeFace weights to start from. The variant (xxs, xs, xs_gamma_06, s_gamma_05, base) is "
-        "recognised from the tensors.",
+        description="EdgeFace weights to start from; `job:ID`: the best backbone of a fine-tuning that succeeded. The "
+        "variant (xxs, xs, xs_gamma_06, s_gamma_05, base) is recognised from the tensors.",
     )
     dsr: Name = Field(
         BICUBIC,

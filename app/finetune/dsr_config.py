@@ -47,11 +47,13 @@ class DsrTrainingConfig(BaseModel):
     edgeface: Name = Field(
         "edgeface_xxs.pt",
         description="EdgeFace weights, which stay as they are: the perceptual and the identity loss are taken by them, "
-        "and the best epoch is chosen by how well they recognise. A fine-tuned one makes the guide's cycle.",
+        "and the best epoch is chosen by how well they recognise. A fine-tuned one makes the guide's cycle; `job:ID`: "
+        "the best backbone of a fine-tuning that succeeded.",
     )
     dsr: Name | None = Field(
         None,
-        description="DSR weights to go on from, with their layout; null begins with a network that interpolates.",
+        description="DSR weights to go on from, with their layout; `job:ID`: those of a DSR training that succeeded; "
+        "null begins with a network that interpolates.",
     )
     channels: int | None = Field(
         None, ge=4, le=256, description=f"C of a new network. null: {DEFAULT_LAYOUT.channels}, or that of `dsr`."

@@ -10,8 +10,8 @@ from app.finetune.config import BICUBIC, DEVICE_PATTERN, FACE_SIZE, Name
 class EvaluationConfig(BaseModel):
     """A backbone, what to compare it with, and the people it is tried on. Unknown fields are refused.
 
-    Directories and weights are names inside the service's configured roots; `edgeface-finetune evaluate`, which runs
-    without the service, takes them as paths.
+    Directories and weights are names inside the service's configured roots, or weights that a job made, `job:ID`;
+    `edgeface-finetune evaluate`, which runs without the service, takes them as paths.
     """
 
     model_config = ConfigDict(
@@ -28,7 +28,9 @@ class EvaluationConfig(BaseModel):
         "not trained on. Taken from `dataset` when left out.",
     )
     edgeface: Name = Field(
-        "edgeface_xxs.pt", description="EdgeFace weights to evaluate: a bare state dict or edgeface_finetuned.pth."
+        "edgeface_xxs.pt",
+        description="EdgeFace weights to evaluate: a bare state dict or edgeface_finetuned.pth; or `job:ID`, the best "
+        "backbone of a fine-tuning that succeeded.",
     )
     before: Name | None = Field(
         None, description="EdgeFace weights before fine-tuning, to say what the fine-tuning has brought."

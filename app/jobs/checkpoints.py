@@ -26,7 +26,7 @@ def find_checkpoint(
     job = queries.get(session, job_id)
     if epoch is None:
         if job.checkpoint is None:
-            raise CheckpointNotReady(job_id, JobStatus(job.status))
+            raise CheckpointNotReady(job_id, JobStatus(job.status), job.kind)
         if job.checkpoint.get(kind) is None:
             raise NoBackbone(job_id)
         return StoredFile.model_validate(job.checkpoint[kind])

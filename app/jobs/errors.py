@@ -18,6 +18,10 @@ EdgefaceError
 ├── OutsideRoots                   a name leads out of the configured root
 ├── DatasetNotFound
 ├── WeightsNotFound
+├── WeightsJobNotFound             `job:ID` of no job
+├── WeightsNotOfKind               jobs of that kind make no such weights
+├── WeightsNotReady                that job has not succeeded
+├── WeightsNotKept                 its weights were deleted
 ├── LeaseLost                      another attempt has taken over: write nothing more
 ├── TrainerDied                    the training process ended without a word
 ├── TrainerStuck                   no step for too long, while its worker was well
@@ -30,7 +34,7 @@ EdgefaceError
 └── Poisoned                       the job lost too many workers or trainers without getting further
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,12 +102,33 @@ class StatesGone(EdgefaceError):
         )
 
 
+_WITHOUT_CHECKPOINT: Mapping[str, tuple[str, str]] = {
+    "measurement": (
+        "a measurement of what a training would take",
+        "`measured` of GET /jobs/{id} is what it finds out",
+    ),
+    "evaluation": (
+        "an evaluation",
+        "GET /jobs/{id}/evaluation and GET /jobs/{id}/report are what it makes; the job or the file that `edgeface` of "
+        "its config names has the weights",
+    ),
+}
+"""The kinds of jobs that make no checkpoint: what such a one is, and what to ask it for."""
+
+
 class NothingToPin(EdgefaceError):
     code = "nothing_to_pin"
     blame: Blame = "request"
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(f"job {job_id} has no checkpoint yet", "pin it after the first checkpoint event")
+    def __init__(self, job_id: str, status: JobStatus, kind: str) -> None:
+        if kind in _WITHOUT_CHECKPOINT:
+            what, instead = _WITHOUT_CHECKPOINT[kind]
+            super().__init__(f"job {job_id} is {what}, and makes no checkpoint to pin", instead)
+            return
+        super().__init__(
+            f"job {job_id} ({status}) has no checkpoint{'' if status.terminal else ' yet'}",
+            "its warnings and its error say why" if status.terminal else "pin it after the first checkpoint event",
+        )
 
 
 class IdempotencyKeyReused(EdgefaceError):
@@ -152,9 +177,15 @@ class CheckpointNotReady(EdgefaceError):
     code = "checkpoint_not_ready"
     blame: Blame = "request"
 
-    def __init__(self, job_id: str, status: JobStatus) -> None:
+    def __init__(self, job_id: str, status: JobStatus, kind: str) -> None:
+        if kind in _WITHOUT_CHECKPOINT:
+            what, instead = _WITHOUT_CHECKPOINT[kind]
+            super().__init__(f"job {job_id} is {what}, and makes no checkpoint", instead)
+            return
         hint = (
-            f"the job {status} before its first validated epoch of stage 2, or of the DSR network; submit it again"
+            "its warnings say why it was deleted; submit its config again to train it anew"
+            if status is JobStatus.SUCCEEDED
+            else f"the job {status} before its first validated epoch of stage 2, or of the DSR network; submit it again"
             if status.terminal
             else "the first one is written after the first validated epoch of stage 2, or of the DSR network: watch "
             "GET /jobs/{id}/events for a checkpoint event"
@@ -259,6 +290,54 @@ class DsrTooLarge(InputError):
             "dsr",
             f"dsr: the network enlarges {vlr_size} px to {output} px; {most} px is the most",
             "train it for smaller vlr_sizes, or begin a network with smaller factors: leave dsr out",
+        )
+
+
+class WeightsJobNotFound(InputError):
+    code = "weights_job_not_found"
+
+    def __init__(self, field: str, job_id: str) -> None:
+        super().__init__(
+            field,
+            f"{field}: there is no job {job_id!r}",
+            "GET /jobs?status=succeeded lists the jobs whose weights can be named; a file's name begins otherwise",
+        )
+
+
+class WeightsNotOfKind(InputError):
+    code = "weights_not_of_kind"
+
+    def __init__(self, field: str, job_id: str, kind: str, weights: str, makers: Sequence[str]) -> None:
+        of = f"of the kind {' or '.join(makers)}" if makers else "of a version that has jobs which make them"
+        super().__init__(
+            field,
+            f"{field}: job {job_id} is of the kind {kind}, which makes no {weights} weights",
+            f"name a job {of}, or a file that GET /weights lists",
+        )
+
+
+class WeightsNotReady(InputError):
+    code = "weights_not_ready"
+
+    def __init__(self, field: str, job_id: str, status: JobStatus) -> None:
+        hint = (
+            f"POST /jobs/{job_id}/retry goes on with it; its best checkpoint so far, if it has one, can be downloaded "
+            "and put into the weights' folder"
+            if status in RETRYABLE
+            else "submit this again when it has succeeded: watch GET /jobs/{id}/events"
+        )
+        super().__init__(field, f"{field}: job {job_id} is {status}; weights are named of jobs that succeeded", hint)
+
+
+class WeightsNotKept(InputError):
+    code = "weights_not_kept"
+
+    def __init__(self, field: str, job_id: str) -> None:
+        super().__init__(
+            field,
+            f"{field}: the weights that job {job_id} made are deleted",
+            "its warnings say why; submit its config again to make them anew, and pin what should outlive "
+            "EDGEFACE_KEEP_CHECKPOINTS_DAYS",
         )
 
 

@@ -4,19 +4,23 @@ Rows are forgotten first, in one transaction under the job's lock; their files a
 killed between the two leaves files that no row names, which app/leftovers.py finds, and never a row without its file.
 """
 
+import contextlib
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, delete, select
 
 from app.database import Database
 from app.deletion import Freed, delete_file
 from app.finetune.dataset import JobWarning
 from app.jobs import queries, stand_in, store
 from app.jobs.checkpoint_files import KINDS, checkpoint_files
+from app.jobs.errors import JobNotFound
+from app.jobs.made_weights import named_by_others
 from app.jobs.states import JobStatus
-from app.jobs.tables import MEASURED_KINDS, Artifact, Job
+from app.jobs.tables import MEASURED_KINDS, MEASUREMENT, Artifact, Attempt, EpochMetric, Job, JobEvent
 from app.settings import Settings
 
 GRACE_SECONDS = 60.0
@@ -47,7 +51,8 @@ def clean_jobs(database: Database, artifacts_dir: Path, retention: Retention) ->
         for artifact in session.exec(select(Artifact)):
             artifacts[artifact.job_id].append(artifact)
         jobs = session.exec(select(Job).where(col(Job.id).in_(select(Artifact.job_id)))).all()
-        due = [job.id for job in jobs if _expendable(job, artifacts[job.id], now, retention)]
+        named = named_by_others(session)
+        due = [job.id for job in jobs if _expendable(job, artifacts[job.id], now, retention, named)]
     return sum((clean_job(database, artifacts_dir, job_id, retention) for job_id in due), start=Freed())
 
 
@@ -58,7 +63,9 @@ def clean_job(database: Database, artifacts_dir: Path, job_id: str, retention: R
     """
     with database.writing() as session:
         job = queries.locked(session, job_id)
-        going = _expendable(job, queries.artifacts(session, job_id), store.clock(session), retention)
+        # Under the lock: who queues a job that names this one's weights holds it too.
+        named = named_by_others(session)
+        going = _expendable(job, queries.artifacts(session, job_id), store.clock(session), retention, named)
         keys = [artifact.key for artifact in going]
         store.forget_artifacts(session, keys)
         if any(file.key in keys for file in checkpoint_files(job.checkpoint)):
@@ -69,14 +76,38 @@ def clean_job(database: Database, artifacts_dir: Path, job_id: str, retention: R
     return sum((delete_file(artifacts_dir / key, older_than=GRACE_SECONDS) for key in keys), start=Freed())
 
 
-def _expendable(job: Job, artifacts: list[Artifact], now: float, retention: Retention) -> list[Artifact]:
-    """Those of the job's files that nothing needs any more."""
+def forget_measurements(database: Database, artifacts_dir: Path, retention: Retention) -> None:
+    """Delete the rows of measurements that ended longer ago than states are kept, a day at least, once no file is left
+    of them: they make nothing, and say how long a training would have taken then."""
+    keep = max(retention.states, SECONDS_A_DAY)
+
+    def is_old(session: Session, job: Job) -> bool:
+        ended = JobStatus(job.status).terminal and job.finished_at is not None
+        return ended and store.clock(session) - (job.finished_at or 0.0) > keep
+
+    with database.reading() as session:
+        measurements = session.exec(select(Job).where(Job.kind == MEASUREMENT)).all()
+        old = [job.id for job in measurements if is_old(session, job) and not (artifacts_dir / job.id).exists()]
+    for job_id in old:
+        with contextlib.suppress(JobNotFound), database.writing() as session:
+            # Looked at again under the lock: a person may just have had it retried.
+            if is_old(session, queries.locked(session, job_id)):
+                for table in (JobEvent, EpochMetric, Artifact, Attempt):
+                    session.execute(delete(table).where(col(table.job_id) == job_id))
+                session.execute(delete(Job).where(col(Job.id) == job_id))
+
+
+def _expendable(
+    job: Job, artifacts: list[Artifact], now: float, retention: Retention, named: Collection[str]
+) -> list[Artifact]:
+    """Those of the job's files that nothing needs any more. A job that is `named` by another does not expire."""
     states = [artifact for artifact in artifacts if artifact.kind == "state"]
     ended_for = now - job.finished_at if JobStatus(job.status).terminal and job.finished_at is not None else None
     # A job that succeeded is never retried.
     useless = job.status == JobStatus.SUCCEEDED or (ended_for is not None and ended_for > retention.states)
     old_states = states if useless else []
-    expired = ended_for is not None and retention.checkpoints is not None and ended_for > retention.checkpoints
+    old = ended_for is not None and retention.checkpoints is not None and ended_for > retention.checkpoints
+    expired = old and job.id not in named
 
     needed = set() if expired else {file.key for file in checkpoint_files(job.checkpoint)}
     if not useless:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Update, func, tuple_
+from sqlalchemy import Update, and_, case, func, tuple_
 from sqlmodel import Session, col, delete, select, update
 
 from app.database import database_now
@@ -32,6 +32,7 @@ from app.jobs.errors import (
     StatesGone,
     WorkerLost,
 )
+from app.jobs.made_weights import hold_named
 from app.jobs.resume import ResumePoint, ResumeReceipt
 from app.jobs.states import CLAIMED, RETRYABLE, TERMINAL, JobStatus
 from app.jobs.tables import FINETUNING, Artifact, Attempt, EpochMetric, Job, JobEvent, JobKind, WorkerSeen
@@ -267,8 +268,11 @@ def record_prediction(
 
 
 def record_epoch(session: Session, claim: Claim, epoch: dict[str, Any]) -> None:
-    """The metrics of one epoch, by the field names of `EpochMetric`. A rolled-back epoch's are replaced."""
-    _write_claimed(session, claim, stage=epoch["stage"], epoch=epoch["epoch"])
+    """The metrics of one epoch, by the field names of `EpochMetric`. A rolled-back epoch's are replaced. The job may be
+    in a later epoch already."""
+    later = and_(col(Job.stage) == epoch["stage"], col(Job.epoch) > epoch["epoch"])
+    place = case((later, col(Job.epoch)), else_=epoch["epoch"])
+    _write_claimed(session, claim, stage=epoch["stage"], epoch=place)
     session.execute(
         delete(EpochMetric).where(
             col(EpochMetric.job_id) == claim.job_id,
@@ -426,7 +430,8 @@ def resume(session: Session, job_id: str) -> Job:
 
 def retry(session: Session, job_id: str, *, from_start: bool = False) -> Job:
     """Queue a failed or cancelled job again: from its last saved state, or from the start. Ring the bell after the
-    commit. Raises NotRetryable, and StatesGone where its states were deleted since, but not what they had led to."""
+    commit. Raises NotRetryable, StatesGone where its states were deleted since, but not what they had led to, and what
+    `hold_named` raises where the weights of a job that it names are gone."""
     if not from_start:
         job = queries.locked(session, job_id)
         if job.checkpoint is not None and not queries.resume_points(session, job_id):
@@ -434,6 +439,7 @@ def retry(session: Session, job_id: str, *, from_start: bool = False) -> Job:
     again = "from the start" if from_start else "from the last saved state"
     if not _queue_again(session, job_id, list(RETRYABLE), f"retried by a person {again}"):
         raise NotRetryable(job_id, JobStatus(queries.fresh(session, job_id).status))
+    hold_named(session, queries.get(session, job_id).config)
     if from_start:
         _cut(session, job_id, None)
         _update_job(session, job_id, checkpoint=None, recognition_before=None, facts=None)

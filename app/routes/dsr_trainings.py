@@ -31,6 +31,8 @@ def submit_dsr_training(
     in the end what the network brings beside direct feed and bicubic enlargement."""
 
     def check() -> list[JobWarning]:
-        return check_dsr_inputs(config, find_dsr_inputs(config, service.settings), service.dataset_checks)
+        with service.database.reading() as session:
+            inputs = find_dsr_inputs(config, service.settings, session)
+        return check_dsr_inputs(config, inputs, service.dataset_checks)
 
     return answer_submission(service, response, config, check, priority, idempotency_key, DSR_TRAINING)

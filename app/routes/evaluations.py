@@ -30,6 +30,8 @@ def submit_evaluation(
     page of it."""
 
     def check() -> list[JobWarning]:
-        return check_evaluation_inputs(find_evaluation_inputs(config, service.settings), service.dataset_checks)
+        with service.database.reading() as session:
+            inputs = find_evaluation_inputs(config, service.settings, session)
+        return check_evaluation_inputs(inputs, service.dataset_checks)
 
     return answer_submission(service, response, config, check, priority, idempotency_key, EVALUATION)

@@ -23,6 +23,6 @@ def get_datasets(service: ServiceDep) -> Names:
 
 @router.get("/weights")
 def get_weights(service: ServiceDep) -> Names:
-    """Names that the config's `edgeface` and `dsr` can have."""
+    """Names that the config's `edgeface` and `dsr` can have, besides `job:ID`."""
     root = service.settings.weights_dir
     return Names(root=str(root), names=list_weights(root))

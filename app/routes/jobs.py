@@ -76,7 +76,9 @@ def submit_job(
     training reads (EDGEFACE_CHECKED_IMAGES of them), the weights' tensors."""
 
     def check() -> list[JobWarning]:
-        return check_inputs(find_inputs(config, service.settings), service.dataset_checks)
+        with service.database.reading() as session:
+            inputs = find_inputs(config, service.settings, session)
+        return check_inputs(inputs, service.dataset_checks)
 
     if dry_run == "true":
         response.status_code = status.HTTP_200_OK

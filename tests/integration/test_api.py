@@ -207,6 +207,14 @@ def test_a_measurement_is_accepted_and_shown_where_it_says_but_is_no_job_of_the_
     assert submit(api)["kind"] == "finetuning"
 
 
+def test_a_measurement_has_no_checkpoint_and_says_what_it_has(api: TestClient) -> None:
+    job_id = api.post("/jobs?dry_run=measure", json={"dataset": "faces"}).json()["id"]
+    for answer in (api.get(f"/jobs/{job_id}/checkpoint"), api.post(f"/jobs/{job_id}/pin")):
+        assert answer.status_code == 409
+        assert "is a measurement of what a training would take, and makes no checkpoint" in answer.json()["detail"]
+        assert "`measured`" in answer.json()["hint"]
+
+
 def test_a_measurement_of_what_cannot_work_is_refused_at_once(api: TestClient) -> None:
     answer = api.post("/jobs", params={"dry_run": "measure"}, json={"dataset": "nobody"})
     assert refused(answer, 422, "dataset_not_found")["errors"][0]["field"] == "train_dir"

@@ -1,5 +1,6 @@
 """The Python client and the commands against a real server that loses answers, is away or is busy."""
 
+import hashlib
 import io
 import json
 import re
@@ -551,6 +552,50 @@ def test_an_evaluation_is_queued_listed_and_watched_as_a_job_is(
     with pytest.raises(ApiError) as refused:
         client.evaluation(job.id)
     assert refused.value.problem.code == "not_evaluated"
+
+
+def test_the_command_submits_an_evaluation_once_and_downloads_what_was_measured(
+    command: Callable[..., Result], client: Client, database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    config = tmp_path / "evaluation.json"
+    config.write_text(json.dumps(CONFIG | {"before": "edgeface_xxs.pt"}))
+    arguments = ("submit", "--evaluation", str(config), "--priority", "3", "--idempotency-key", "Monday")
+    job_id = said(command(*arguments)).strip()
+    assert said(command(*arguments)).strip() == job_id
+    job = client.get(job_id)
+    assert (job.kind, job.priority) == ("evaluation", 3)
+    refused = command("download", job_id, "--format", "report", "--output", str(tmp_path / "early.html"))
+    assert isinstance(refused.exception, ApiError)
+    assert refused.exception.problem.code == "not_evaluated"
+    assert not (tmp_path / "early.html").exists()
+
+    claim = run(database, job_id)
+    written = {"report": b"<!doctype html>", "evaluation": b"{}"}
+    files = {}
+    for kind, content in written.items():
+        key = f"{job_id}/attempt-1/{kind}"
+        (settings.artifacts_dir / key).parent.mkdir(parents=True, exist_ok=True)
+        (settings.artifacts_dir / key).write_bytes(content)
+        files[kind] = {"key": key, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    with database.writing() as session:
+        store.record_evaluation(session, claim, epoch=0, files=files)
+    for kind, content in written.items():
+        target = tmp_path / f"downloaded-{kind}"
+        assert said(command("download", job_id, "--format", kind, "--output", str(target))).strip() == str(target)
+        assert target.read_bytes() == content
+
+
+def test_an_evaluation_that_makes_no_sense_to_submit_or_download_is_refused(
+    command: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    for dry_run in ("--dry-run", "--dry-run=measure"):
+        refused = command("submit", "--evaluation", dry_run, str(tmp_path / "config.json"))
+        assert refused.exit_code == 2
+        assert "has no dry run" in refused.output
+    refused = command("download", "somebody", "--format", "report", "--epoch", "1")
+    assert refused.exit_code == 2
+    assert "not of an epoch" in refused.output
 
 
 def test_without_a_service_a_command_says_so_soon(monkeypatch: pytest.MonkeyPatch) -> None:

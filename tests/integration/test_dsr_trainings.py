@@ -125,8 +125,13 @@ def test_a_network_is_trained_told_and_handed_out(
     write_dataset(settings.datasets_dir / "plain")
     fits = api.post("/jobs?dry_run=true", json={"dataset": "plain", "dsr": "ours.pth"})
     assert fits.status_code == 200, fits.text
-    further = {"channels": None, "blocks": None, "factors": None, "dsr": "ours.pth"}
-    assert api.post("/dsr-trainings", json=TINY | further).status_code == 201
+    assert api.post("/jobs?dry_run=true", json={"dataset": "plain", "dsr": f"job:{job_id}"}).status_code == 200
+    of_another_kind = api.post("/jobs?dry_run=true", json={"dataset": "plain", "edgeface": f"job:{job_id}"})
+    assert of_another_kind.json()["code"] == "weights_not_of_kind"
+    further = {"channels": None, "blocks": None, "factors": None, "dsr": f"job:{job_id}", "epochs": 1}
+    answer = api.post("/dsr-trainings", json=TINY | further)
+    work().join()
+    assert succeeded(api, answer.json()["id"])["facts"]["enlargement"] == job["facts"]["enlargement"]
 
 
 def test_a_paused_training_goes_on_and_ends_as_one_that_was_not(

@@ -86,3 +86,13 @@ def test_the_same_key_makes_one_evaluation_and_no_training(api: TestClient) -> N
     assert again.json()["id"] == first.json()["id"]
     assert again.headers["idempotency-replayed"] == "true"
     assert api.post("/jobs", json={"dataset": "faces"}, headers=headers).status_code == 422
+
+
+def test_an_evaluation_has_no_checkpoint_and_says_what_it_has(api: TestClient) -> None:
+    job_id = api.post("/evaluations", json={"dataset": "faces"}).json()["id"]
+    for answer in (api.get(f"/jobs/{job_id}/checkpoint"), api.post(f"/jobs/{job_id}/pin")):
+        assert answer.status_code == 409
+        assert answer.json()["code"] in ("checkpoint_not_ready", "nothing_to_pin")
+        assert "is an evaluation, and makes no checkpoint" in answer.json()["detail"]
+        assert "/evaluation" in answer.json()["hint"]
+        assert "yet" not in answer.json()["detail"]

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from sqlmodel import select
 
 from app.cleaner import clean
 from app.database import Database
 from app.deletion import Freed
 from app.jobs import pins, retention, store
+from app.jobs.errors import JobNotFound
 from app.jobs.retention import Retention, clean_job
 from app.jobs.states import JobStatus
-from app.jobs.tables import WorkerSeen
+from app.jobs.tables import MEASUREMENT, Attempt, Job, JobEvent, WorkerSeen
 from app.prepared_faces import find_prepared
 from app.settings import Settings
 from tests.support.job_files import JobFiles, make_old, write_old, write_prepared
@@ -346,6 +348,46 @@ def test_several_clean_at_once_and_each_file_is_counted_once(
         each.close()
     assert freed.files == 6 * (2 + 7)
     assert len([path for path in settings.artifacts_dir.rglob("*") if path.is_file()]) == 6 * 2
+
+
+def measurement(database: Database, settings: Settings, ended: JobStatus, *, days_ago: float) -> JobFiles:
+    job = JobFiles(database, settings.artifacts_dir)
+    with database.writing() as session:
+        session.get_one(Job, job.id).kind = MEASUREMENT
+    job.end(ended, days_ago=days_ago)
+    return job
+
+
+@pytest.mark.parametrize("ended", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED])
+def test_a_measurement_is_forgotten_when_it_is_old(database: Database, settings: Settings, ended: JobStatus) -> None:
+    young, old = (measurement(database, settings, ended, days_ago=days) for days in (6.9, 7.1))
+    training = JobFiles(database, settings.artifacts_dir)
+    training.end(ended, days_ago=100)
+    clean(database, settings)
+    with database.reading() as session:
+        assert {job.id for job in session.exec(select(Job))} == {young.id, training.id}
+        assert {event.job_id for event in session.exec(select(JobEvent))} == {young.id, training.id}
+        assert {attempt.job_id for attempt in session.exec(select(Attempt))} == {young.id, training.id}
+    with pytest.raises(JobNotFound):
+        old.row()
+
+
+def test_a_measurement_is_kept_for_a_day_at_least_while_it_is_retried_and_while_it_has_files(
+    database: Database, settings: Settings
+) -> None:
+    settings.keep_states_days = 0
+    today = measurement(database, settings, JobStatus.SUCCEEDED, days_ago=0.9)
+    retried = measurement(database, settings, JobStatus.FAILED, days_ago=2)
+    with database.writing() as session:
+        store.retry(session, retried.id)
+    foreign = measurement(database, settings, JobStatus.SUCCEEDED, days_ago=2)
+    mine = write_old(settings.artifacts_dir / foreign.id / "notes.txt", b"mine")
+    clean(database, settings)
+    assert [job.row().status for job in (today, retried, foreign)] == ["succeeded", "queued", "succeeded"]
+    mine.unlink()
+    clean(database, settings)
+    with pytest.raises(JobNotFound):
+        foreign.row()
 
 
 def test_a_worker_not_seen_for_a_day_is_forgotten(database: Database, settings: Settings) -> None:

@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlmodel import col, update
 
+from app.cleaner import clean
 from app.database import Database
 from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs import queries, store
@@ -31,6 +32,7 @@ from app.leftovers import remove_leftovers
 from app.settings import Settings
 from tests.integration.conftest import CONFIG, event_kinds, fresh_database, run_out_lease, status, submit
 from tests.support.datasets import write_dataset
+from tests.support.job_files import JobFiles
 from tests.trainers import fixtures
 from worker.attempt import TrainerMain
 from worker.supervisor import Supervisor
@@ -238,6 +240,79 @@ def test_an_evaluation_whose_dataset_is_gone_fails_and_can_be_retried(
     supervise(fixtures.tell_an_evaluation)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
     assert job.attempt == 2
+
+
+def test_a_training_starts_from_the_weights_of_another_job_and_goes_on_while_that_one_is_old(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    settings.keep_checkpoints_days = 1
+    made = job_that_made_weights(database, settings)
+    with database.writing() as session:
+        job_id = store.submit(session, CONFIG.model_copy(update={"edgeface": f"job:{made.id}"}), []).id
+    supervise(fixtures.save_when_stopped_with_its_weights)
+    wait_for_trainer(database, settings, job_id)
+    with database.writing() as session:
+        store.request_pause(session, job_id)
+    wait_for_status(database, job_id, JobStatus.PAUSED)
+    clean(database, settings)
+    with database.writing() as session:
+        store.resume(session, job_id)
+    job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
+    assert job.attempt == 2
+    assert [warning["message"] for warning in job.warnings] == [WEIGHTS_MADE.format(made.id)]
+    clean(database, settings)
+    assert made.row().checkpoint is None
+
+
+def test_an_evaluation_reads_the_weights_of_other_jobs(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    first, second = job_that_made_weights(database, settings), job_that_made_weights(database, settings)
+    named = {"edgeface": f"job:{second.id}", "before": f"job:{first.id}"}
+    config = EvaluationConfig.model_validate({"dataset": "faces", **named})
+    with database.writing() as session:
+        job_id = store.submit(session, config, [], kind=EVALUATION).id
+    supervise(fixtures.tell_an_evaluation_and_its_weights)
+    job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
+    told = [warning["message"] for warning in job.warnings if warning["code"] == "starts_from"]
+    assert told == [WEIGHTS_MADE.format(second.id), WEIGHTS_MADE.format(first.id)]
+
+
+def test_a_worker_that_lacks_the_weights_of_another_job_hands_back_and_says_so(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    made = job_that_made_weights(database, settings)
+    (settings.artifacts_dir / WEIGHTS_MADE.format(made.id)).unlink()
+    with database.writing() as session:
+        job_id = store.submit(session, CONFIG.model_copy(update={"edgeface": f"job:{made.id}"}), []).id
+    supervise(fixtures.tell_all)
+    wait_until(lambda: waiting_reason(database, job_id) is not None)
+    assert "edgeface_backbone.pth is gone" in (waiting_reason(database, job_id) or "")
+    assert status(database, job_id) == JobStatus.QUEUED
+
+
+def test_a_job_that_names_weights_which_are_deleted_fails_by_field(
+    database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
+) -> None:
+    settings.keep_checkpoints_days = 1
+    made = job_that_made_weights(database, settings)
+    clean(database, settings)
+    with database.writing() as session:
+        job_id = store.submit(session, CONFIG.model_copy(update={"edgeface": f"job:{made.id}"}), []).id
+    supervise(fixtures.tell_all)
+    job = wait_for_status(database, job_id, JobStatus.FAILED)
+    assert job.error is not None
+    assert job.error["code"] == "weights_not_kept"
+
+
+def job_that_made_weights(database: Database, settings: Settings) -> JobFiles:
+    made = JobFiles(database, settings.artifacts_dir)
+    made.checkpoint(1)
+    made.end(JobStatus.SUCCEEDED, days_ago=30)
+    return made
+
+
+WEIGHTS_MADE = "{}/attempt-1/best-epoch-001/edgeface_backbone.pth"
 
 
 def test_a_measurement_is_what_the_worker_found_out_and_leaves_no_folder(

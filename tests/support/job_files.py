@@ -24,11 +24,12 @@ LONG_AGO = 7200.0
 class JobFiles:
     """One job, claimed, whose files are really there. Everything it makes is old enough for any grace."""
 
-    def __init__(self, database: Database, artifacts_dir: Path) -> None:
+    def __init__(self, database: Database, artifacts_dir: Path, **fields: Any) -> None:
+        """`fields` of its config, besides the dataset."""
         self.database = database
         self.artifacts_dir = artifacts_dir
         with database.writing() as session:
-            self.id = store.submit(session, CONFIG, []).id
+            self.id = store.submit(session, CONFIG.model_copy(update=fields), []).id
         self.claim = self.claim_again()
 
     def claim_again(self) -> Claim:
@@ -38,11 +39,11 @@ class JobFiles:
         self.claim = claimed
         return claimed
 
-    def checkpoint(self, epoch: int) -> list[Path]:
+    def checkpoint(self, epoch: int, *, backbone_bytes: bytes = b"") -> list[Path]:
         """A new best one."""
         folder = f"{self.id}/attempt-{self.claim.attempt}/best-epoch-{epoch:03d}"
         full = self.write(f"{folder}/edgeface_finetuned.pth", b"full %d" % epoch)
-        backbone = self.write(f"{folder}/edgeface_backbone.pth", b"backbone %d" % epoch)
+        backbone = self.write(f"{folder}/edgeface_backbone.pth", backbone_bytes or b"backbone %d" % epoch)
         described = {"epoch": epoch, "score": epoch / 100, "full": full, "backbone": backbone}
         with self.database.writing() as session:
             store.record_checkpoint(session, self.claim, described)

@@ -35,6 +35,7 @@ def test_embedded(embedded: Machine, shared_assets: Path) -> None:
     embedded.wait_until_ready()
     check_main_job(embedded)
     assert (embedded.var_dir / "edgeface.sqlite").is_file()
+    check_further_training(embedded)
 
 
 def test_api_and_worker_apart_on_redis(on_redis: Machine, shared_assets: Path) -> None:
@@ -108,21 +109,33 @@ def check_events(events: list[EventView], job: JobView) -> None:
 
 
 def check_evaluations(machine: Machine, client: Client, job: JobView) -> None:
-    """That of the training, and one asked for: of the same weights as were before, so the same figures."""
+    """That of the training, and one asked for: of the same weights before and after, so the same figures."""
     after_training = client.evaluation(job.id)
     assert after_training.verdict == job.recognition.verdict
     assert [each.of for each in after_training.changes] == ["fine-tuning"]
     page = httpx2.get(f"{machine.url}/jobs/{job.id}/report").text
     assert page.startswith("<!doctype html>")
     assert after_training.changes[0].sentence in page
-    asked = client.evaluate({"dataset": "orl16"})
+    asked = client.evaluate({"dataset": "orl16", "edgeface": f"job:{job.id}", "before": "edgeface_xxs.pt"})
     told = [event for event in client.events(asked.id) if isinstance(event, EventView)]
     statuses = [event.data["status"] for event in told if event.kind == "status"]
     assert statuses == ["queued", "preparing", "running", "succeeded"], client.get(asked.id).error
     assert client.get(asked.id).kind == "evaluation"
-    before = [each for each in after_training.comparisons if each.backbone == "before"]
-    found = client.evaluation(asked.id).comparisons
-    assert [each.model_copy(update={"backbone": "before"}) for each in found] == before
+    found = client.evaluation(asked.id)
+    assert found.comparisons == after_training.comparisons
+    assert found.changes == after_training.changes
+
+
+def check_further_training(machine: Machine) -> None:
+    """One that starts from the weights which the job before it made begins with what that one ended with."""
+    with machine.client() as client:
+        (made,) = client.list((JobStatus.SUCCEEDED,)).jobs
+        job = client.submit(CONFIG | {"stage1_epochs": 1, "stage2_epochs": 1, "edgeface": f"job:{made.id}"})
+        for _ in client.events(job.id):
+            pass
+        job = client.get(job.id)
+    assert job.status is JobStatus.SUCCEEDED, job.error
+    assert job.recognition.before == made.recognition.after
 
 
 def check_job(job: JobView) -> None:

@@ -130,6 +130,13 @@ def tell_an_evaluation(connection: Connection, order: EvaluationOrder) -> None:
     connection.send(evaluation(order.output_dir))
 
 
+def tell_an_evaluation_and_its_weights(connection: Connection, order: EvaluationOrder) -> None:
+    tell_weights(connection, order.files.edgeface)
+    assert order.files.before is not None
+    tell_weights(connection, order.files.before)
+    tell_an_evaluation(connection, order)
+
+
 def die_once_in_an_evaluation(connection: Connection, order: EvaluationOrder) -> None:
     """Half done in the first attempt; the second goes through."""
     if order.output_dir.name == "attempt-1":
@@ -169,6 +176,18 @@ def save_when_stopped(connection: Connection, order: TrainingOrder) -> None:
     connection.send(epoch(2, 2))
     connection.send(epoch(2, 3))
     connection.send(events.Finished(RECOGNITION, RECOGNITION, "no clear difference", 1, 1.5))
+
+
+def save_when_stopped_with_its_weights(connection: Connection, order: TrainingOrder) -> None:
+    """The same, and it tells which weights it starts from."""
+    tell_weights(connection, order.files.edgeface)
+    save_when_stopped(connection, order)
+
+
+def tell_weights(connection: Connection, path: Path) -> None:
+    """The key of a file that a job made; it has to be there."""
+    assert path.read_bytes()
+    connection.send(events.Warned(JobWarning(code="starts_from", message="/".join(path.parts[-4:]))))
 
 
 def die_when_stopped(connection: Connection, order: TrainingOrder) -> None:

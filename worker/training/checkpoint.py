@@ -1,6 +1,6 @@
 """What is saved of the best epoch: what is handed out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from worker.training.control import Control
 from worker.training.events import WrittenFile
 from worker.training.losses import ArcFace
 from worker.training.profiled import profiled
-from worker.training.writing import write_whole
+from worker.training.writing import saved_bytes, write_whole
 
 FORMAT_VERSION = 1
 FULL_NAME = "edgeface_finetuned.pth"
@@ -40,11 +40,12 @@ class Checkpoints:
         self._control = control
 
     @profiled("checkpoint")
-    def save_best(
+    def snapshot(
         self, backbone: nn.Module, head: ArcFace, *, epoch: int, val_acc: float | None, val_auc: float | None
-    ) -> tuple[WrittenFile, WrittenFile]:
-        """Write `best-epoch-NNN/edgeface_finetuned.pth` and its bare `edgeface_backbone.pth`; both load with
-        weights_only=True. `val_acc` and `val_auc` in 0..1. Raises DiskFull."""
+    ) -> Callable[[], tuple[WrittenFile, WrittenFile]]:
+        """The networks as they are now. What is returned writes `best-epoch-NNN/edgeface_finetuned.pth` and its bare
+        `edgeface_backbone.pth`, in any thread; it raises DiskFull. Both files load with weights_only=True. `val_acc`
+        and `val_auc` in 0..1."""
         backbone_state_dict = plain(backbone.state_dict())
         content = {
             "backbone_state_dict": backbone_state_dict,
@@ -65,10 +66,14 @@ class Checkpoints:
             },
         }
         folder = self._output_dir / f"best-epoch-{epoch:03d}"
-        with ThreadPoolExecutor(2, "checkpoint") as beside:
-            full = beside.submit(write_whole, folder / FULL_NAME, content, self._control)
-            backbone_alone = beside.submit(write_whole, folder / BACKBONE_NAME, backbone_state_dict, self._control)
-        return full.result(), backbone_alone.result()
+        files = {folder / FULL_NAME: saved_bytes(content), folder / BACKBONE_NAME: saved_bytes(backbone_state_dict)}
+
+        def write() -> tuple[WrittenFile, WrittenFile]:
+            with ThreadPoolExecutor(len(files), "checkpoint") as pool:
+                full, backbone_alone = pool.map(lambda path: write_whole(path, files[path], self._control), files)
+            return full, backbone_alone
+
+        return write
 
 
 def plain(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,7 +12,6 @@ from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import Split, comparable, find_unreadable
 from app.finetune.errors import EdgefaceError
 from worker.training.costs import EvaluationCosts
-from worker.training.evaluate import face_set
 from worker.training.evaluation.estimates import FEWEST_SUBJECTS
 from worker.training.evaluation.identification import FPIRS, identification_of
 from worker.training.evaluation.verification import FARS, verification_of
@@ -36,18 +35,16 @@ def time_evaluation(
     """Of val, as `split` has its files and `embeddings` as many faces, whatever they show."""
     if not comparable(split):
         return EvaluationCosts(0.0, 0.0)  # refused at once
-    enlargements: list[Enlarge] = [enlarge_bilinear, enlarge_bicubic, *([by_dsr] if by_dsr else [])]
     vlr, hr = len(split.vlr_images), len(split.hr_images)
-    val = embeddings.val
-    probes = face_set(embeddings.probes_PD, val.probe_paths)
-    gallery = face_set(embeddings.gallery_GD, val.gallery_paths)
+    # Besides the enlargement that trains, whose faces are embedded already, as the HR ones are.
+    others: list[Enlarge] = [enlarge_bilinear, *([enlarge_bicubic] if by_dsr else [])]
     # HR against HR; the VLR images by each enlargement against HR, and against themselves.
-    rows = _BACKBONES * (1 + 2 * len(enlargements))
+    rows = _BACKBONES * (1 + 2 * (1 + len(others)))
     return EvaluationCosts(
-        seconds=rows * _seconds_of_row(probes, gallery)
-        + _seconds_of_faces(split.vlr_images, enlargements, config.num_workers, config.vlr_size)
-        + _seconds_of_faces(split.hr_images, [enlarge_bicubic], config.num_workers, None),
-        embeds=_BACKBONES * (len(enlargements) * vlr + hr) / (vlr + hr),
+        seconds=rows * _seconds_of_row(embeddings.probes, embeddings.gallery)
+        + _seconds_of_faces(split.vlr_images, others, config.num_workers, config.vlr_size)
+        + _seconds_of_faces(split.hr_images, [], config.num_workers, None),
+        embeds=_BACKBONES * len(others) * vlr / (vlr + hr),
     )
 
 

@@ -4,19 +4,21 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.finetune.config import FinetuneConfig
+from app.finetune.config import BICUBIC, FinetuneConfig
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import DiskFull, EdgefaceError, printable
-from app.finetune.evaluation import Comparison
+from app.finetune.evaluation import Backbone, Comparison, Images
 from app.finetune.evaluation_config import EvaluationConfig
 from worker.training.collapse import collapse_warning
 from worker.training.control import Control, StopRequested
 from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
+from worker.training.evaluation.systems import KnownFaces
 from worker.training.evaluation.written import write_evaluation
 from worker.training.events import CheckpointWritten, EpochFinished, EvaluationWritten
 from worker.training.files import EvaluationFiles, TrainingFiles
-from worker.training.metrics import Separation
+from worker.training.metrics import FaceSet, Separation
 from worker.training.progress import Progress
+from worker.training.validation import ValEmbeddings
 
 _log = logging.getLogger(__name__)
 
@@ -30,8 +32,11 @@ def evaluate_training(
     work: float,
     progress: Progress,
     control: Control,
+    before: ValEmbeddings | None,
+    after: ValEmbeddings,
 ) -> EvaluationWritten | JobWarning:
-    """The report says `warnings` too; `work` is in forward passes.
+    """The report says `warnings` too; `work` is in forward passes. `before` and `after` are val as both backbones see
+    it, where that is known.
 
     Whatever goes wrong is a warning, since what was trained is no worse for that, but for two:
     raises DiskFull and StopRequested, after which the job goes on from its last state.
@@ -49,6 +54,7 @@ def evaluate_training(
             EvaluationFiles(files.val_dir, best.full.path, before=files.edgeface, dsr=files.dsr),
             control,
             advance,
+            _known(config, {"before": before, "after": after}),
         )
         return write_evaluation(_with(warnings, evaluated), files.output_dir, control, epochs)
     except (DiskFull, StopRequested):
@@ -69,6 +75,15 @@ def _config_of(config: FinetuneConfig, best: CheckpointWritten) -> EvaluationCon
         device=config.device,
         num_workers=config.num_workers,
     )
+
+
+def _known(config: FinetuneConfig, embeddings: dict[Backbone, ValEmbeddings | None]) -> KnownFaces:
+    used: Images = "bicubic" if config.dsr == BICUBIC else "dsr"
+    known: dict[tuple[Backbone, Images], FaceSet] = {}
+    for backbone, of in embeddings.items():
+        if of is not None:
+            known |= {(backbone, used): of.probes, (backbone, "hr"): of.gallery}
+    return known
 
 
 def _in_words(error: Exception) -> str:

@@ -125,7 +125,7 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
         after_step=foretelling.after_step,
     )
     training = begin(course, backbone, head.to(device), generator, before)
-    states = States(files.output_dir, inputs, control, files.resume)
+    states = States(files.output_dir, inputs, control, files.resume, report)
     if saved and files.resume:
         saved.restore(training, course)
         training.checkpoint = saved.checkpoint_of(files.resume)
@@ -140,12 +140,15 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
 
     # Measure what the best checkpoint can do, from its file: that is what is handed out
     tuned, _ = load_edgeface(best.full.path, device)
-    after = embed_val(tuned, val, device, progress, control, lanes).measure()
+    best_embeddings = embed_val(tuned, val, device, progress, control, lanes)
+    after = best_embeddings.measure()
     report(RecognitionMeasured("after", after.recognition))
     costs = evaluation_work(scan, with_dsr=dsr is not None)
     overfits = overfitting_warning(training.epochs_told)
     warnings = [*val_people_warnings(scan), *([] if overfits is None else [overfits])]
-    evaluated = evaluate_training(config, files, best, training.epochs_told, warnings, costs, progress, control)
+    evaluated = evaluate_training(
+        config, files, best, training.epochs_told, warnings, costs, progress, control, frozen, best_embeddings
+    )
     for warning in (*([evaluated] if isinstance(evaluated, JobWarning) else []), *warnings):
         report(Warned(warning))
     progress.finish()

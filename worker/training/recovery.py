@@ -6,6 +6,7 @@ Both go back to the newest saved state, so that a step is never half done, and g
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import LossNotFinite, OutOfMemory
 from worker.training.checkpoint import Checkpoints
+from worker.training.control import StopRequested
 from worker.training.course import Course
 from worker.training.events import BatchSplit, CheckpointWritten, RolledBack, Warned
 from worker.training.stages import StepDidNotFit, train_all, train_head
@@ -28,7 +29,11 @@ def train_to_the_end(
             if training.stage == 1:
                 train_head(course, training, states, frozen)
             train_all(course, training, states, checkpoints)
+            states.beside.settle()
             break
+        except StopRequested:
+            states.beside.settle()
+            raise
         except StepDidNotFit:
             prepare_to_go_on = split_batches
         except NotFinite:

@@ -126,7 +126,7 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
     control.refuse_if_stopped()
 
     stage1_step = NOTHING
-    states = States(files.output_dir, inputs, control, None)
+    states = States(files.output_dir, inputs, control, None, course.report)
     provenance = Provenance(config, scan.subject_to_id, variant.name, dsr.describe() if dsr else "bicubic", RESAMPLER)
     try:
         # Asked to stop, the steps save a state as a training's do.
@@ -304,9 +304,10 @@ def _write(
     course: Course, training: Training, states: States, checkpoints: Checkpoints, validated: Validated
 ) -> _Written:
     taken = _Watch()
-    full, backbone = checkpoints.save_best(
+    write_checkpoint = checkpoints.snapshot(
         training.backbone, training.head, epoch=1, val_acc=validated.accuracy, val_auc=validated.auc
     )
+    full, backbone = write_checkpoint()
     training.checkpoint = CheckpointWritten(full, backbone, 1, 0.0)
     state = states.write(training, course).file
     taken.stop()

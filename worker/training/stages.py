@@ -1,7 +1,7 @@
 """The two stages, an epoch, a step."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +20,7 @@ from worker.training.events import (
     CheckpointWritten,
     EpochFinished,
     StageStarted,
+    StateSaved,
     StoppedEarly,
     TrainingEvent,
     Warned,
@@ -63,14 +64,14 @@ def train_head(course: Course, training: Training, states: States, frozen: ValEm
     """
     epochs = course.config.stage1_epochs
     training.backbone.eval()
-    _tell_start(course, training, epochs)
+    _tell_start(course, training, states, epochs)
     while training.epoch < epochs:
         epoch = training.epoch + 1
         totals = train_epoch(course, training, states)
         validated = None
         if frozen is not None and _validation_is_due(epoch, epochs, course.config.val_interval):
             validated = validate(frozen, training.head)
-        _finish_epoch(course, training, states, totals, validated, epochs, checkpoint=None)
+        _finish_epoch(course, training, states, totals, validated, epochs, write_checkpoint=None)
 
 
 def train_all(course: Course, training: Training, states: States, checkpoints: Checkpoints) -> None:
@@ -82,16 +83,16 @@ def train_all(course: Course, training: Training, states: States, checkpoints: C
     config, epochs = course.config, course.config.stage2_epochs
     _enter_stage_2(course, training)
     training.backbone.train()
-    _tell_start(course, training, epochs)
+    _tell_start(course, training, states, epochs)
     while training.epoch < epochs and not _patience_is_spent(config, training.best):
         epoch = training.epoch + 1
         totals = train_epoch(course, training, states)
-        validated, checkpoint = None, None
+        validated, write_checkpoint = None, None
         if _validation_is_due(epoch, epochs, config.val_interval):
             validated = _validate(course, training, states)
             if training.best.offer(epoch, validated):
-                checkpoint = _write_checkpoint(training, checkpoints, epoch, validated)
-        _finish_epoch(course, training, states, totals, validated, epochs, checkpoint)
+                write_checkpoint = _checkpoint_of(training, checkpoints, epoch, validated)
+        _finish_epoch(course, training, states, totals, validated, epochs, write_checkpoint)
 
 
 def train_epoch(course: Course, training: Training, states: States) -> EpochTotals:
@@ -190,8 +191,9 @@ def _enter_stage_2(course: Course, training: Training) -> None:
         )
 
 
-def _tell_start(course: Course, training: Training, epochs: int) -> None:
+def _tell_start(course: Course, training: Training, states: States, epochs: int) -> None:
     """Told once, and not where the training is to stop: a resumed training then tells it."""
+    states.beside.settle()
     course.control.refuse_if_stopped()
     if training.stage not in training.stages_told:
         training.stages_told.add(training.stage)
@@ -199,6 +201,7 @@ def _tell_start(course: Course, training: Training, epochs: int) -> None:
 
 
 def _save_if_asked(course: Course, training: Training, states: States) -> None:
+    states.beside.tell_if_done()
     if course.control.stop.is_set() or states.is_due():
         course.report(states.write(training, course))
     course.control.refuse_if_stopped()
@@ -221,14 +224,20 @@ def _validate(course: Course, training: Training, states: States) -> Validated:
     return validated
 
 
-def _write_checkpoint(
+def _checkpoint_of(
     training: Training, checkpoints: Checkpoints, epoch: int, validated: Validated
-) -> CheckpointWritten:
-    full, backbone = checkpoints.save_best(
+) -> Callable[[], CheckpointWritten]:
+    """What writes the networks as they are now, in any thread."""
+    write = checkpoints.snapshot(
         training.backbone, training.head, epoch=epoch, val_acc=validated.accuracy, val_auc=validated.auc
     )
-    training.checkpoint = CheckpointWritten(full, backbone, epoch, training.best.score(validated))
-    return training.checkpoint
+    score = training.best.score(validated)
+
+    def write_checkpoint() -> CheckpointWritten:
+        full, backbone = write()
+        return CheckpointWritten(full, backbone, epoch, score)
+
+    return write_checkpoint
 
 
 def _finish_epoch(
@@ -238,16 +247,14 @@ def _finish_epoch(
     totals: EpochTotals,
     validated: Validated | None,
     epochs: int,
-    checkpoint: CheckpointWritten | None,
+    write_checkpoint: Callable[[], CheckpointWritten] | None,
 ) -> None:
-    """Write the state, then tell of the epoch: what was told is never trained again, and at last told where the state
-    is."""
-    finished = _epoch_finished(training, totals, validated, epochs, best=checkpoint is not None)
+    """Begin to write checkpoint and state; once they are on the disk the epoch is told: what was told is never trained
+    again, and at last told where the state is."""
+    finished = _epoch_finished(training, totals, validated, epochs, best=write_checkpoint is not None)
     training.epochs_told.append(finished)
-    told: list[TrainingEvent] = [finished]
+    told: list[TrainingEvent] = []
     training.epoch, training.running = training.epoch + 1, None
-    if checkpoint is not None:
-        told.append(checkpoint)
     if validated is not None and not training.collapse_told:
         warning = collapse_warning(training.before.separation, validated.separation)
         if warning is not None:
@@ -256,9 +263,21 @@ def _finish_epoch(
     if training.stage == 2 and training.epoch < epochs and _patience_is_spent(course.config, training.best):
         told.append(StoppedEarly(training.epoch, training.best.epoch))
     course.progress.finish_epoch()
-    told.append(states.write(training, course))
-    for event in told:
-        course.report(event)
+    write_state = states.snapshot(training, course)
+    states.beside.start(partial(_write_epoch, training, finished, write_checkpoint, told, write_state))
+
+
+def _write_epoch(
+    training: Training,
+    finished: EpochFinished,
+    write_checkpoint: Callable[[], CheckpointWritten] | None,
+    told: Sequence[TrainingEvent],
+    write_state: Callable[[CheckpointWritten | None], StateSaved],
+) -> list[TrainingEvent]:
+    if write_checkpoint is None:
+        return [finished, *told, write_state(training.checkpoint)]
+    training.checkpoint = write_checkpoint()  # read by nobody before this is settled
+    return [finished, training.checkpoint, *told, write_state(training.checkpoint)]
 
 
 def _validation_is_due(epoch: int, epochs: int, interval: int) -> bool:

@@ -2,8 +2,9 @@
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import torch
 from torch import Tensor
 
 from app.finetune.errors import InputsChanged, WeightsUnreadable
+from worker.training.beside import Beside
 from worker.training.checkpoint import plain
 from worker.training.control import Control
 from worker.training.course import Course
 from worker.training.evaluate import Measurement
-from worker.training.events import CheckpointWritten, EpochFinished, Recognition, Stage, StateSaved
+from worker.training.events import CheckpointWritten, EpochFinished, Recognition, Report, Stage, StateSaved
 from worker.training.files import ResumeFrom
 from worker.training.inputs import InputDigests
 from worker.training.losses import ArcFace
@@ -26,7 +28,7 @@ from worker.training.optimization import Optimization, backbone_and_head, head_a
 from worker.training.profiled import profiled
 from worker.training.running import RunningEpoch, restore_epoch
 from worker.training.validation import Best
-from worker.training.writing import write_whole
+from worker.training.writing import saved_bytes, write_whole
 
 FORMAT_VERSION = 1
 
@@ -166,7 +168,10 @@ class States:
     """The state files of one training, under its output folder. `newest` is what it goes back to: a file of this
     training, or the one it was resumed from. None is removed here, and none overwritten."""
 
-    def __init__(self, output_dir: Path, inputs: InputDigests, control: Control, resume: ResumeFrom | None) -> None:
+    def __init__(
+        self, output_dir: Path, inputs: InputDigests, control: Control, resume: ResumeFrom | None, report: Report
+    ) -> None:
+        self.beside = Beside(report)
         self._output_dir = output_dir
         self._inputs = inputs
         self._control = control
@@ -177,11 +182,20 @@ class States:
         """Whether it is time for a state inside an epoch."""
         return time.monotonic() - self._saved_at >= self._control.save_every_seconds
 
-    @profiled("state")
     def write(self, training: Training, course: Course) -> StateSaved:
-        """Write `state-STEPS.pth`; it loads with weights_only=True. To be told once all is told that it stands after.
+        """Write `state-STEPS.pth`, once what is written beside is settled. To be told once all is told that it stands
+        after. Raises what `snapshot` and its writing raise.
+        """
+        self.beside.settle()
+        return self.snapshot(training, course)(training.checkpoint)
 
-        Raises NotFinite, and then writes nothing, and DiskFull.
+    @profiled("state")
+    def snapshot(self, training: Training, course: Course) -> Callable[[CheckpointWritten | None], StateSaved]:
+        """The training as it is now, of which `beside` writes nothing older any more. What is returned writes it to
+        `state-STEPS.pth`, which loads with weights_only=True, in any thread; it takes the best epoch's checkpoint and
+        raises DiskFull.
+
+        Raises NotFinite.
         """
         training.refuse_not_finite()
         progress = course.progress
@@ -209,20 +223,28 @@ class States:
             "collapse_told": training.collapse_told,
             "epochs_told": [asdict(epoch) for epoch in training.epochs_told],
         }
-        file = write_whole(self._new_path(training.steps_done), content, self._control)
-        self._newest, self._saved_at = file.path, time.monotonic()
-        return StateSaved(
-            file=file,
+        bytes_, path = saved_bytes(content), self._new_path(training.steps_done)
+        describe = partial(
+            StateSaved,
             stage=training.stage,
             epoch=training.epoch,
             step=training.step,
             steps_done=training.steps_done,
             progress=progress.share,
-            best=training.checkpoint,
         )
+        self._saved_at = time.monotonic()
+
+        def write(best: CheckpointWritten | None) -> StateSaved:
+            file = write_whole(path, bytes_, self._control)
+            self._newest = file.path
+            return describe(file=file, best=best)
+
+        return write
 
     def newest(self) -> SavedState:
-        """Raises WeightsUnreadable where it is no longer there."""
+        """What is written beside is settled first. Raises what that raised, and WeightsUnreadable where the file is no
+        longer there."""
+        self.beside.settle()
         assert self._newest is not None, "a training saves its state before its first step"  # noqa: S101
         return SavedState(self._newest)
 

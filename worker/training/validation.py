@@ -12,7 +12,7 @@ from worker.training.control import Control
 from worker.training.evaluate import Measurement, embed, face_set, measure
 from worker.training.lanes import ONE_LANE, Lanes
 from worker.training.losses import ArcFace
-from worker.training.metrics import Separation, score_pairs, separation, verification_auc
+from worker.training.metrics import FaceSet, Separation, score_pairs, separation, verification_auc
 from worker.training.profiled import profiled
 from worker.training.progress import FORWARD_WORK, Progress
 
@@ -43,12 +43,18 @@ class ValEmbeddings:
     probes_PD: Tensor
     gallery_GD: Tensor
 
+    @property
+    def probes(self) -> FaceSet:
+        return face_set(self.probes_PD, self.val.probe_paths)
+
+    @property
+    def gallery(self) -> FaceSet:
+        return face_set(self.gallery_GD, self.val.gallery_paths)
+
     @profiled("validation")
     def measure(self) -> Measurement:
         """Verification and rank-1 of the probes against the gallery."""
-        return measure(
-            face_set(self.probes_PD, self.val.probe_paths), face_set(self.gallery_GD, self.val.gallery_paths)
-        )
+        return measure(self.probes, self.gallery)
 
 
 @profiled("validation")
@@ -87,8 +93,7 @@ class Validated:
 def validate(embeddings: ValEmbeddings, head: ArcFace) -> Validated:
     """The metrics of one epoch."""
     val = embeddings.val
-    probes = face_set(embeddings.probes_PD, val.probe_paths)
-    scores = score_pairs(probes, face_set(embeddings.gallery_GD, val.gallery_paths))
+    scores = score_pairs(embeddings.probes, embeddings.gallery)
     auc, separated = verification_auc(scores), separation(scores)
     labels_P = val.labels().to(embeddings.probes_PD.device)
     known_P = labels_P >= 0

@@ -22,11 +22,15 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 """What a full disk and a spent quota say."""
 
 
-def write_whole(path: Path, content: Mapping[str, object], control: Control) -> WrittenFile:
-    """torch.save that a crash cannot leave half done. Raises DiskFull."""
+def saved_bytes(content: Mapping[str, object]) -> memoryview:
+    """What torch.save writes: tensors as they are now, whatever becomes of them."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    bytes_ = buffer.getbuffer()
+    return buffer.getbuffer()
+
+
+def write_whole(path: Path, bytes_: memoryview, control: Control) -> WrittenFile:
+    """A file that a crash cannot leave half done. Raises DiskFull."""
     with ThreadPoolExecutor(1, "sha256") as beside:  # as long as the disk takes
         digest = beside.submit(hashlib.sha256, bytes_)
         write_bytes_whole(path, bytes_, control)

@@ -32,7 +32,7 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
 
 
 def test_plain_pytorch_loads_it_strictly(checkpoints: Checkpoints, backbone: EdgeFace, head: ArcFace) -> None:
-    full, bare = checkpoints.save_best(backbone, head, epoch=7, val_acc=0.5, val_auc=0.75)
+    full, bare = checkpoints.snapshot(backbone, head, epoch=7, val_acc=0.5, val_auc=0.75)()
     content = torch.load(full.path, weights_only=True)
     assert list(content) == [
         "backbone_state_dict",
@@ -58,15 +58,28 @@ def test_plain_pytorch_loads_it_strictly(checkpoints: Checkpoints, backbone: Edg
 
 
 def test_what_is_written_is_what_is_reported(checkpoints: Checkpoints, backbone: EdgeFace, head: ArcFace) -> None:
-    for written in checkpoints.save_best(backbone, head, epoch=1, val_acc=None, val_auc=0.5):
+    for written in checkpoints.snapshot(backbone, head, epoch=1, val_acc=None, val_auc=0.5)():
         content = written.path.read_bytes()
         assert (written.size, written.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+@torch.no_grad()
+def test_a_snapshot_stays_as_it_was_taken_while_the_training_goes_on(
+    checkpoints: Checkpoints, backbone: EdgeFace, head: ArcFace
+) -> None:
+    write = checkpoints.snapshot(backbone, head, epoch=1, val_acc=None, val_auc=0.5)
+    taken = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    for parameter in (*backbone.parameters(), *head.parameters()):
+        parameter.add_(1)
+    full, bare = write()
+    for written in (torch.load(full.path)["backbone_state_dict"], torch.load(bare.path)):
+        assert all(torch.equal(written[name], tensor) for name, tensor in taken.items())
 
 
 def test_every_checkpoint_stays_until_somebody_else_removes_it(
     checkpoints: Checkpoints, backbone: EdgeFace, head: ArcFace, tmp_path: Path
 ) -> None:
     for epoch in (1, 4, 12):
-        checkpoints.save_best(backbone, head, epoch=epoch, val_acc=0.5, val_auc=0.5)
+        checkpoints.snapshot(backbone, head, epoch=epoch, val_acc=0.5, val_auc=0.5)()
     folders = sorted(path.name for path in (tmp_path / "output").iterdir())
     assert folders == ["best-epoch-001", "best-epoch-004", "best-epoch-012"]

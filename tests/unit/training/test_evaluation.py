@@ -23,8 +23,15 @@ from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_bac
 from worker.training.files import EvaluationFiles
 from worker.training.metrics import FaceSet, pairs
 from worker.training.models.dsr import DSR, load_dsr
-from worker.training.models.edgeface import new_edgeface
-from worker.training.pixels import Enlarge, decode, enlarge_bicubic, enlarge_bilinear, enlarge_by_dsr
+from worker.training.models.edgeface import load_edgeface, new_edgeface
+from worker.training.pixels import (
+    Enlarge,
+    decode,
+    enlarge_bicubic,
+    enlarge_bilinear,
+    enlarge_by_dsr,
+    enlarge_images,
+)
 
 from .support import write_drawn_split, write_untrained
 
@@ -61,6 +68,22 @@ def evaluated(folder: Path) -> Evaluated:
 
 def rows(comparisons: Iterable[Comparison]) -> list[tuple[str, str, str]]:
     return [(each.backbone, each.probes, each.gallery) for each in comparisons]
+
+
+def test_what_is_known_is_not_embedded_again_unless_the_files_are_others(folder: Path, evaluated: Evaluated) -> None:
+    files = EvaluationFiles(folder / "val", folder / "after.pt", folder / "before.pt", folder / "dsr.pth")
+    paths = scan_split(folder / "val").hr_images
+    pixels_u8 = torch.cat([each.pixels_u8 for each in enlarge_images(paths, enlarge_bicubic, threads=0)])
+    of_before = face_set(embed(load_edgeface(folder / "before.pt", CPU)[0], pixels_u8, CPU), paths)
+    unlike = face_set(torch.from_numpy(of_before.embeddings).flip(0), paths)
+
+    def ceiling(known: FaceSet) -> Comparison:
+        return evaluate_backbone(config(), files, known={("before", "hr"): known}).evaluation.comparisons[0]
+
+    expected = evaluated.evaluation.comparisons[0]
+    assert ceiling(of_before).verification.auc.value == pytest.approx(expected.verification.auc.value, abs=1e-6)
+    assert ceiling(unlike) != expected
+    assert ceiling(unlike.only(np.arange(len(paths)) > 0)) == expected
 
 
 def test_the_table_has_the_ceiling_and_every_way_to_feed_before_and_after(evaluated: Evaluated) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from torch import nn
 
@@ -16,7 +17,7 @@ from worker.training.evaluation.changes import change, recommended_threshold, wi
 from worker.training.evaluation.comparison import Compared, Row, compare
 from worker.training.evaluation.people import people_of
 from worker.training.evaluation.shown_faces import ShownFaces, show_faces
-from worker.training.evaluation.systems import embed_systems, systems_of
+from worker.training.evaluation.systems import KnownFaces, embed_systems, systems_of
 from worker.training.evaluation.warnings import evaluation_warnings
 from worker.training.files import EvaluationFiles
 from worker.training.inputs import refuse_unreadable
@@ -41,12 +42,14 @@ def evaluate_backbone(
     files: EvaluationFiles,
     control: Control | None = None,
     on_progress: Callable[[float], None] = lambda _: None,
+    known: KnownFaces = MappingProxyType({}),
 ) -> Evaluated:
     """VLR probes against the HR gallery and against each other, by every protocol, beside the baselines: HR probes (the
     ceiling) and VLR probes without the DSR.
 
-    `files` has as paths what `config` has as names. `on_progress` hears the share done, 0..1. A CPU run repeats
-    exactly. Raises EdgefaceError and its kin, NothingToCompare among them, and StopRequested.
+    `files` has as paths what `config` has as names. `on_progress` hears the share done, 0..1. `known` are embeddings
+    of these files' images, but not of those that are fed directly. A CPU run repeats exactly. Raises EdgefaceError and
+    its kin, NothingToCompare among them, and StopRequested.
     """
     started, control = time.monotonic(), control or Control()
     device = choose_device(config.device, control.slot)
@@ -62,7 +65,7 @@ def evaluate_backbone(
 
     systems = systems_of(split, config, enlarge_by_dsr(dsr, files.dsr, device) if dsr and files.dsr else None)
     embedded = embed_systems(
-        systems, backbones, config, device, control, lambda share: on_progress(_SHARE_OF_EMBEDDING * share)
+        systems, backbones, config, device, control, lambda share: on_progress(_SHARE_OF_EMBEDDING * share), known
     )
 
     compared: dict[Row, Compared] = {}

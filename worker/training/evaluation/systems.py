@@ -3,16 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from app.finetune.dataset import Split
+from app.finetune.dataset import Split, image_name
 from app.finetune.evaluation import Backbone, Images
 from app.finetune.evaluation_config import EvaluationConfig
 from worker.training.control import Control
 from worker.training.evaluate import embed, face_set
+from worker.training.lanes import all_lanes
 from worker.training.metrics import FaceSet
 from worker.training.pixels import Enlarge, enlarge_bicubic, enlarge_bilinear, enlarge_images
 
@@ -35,6 +37,10 @@ def systems_of(split: Split, config: EvaluationConfig, by_dsr: Enlarge | None) -
     return {"hr": System(split.hr_images, enlarge_bicubic, None), **vlr}
 
 
+KnownFaces = Mapping[tuple[Backbone, Images], FaceSet]
+"""What need not be embedded again, by backbone and kind of images."""
+
+
 @dataclass(frozen=True)
 class Embedded:
     """By backbone and kind of images; and the sizes (width, height) that the VLR files have."""
@@ -50,17 +56,23 @@ def embed_systems(
     device: torch.device,
     control: Control,
     on_progress: Callable[[float], None],
+    known: KnownFaces,
 ) -> Embedded:
     """`on_progress` hears the share done, 0..1. Raises OutOfMemory, EnlargementNotFinite and StopRequested."""
-    faces: dict[tuple[Backbone, Images], FaceSet] = {}
+    lanes = all_lanes(device)
+    faces = {key: known[key] for key in product(backbones, systems) if _is_of(known.get(key), systems[key[1]])}
     sizes: Counter[tuple[int, int]] = Counter()
-    done, images = 0, sum(len(system.paths) for system in systems.values())
+    asked = {kind: [backbone for backbone in backbones if (backbone, kind) not in faces] for kind in systems}
+    done, images = 0, sum(len(systems[kind].paths) for kind in systems if asked[kind])
     for kind, system in systems.items():
-        parts: dict[Backbone, list[torch.Tensor]] = {backbone: [] for backbone in backbones}
+        parts: dict[Backbone, list[torch.Tensor]] = {backbone: [] for backbone in asked[kind]}
+        if not parts:
+            continue
         for chunk in enlarge_images(system.paths, system.enlarge, threads=config.num_workers, vlr_size=system.vlr_size):
             control.refuse_if_stopped()
-            for backbone, network in backbones.items():
-                parts[backbone].append(embed(network, chunk.pixels_u8, device, tta=config.tta).cpu())
+            for backbone, embeddings in parts.items():
+                network = backbones[backbone]
+                embeddings.append(embed(network, chunk.pixels_u8, device, tta=config.tta, lanes=lanes).cpu())
             if kind == "direct":
                 sizes += chunk.sizes
             done += len(chunk.pixels_u8)
@@ -68,3 +80,8 @@ def embed_systems(
         for backbone, e_ND in parts.items():
             faces[backbone, kind] = face_set(torch.cat(e_ND), system.paths)
     return Embedded(faces, sizes)
+
+
+def _is_of(known: FaceSet | None, system: System) -> bool:
+    """Files may have come and gone since."""
+    return known is not None and list(known.names) == [image_name(path) for path in system.paths]

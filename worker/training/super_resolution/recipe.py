@@ -43,7 +43,7 @@ from worker.training.super_resolution.network import new_dsr
 from worker.training.super_resolution.preparation import prepare_hr
 from worker.training.super_resolution.state import DsrInputs, DsrStates, DsrTraining, SavedDsrState
 from worker.training.super_resolution.val_faces import Enlarged, enlarge_val, val_faces
-from worker.training.writing import write_whole
+from worker.training.writing import saved_bytes, write_whole
 
 DSR_NAME = "dsr.pth"
 
@@ -197,7 +197,7 @@ def _measured(name: Images, enlarged: Enlarged) -> EnlargementMeasured:
 
 def _save(output_dir: Path, control: Control, dsr: DSR, epoch: int) -> WrittenFile:
     """`best-epoch-NNN/dsr.pth`: the bare state dict. Raises DiskFull."""
-    return write_whole(output_dir / f"best-epoch-{epoch:03d}" / DSR_NAME, state_dict_of(dsr), control)
+    return write_whole(output_dir / f"best-epoch-{epoch:03d}" / DSR_NAME, saved_bytes(state_dict_of(dsr)), control)
 
 
 def _work(layout: DsrLayout, config: DsrTrainingConfig) -> Work:

@@ -17,7 +17,7 @@ from worker.training.models.dsr import DSR
 from worker.training.models.state_dicts import load_plain
 from worker.training.progress import Progress
 from worker.training.validation import Best
-from worker.training.writing import write_whole
+from worker.training.writing import saved_bytes, write_whole
 
 FORMAT = "dsr-training-1"
 
@@ -145,7 +145,7 @@ class DsrStates:
             "work_done": self._progress.work_done,
             "progress": self._progress.share,
         }
-        file = write_whole(self._new_path(training.steps_done), content, self._control)
+        file = write_whole(self._new_path(training.steps_done), saved_bytes(content), self._control)
         self._saved_at = time.monotonic()
         return StateSaved(
             file=file,

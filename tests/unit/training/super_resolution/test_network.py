@@ -13,7 +13,7 @@ from worker.training.control import Control
 from worker.training.models.dsr import DSR, load_dsr
 from worker.training.super_resolution.epochs import state_dict_of
 from worker.training.super_resolution.network import new_dsr
-from worker.training.writing import write_whole
+from worker.training.writing import saved_bytes, write_whole
 
 
 @pytest.mark.parametrize("factors", [(2,), (3,), (2, 4), (2, 5)])
@@ -50,7 +50,7 @@ def test_the_file_has_the_layout_of_the_design(
     layout = DsrLayout(channels, blocks, factors, 1)
     path: Path = tmp_path_factory.mktemp("dsr") / "dsr.pth"
     dsr = new_dsr(layout, seed=0).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    write_whole(path, state_dict_of(dsr), Control())
+    write_whole(path, saved_bytes(state_dict_of(dsr)), Control())
     written = torch.load(path, weights_only=True)
     assert {name: tuple(tensor.shape) for name, tensor in written.items()} == layout.shapes()
     assert all(tensor.is_contiguous() for tensor in written.values())
