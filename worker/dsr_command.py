@@ -34,8 +34,9 @@ from worker.openmp import let_waiting_threads_sleep
 def dsr_train(config: TextIO | None, output_dir: Path, prepared_dir: Path | None, resume: bool) -> None:
     """Train a DSR network here and now, without any service, as the JSON file CONFIG says (`-` reads the terminal).
 
-    CONFIG is what POST /dsr-trainings takes (docs/dsr.md has its fields), but directories and weights are paths here. Ctrl-C saves the training's
-    state and ends; --resume then goes on, as it does after a crash, and the outcome is that of an unbroken training.
+    CONFIG is what POST /dsr-trainings takes (docs/dsr.md has its fields), but directories and weights are paths here.
+    Ctrl-C saves the training's state and ends; --resume then goes on, as it does after a crash, and the outcome is that
+    of an unbroken training.
     """
     if (config is None) != resume:
         raise click.UsageError("give either CONFIG, to begin, or --resume, to go on")

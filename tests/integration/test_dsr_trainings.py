@@ -175,7 +175,7 @@ def test_a_paused_training_goes_on_and_ends_as_one_that_was_not(
         ({"dataset": "faces", "dsr": "edgeface_xxs.pt"}, "weights_mismatch", None),
         ({"dataset": "faces", "stage2_epochs": 5}, "request_invalid", "stage2_epochs"),
         ({"dataset": "faces", "vlr_sizes": [200]}, "request_invalid", "vlr_sizes.0"),
-        ({}, "request_invalid", ""),
+        ({}, "request_invalid", "body"),
     ],
 )
 def test_what_cannot_work_is_refused_at_once(
