@@ -4,15 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor
 
 from app.finetune.architectures import DsrLayout
 from tests.unit.training.super_resolution.support import tiny_config
 from worker.training.evaluate import embed
 from worker.training.models.edgeface import EdgeFace, load_edgeface
-from worker.training.pixels import resize_bicubic
+from worker.training.pixels import enlarge_bicubic, enlarge_images, resize_bicubic
 from worker.training.super_resolution.epochs import to_face
 from worker.training.super_resolution.losses import identity_distance, losses_of, pixel_distance, see
 from worker.training.super_resolution.network import new_dsr
@@ -29,7 +27,7 @@ def faces_u8(shared_assets: Path) -> Tensor:
     """Two people, two images each."""
     names = ("s01/01", "s01/02", "s02/01", "s02/02")
     paths = [shared_assets / "faces" / "orl_aligned" / f"{name}.png" for name in names]
-    return torch.stack([pil_to_tensor(Image.open(path).convert("RGB")) for path in paths])
+    return torch.cat([faces.pixels_u8 for faces in enlarge_images(paths, enlarge_bicubic, threads=0)])
 
 
 def test_what_is_seen_is_what_the_backbone_embeds(edgeface: EdgeFace, faces_u8: Tensor) -> None:
@@ -67,7 +65,7 @@ def test_each_loss_alone_moves_every_weight_and_leaves_edgeface_alone(
     dsr = new_dsr(DsrLayout(16, 1, (2, 4), 1), seed=0)
     x_BCHW = faces_u8.float() / 255
     enlarged = to_face(dsr(resize_bicubic(faces_u8, 16).float() / 255))
-    losses_of(config, edgeface, enlarged, x_BCHW, see(edgeface, x_BCHW).e_BD).total.sum().backward()
+    losses_of(config, edgeface, enlarged, x_BCHW, see(edgeface, x_BCHW).e_BD).total.sum().backward()  # type: ignore[no-untyped-call]
     # conv1 of a block is behind conv2, which is zero before the first step.
     still = {name for name, each in dsr.named_parameters() if each.grad is None or not each.grad.any()}
     assert still == {"residual_blocks.0.conv1.weight", "residual_blocks.0.conv1.bias"}
@@ -78,6 +76,6 @@ def test_a_pixel_that_left_the_range_is_drawn_back(edgeface: EdgeFace, faces_u8:
     hr_BCHW = faces_u8.float() / 255
     enlarged = (hr_BCHW + 2).requires_grad_()
     config = tiny_config(perceptual_weight=0, identity_weight=0)
-    losses_of(config, edgeface, enlarged, hr_BCHW, see(edgeface, hr_BCHW).e_BD).total.sum().backward()
+    losses_of(config, edgeface, enlarged, hr_BCHW, see(edgeface, hr_BCHW).e_BD).total.sum().backward()  # type: ignore[no-untyped-call]
     assert enlarged.grad is not None
     assert (enlarged.grad > 0).all()
