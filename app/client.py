@@ -12,9 +12,11 @@ from typing import Any, Self, TypeVar, get_args
 import httpx2
 
 from app.finetune.config import FinetuneConfig
+from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.evaluation import Evaluation
 from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs.checkpoints import CheckpointFormat
+from app.jobs.configs import JobConfig
 from app.jobs.measurement import MeasuredView
 from app.jobs.reports import MeasuredFile
 from app.jobs.states import JobStatus
@@ -124,6 +126,18 @@ class Client:
         headers = {"Idempotency-Key": str(uuid.uuid4()) if idempotency_key is None else idempotency_key}
         arguments = {"params": {"priority": priority}, "headers": headers, "json": _as_json(config)}
         return JobView.model_validate(self._send("POST", "/evaluations", **arguments))
+
+    def train_dsr(
+        self,
+        config: DsrTrainingConfig | Mapping[str, Any],
+        *,
+        priority: int = 0,
+        idempotency_key: str | None = None,
+    ) -> JobView:
+        """Queue the training of a DSR network; the same promises as `submit`. `download` then has dsr.pth."""
+        headers = {"Idempotency-Key": str(uuid.uuid4()) if idempotency_key is None else idempotency_key}
+        arguments = {"params": {"priority": priority}, "headers": headers, "json": _as_json(config)}
+        return JobView.model_validate(self._send("POST", "/dsr-trainings", **arguments))
 
     def evaluation(self, job_id: str) -> Evaluation:
         """What was measured. Raises ApiError before the job has succeeded."""
@@ -312,8 +326,8 @@ def _answer(response: httpx2.Response) -> Any:
     return response.json()
 
 
-def _as_json(config: FinetuneConfig | EvaluationConfig | Mapping[str, Any]) -> dict[str, Any]:
-    return config.model_dump(mode="json") if isinstance(config, FinetuneConfig | EvaluationConfig) else dict(config)
+def _as_json(config: JobConfig | Mapping[str, Any]) -> dict[str, Any]:
+    return config.model_dump(mode="json") if isinstance(config, JobConfig) else dict(config)
 
 
 def _problem(response: httpx2.Response) -> Exception:

@@ -18,8 +18,8 @@ from sqlmodel import select
 from app.database import Database
 from app.deletion import Freed, delete_file
 from app.jobs import queries
+from app.jobs.checkpoint_files import checkpoint_files
 from app.jobs.errors import JobNotFound
-from app.jobs.stand_in import checkpoint_files
 from app.jobs.states import CLAIMED
 from app.jobs.tables import Artifact, Job
 
@@ -29,7 +29,7 @@ ABANDONED_SECONDS = 3600.0
 _JOB = re.compile(r"[0-9a-f]{24}")
 _ATTEMPT = re.compile(r"attempt-(\d+)")
 _BEST = re.compile(r"best-epoch-\d+")
-_NAMES = r"((edgeface_finetuned|edgeface_backbone|state-[\d-]+)\.pth|evaluation\.json|report\.html)"
+_NAMES = r"((edgeface_finetuned|edgeface_backbone|dsr|state-[\d-]+)\.pth|evaluation\.json|report\.html)"
 _WHOLE = re.compile(_NAMES)
 _ASIDE = re.compile(rf"\.reserved|\.{_NAMES}\..+")
 

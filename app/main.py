@@ -17,7 +17,20 @@ from app.live.answers import JobAnswers
 from app.live.feeds import Feeds
 from app.problems import add_problem_handlers
 from app.queue import Bell, make_celery
-from app.routes import actions, attempts, checkpoints, evaluations, events, health, inputs, jobs, metrics, pins, reports
+from app.routes import (
+    actions,
+    attempts,
+    checkpoints,
+    dsr_trainings,
+    evaluations,
+    events,
+    health,
+    inputs,
+    jobs,
+    metrics,
+    pins,
+    reports,
+)
 from app.routes.dependencies import Service
 from app.settings import Settings
 
@@ -77,6 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
         checkpoints.router,
         reports.router,
         evaluations.router,
+        dsr_trainings.router,
         pins.router,
         inputs.router,
         health.router,

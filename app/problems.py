@@ -17,6 +17,7 @@ from app.jobs.errors import (
     CheckpointNotReady,
     InputError,
     JobNotFound,
+    NoBackbone,
     NotEvaluated,
     NothingToPin,
     NotPausable,
@@ -68,6 +69,7 @@ STATUS_OF_ERROR: dict[type[EdgefaceError], HTTPStatus] = {
     CheckpointNotReady: HTTPStatus.CONFLICT,
     NotEvaluated: HTTPStatus.CONFLICT,
     CheckpointNotKept: HTTPStatus.NOT_FOUND,
+    NoBackbone: HTTPStatus.NOT_FOUND,
     StoredFileMissing: HTTPStatus.GONE,
 }
 

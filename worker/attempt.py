@@ -18,11 +18,14 @@ from sqlmodel import Session
 
 from app.artifacts import RESERVATION, Artifacts
 from app.database import Database
+from app.dsr_inputs import find_dsr_inputs
 from app.evaluation_inputs import find_evaluation_inputs
+from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ConfigError, DiskFull, EdgefaceError, ErrorReport
 from app.finetune.evaluation_config import EvaluationConfig
 from app.inputs import Inputs, find_inputs
 from app.jobs import queries, store
+from app.jobs.checkpoint_files import checkpoint_files
 from app.jobs.configs import config_of
 from app.jobs.errors import (
     FilesAway,
@@ -36,13 +39,21 @@ from app.jobs.errors import (
 from app.jobs.rescue import loss_policy
 from app.jobs.resume import ResumePoint, StoredFile
 from app.jobs.retention import Retention, clean_job
-from app.jobs.stand_in import checkpoint_files
 from app.jobs.states import JobStatus
 from app.jobs.store import Claim
 from app.jobs.tables import MEASUREMENT
 from app.settings import Settings
 from worker.lease import LeaseClock, seconds_since_boot
-from worker.messages import EvaluationOrder, Failed, Order, StillPreparing, Stop, TrainerMessage, TrainingOrder
+from worker.messages import (
+    DsrTrainingOrder,
+    EvaluationOrder,
+    Failed,
+    Order,
+    StillPreparing,
+    Stop,
+    TrainerMessage,
+    TrainingOrder,
+)
 from worker.recording import record
 from worker.space import make_directory, remove_if_empty, reserved
 from worker.training import events
@@ -125,6 +136,8 @@ class ClaimedJob:
             raise ConfigError(f"this version does not take the job's config: {invalid}", "submit it anew") from None
         if isinstance(config, EvaluationConfig):
             return self._evaluation_order(config)
+        if isinstance(config, DsrTrainingConfig):
+            return self._dsr_order(config)
         inputs = self._read(lambda session: find_inputs(config, self._settings, session))
         point = self._newest_whole_point()
         self._write(lambda session: store.begin_attempt(session, self._claim, point))
@@ -137,6 +150,19 @@ class ClaimedJob:
             self._slot,
             rehearse=job.kind == MEASUREMENT,
             foretell=job.predicted is None,
+        )
+
+    def _dsr_order(self, config: DsrTrainingConfig) -> DsrTrainingOrder:
+        inputs = self._read(lambda session: find_dsr_inputs(config, self._settings, session))
+        point = self._newest_whole_point()
+        self._write(lambda session: store.begin_attempt(session, self._claim, point))
+        return DsrTrainingOrder(
+            config,
+            self._files(inputs, point),
+            self._lease,
+            self._settings.save_every_seconds,
+            self._reserved,
+            self._slot,
         )
 
     def _evaluation_order(self, config: EvaluationConfig) -> EvaluationOrder:
@@ -183,11 +209,13 @@ class ClaimedJob:
     def _resume_from(self, point: ResumePoint) -> ResumeFrom:
         best = None
         if point.checkpoint is not None:
-            full, backbone = (
+            full, *backbone = (
                 events.WrittenFile(self._artifacts.path_of(file.key), file.size, file.sha256)
                 for file in checkpoint_files(point.checkpoint)
             )
-            best = events.CheckpointWritten(full, backbone, point.checkpoint["epoch"], point.checkpoint["score"])
+            best = events.CheckpointWritten(
+                full, backbone[0] if backbone else None, point.checkpoint["epoch"], point.checkpoint["score"]
+            )
         return ResumeFrom(self._artifacts.path_of(point.state.key), best)
 
     def _train(self, order: Order) -> None:

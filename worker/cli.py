@@ -1,13 +1,7 @@
 """`edgeface-finetune train`: a training at the terminal, without any service."""
 
-import contextlib
-import os
 import shlex
-import signal
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -18,9 +12,8 @@ from app.finetune.config import BICUBIC, FinetuneConfig
 from app.finetune.errors import ConfigError
 from worker.allocator import keep_freed_memory
 from worker.config_options import config_options, validated
+from worker.interrupt import INTERRUPTED, stop_at_interrupt
 from worker.openmp import let_waiting_threads_sleep
-
-_INTERRUPTED = 130
 
 
 @click.command()
@@ -62,6 +55,10 @@ def train(output_dir: Path, prepared_dir: Path | None, resume: bool, **given: An
     if config is None:
         if unfinished is None:
             raise ConfigError(f"{output_dir} holds no unfinished training", "leave --resume out to start one")
+        if not isinstance(unfinished.config, FinetuneConfig):
+            raise ConfigError(
+                f"{output_dir} holds the training of a DSR network", "go on with it by dsr-train --resume"
+            )
         config, resume_from = unfinished.config, points.newest_whole(unfinished)
         _refuse_other_options(given, config)
     elif unfinished is not None:
@@ -90,34 +87,17 @@ def train(output_dir: Path, prepared_dir: Path | None, resume: bool, **given: An
         prepared_dir=prepared_dir or output_dir / "prepared",
         resume=resume_from,
     )
-    with _stop_at_interrupt(control.stop):
+    with stop_at_interrupt(control.stop):
         last = finetune(config, files, show, control)
     if isinstance(last, Stopped):
         if points.read() is not None:
             click.echo(f"To go on: edgeface-finetune train --resume --output-dir {shlex.quote(str(output_dir))}")
-        click.get_current_context().exit(_INTERRUPTED)
-    for written in (best[-1].full, best[-1].backbone):
+        click.get_current_context().exit(INTERRUPTED)
+    for written in best[-1].files:
         click.echo(f"Saved {copy_whole(written.path, output_dir / written.path.name)}")
     if isinstance(last, Finished) and last.evaluated is not None:
         click.echo(f"Saved {last.evaluated.report.path}")
     points.clear()
-
-
-@contextlib.contextmanager
-def _stop_at_interrupt(stop: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C sets `stop`; the second ends the process as it always does."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, usual)
-        # Not by click: the signal may have come in the middle of its writing.
-        os.write(2, b"\nStopping: the state is being saved. Ctrl-C again ends at once.\n")
-
-    usual = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
 
 
 def _refuse_other_options(given: dict[str, Any], config: FinetuneConfig) -> None:

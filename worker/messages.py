@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.finetune.config import FinetuneConfig
+from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ErrorReport
 from app.finetune.evaluation_config import EvaluationConfig
 from worker.lease import LeaseClock
@@ -47,7 +48,19 @@ class EvaluationOrder:
     slot: int = 0
 
 
-Order = TrainingOrder | EvaluationOrder
+@dataclass(frozen=True)
+class DsrTrainingOrder:
+    """The same for the training of a DSR network; `files.dsr` is what it goes on from, None for a new one."""
+
+    config: DsrTrainingConfig
+    files: TrainingFiles
+    lease: LeaseClock
+    save_every_seconds: float
+    reserved: Path
+    slot: int = 0
+
+
+Order = TrainingOrder | EvaluationOrder | DsrTrainingOrder
 
 
 @dataclass(frozen=True)

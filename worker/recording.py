@@ -29,11 +29,15 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
             store.record_event(session, claim, "stage", asdict(message), stage=message.stage, epoch=None, step=None)
         case events.Foretold():
             store.record_prediction(session, claim, **asdict(message))
-        case events.EpochFinished():
+        case events.EpochFinished() | events.DsrEpochFinished():
             store.record_epoch(session, claim, asdict(message))
         case events.RecognitionMeasured(when, recognition):
             columns = {f"recognition_{when}": asdict(recognition)}
             store.record_event(session, claim, "recognition", asdict(message), **columns)
+        case events.EnlargementMeasured(by, recognition=recognition):
+            column = {"bicubic": "recognition_before", "dsr": "recognition_after"}.get(by)
+            columns = {} if column is None else {column: asdict(recognition)}
+            store.record_event(session, claim, "enlargement", asdict(message), **columns)
         case events.CheckpointWritten():
             store.record_checkpoint(session, claim, _describe_checkpoint(message, artifacts))
         case events.StateSaved():
@@ -76,12 +80,14 @@ def _record_evaluation(
 
 
 def _describe_checkpoint(written: events.CheckpointWritten, artifacts: Artifacts) -> dict[str, Any]:
-    return {
+    described = {
         "epoch": written.epoch,
         "score": written.score,
         "full": _describe_file(written.full, artifacts),
-        "backbone": _describe_file(written.backbone, artifacts),
     }
+    if written.backbone is None:
+        return described | {"stage": 0}
+    return described | {"backbone": _describe_file(written.backbone, artifacts)}
 
 
 def _describe_state(saved: events.StateSaved, artifacts: Artifacts) -> dict[str, Any]:

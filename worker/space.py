@@ -7,11 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from app.finetune.architectures import EMBEDDING_SIZE
 from app.finetune.config import FACE_SIZE
-from app.finetune.dataset import scan_dataset
+from app.finetune.dataset import scan_dataset, scan_hr
+from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import DiskFull
 from app.inputs import Inputs
 from app.settings import Settings
@@ -45,6 +47,16 @@ def space_needed(inputs: Inputs, *, faces_are_prepared: bool) -> SpaceNeeded:
     backbone = inputs.edgeface.stat().st_size
     head = len(scan.subject_to_id) * EMBEDDING_SIZE * _FLOAT_BYTES
     return SpaceNeeded(save=3 * (backbone + head) + (2 * backbone + head), faces=images * 3 * FACE_SIZE**2)
+
+
+def space_for_dsr_training(config: DsrTrainingConfig, inputs: Inputs, *, faces_are_prepared: bool) -> SpaceNeeded:
+    """Raises DataError where the dataset is no longer one."""
+    images = (
+        0 if faces_are_prepared else sum(len(scan_hr(each).hr_images) for each in (inputs.train_dir, inputs.val_dir))
+    )
+    parameters = sum(prod(shape) for shape in config.layout.shapes().values()) * _FLOAT_BYTES
+    network = parameters if inputs.dsr is None else inputs.dsr.stat().st_size
+    return SpaceNeeded(save=(3 + 1) * network, faces=images * 3 * FACE_SIZE**2)
 
 
 def shortage(needed: SpaceNeeded, settings: Settings) -> str | None:

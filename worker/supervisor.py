@@ -14,6 +14,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.artifacts import Artifacts
 from app.database import Database
+from app.dsr_inputs import find_dsr_inputs
+from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import EdgefaceError
 from app.finetune.evaluation_config import EvaluationConfig
 from app.inputs import find_inputs
@@ -25,7 +27,7 @@ from app.jobs.tables import MEASUREMENT, Job
 from app.settings import Settings
 from worker.attempt import RETRY_SECONDS, ClaimedJob, TrainerMain
 from worker.lease import LeaseClock
-from worker.space import SPACE_FOR_EVALUATION, SpaceNeeded, shortage, space_needed
+from worker.space import SPACE_FOR_EVALUATION, SpaceNeeded, shortage, space_for_dsr_training, space_needed
 
 _log = logging.getLogger(__name__)
 
@@ -124,6 +126,10 @@ class Supervisor:
             config = config_of(job.kind, job.config)
             if isinstance(config, EvaluationConfig):
                 return SPACE_FOR_EVALUATION
+            if isinstance(config, DsrTrainingConfig):
+                with self._database.reading() as session:
+                    inputs = find_dsr_inputs(config, self._settings, session)
+                return space_for_dsr_training(config, inputs, faces_are_prepared=prepared)
             # A measurement prepares no more than a few faces, and keeps none.
             few_faces = prepared or job.kind == MEASUREMENT
             with self._database.reading() as session:

@@ -30,6 +30,7 @@ _WARM_MODULES = [
     "worker.trainer_process",
     "worker.training.recipe",
     "worker.training.rehearsal",
+    "worker.training.super_resolution.recipe",
 ]
 
 

@@ -17,7 +17,15 @@ from app.finetune.errors import EdgefaceError, FileGone
 from app.jobs.errors import DeviceFailed, MachineFailed, TrainerCrashed
 from worker.allocator import keep_freed_memory
 from worker.lease import LeaseClock
-from worker.messages import EvaluationOrder, Failed, Order, StillPreparing, TrainerMessage, TrainingOrder
+from worker.messages import (
+    DsrTrainingOrder,
+    EvaluationOrder,
+    Failed,
+    Order,
+    StillPreparing,
+    TrainerMessage,
+    TrainingOrder,
+)
 from worker.training.control import Control
 from worker.training.files import EvaluationFiles, TrainingFiles
 
@@ -30,18 +38,22 @@ _telling = threading.Lock()
 
 
 def train(connection: Connection, order: Order) -> None:
-    """The trainer's whole life: a training, the rehearsal of one, or an evaluation, whose events go up the pipe."""
+    """The trainer's whole life: a training, the rehearsal of one, an evaluation, or the training of a DSR network,
+    whose events go up the pipe."""
     import torch
 
     from worker.training.evaluation.job import run_evaluation
     from worker.training.recipe import finetune
     from worker.training.rehearsal import rehearse
+    from worker.training.super_resolution.recipe import train_dsr
 
     control, report = obey(connection, order), partial(tell, connection)
     keep_freed_memory()
     try:
         if isinstance(order, EvaluationOrder):
             run_evaluation(order.config, order.files, order.output_dir, report, control)
+        elif isinstance(order, DsrTrainingOrder):
+            train_dsr(order.config, order.files, report, control)
         else:
             (rehearse if order.rehearse else finetune)(order.config, order.files, report, control)
     except EdgefaceError as error:

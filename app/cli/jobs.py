@@ -12,11 +12,12 @@ from rich.console import Console
 from app.cli.durations import measured_lines
 from app.cli.live import point_line, status_lines, watch_job
 from app.client import Client
+from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs.checkpoints import CheckpointFormat
 from app.jobs.reports import MeasuredFile
 from app.jobs.states import JobStatus
-from app.jobs.tables import FINETUNING, JobKind
+from app.jobs.tables import DSR_TRAINING, FINETUNING, JobKind
 from app.jobs.views import JobView
 from app.settings import Settings
 
@@ -65,6 +66,7 @@ class _Submit(click.Command):
 )
 @click.option("--measure", is_flag=True, hidden=True)
 @click.option("--evaluation", is_flag=True, help="CONFIG describes an evaluation: POST /evaluations takes it.")
+@click.option("--dsr-training", is_flag=True, help="CONFIG describes one: POST /dsr-trainings takes it.")
 @click.option("--json", "as_json", is_flag=True, help="Print what --dry-run=measure found out as JSON.")
 @click.option("--priority", default=0, show_default=True, type=click.IntRange(-100, 100), help="Higher is run first.")
 @click.option("--idempotency-key", help="The same CONFIG with the same key makes one job, however often it is sent.")
@@ -75,6 +77,7 @@ def submit(
     dry_run: bool,
     measure: bool,
     evaluation: bool,
+    dsr_training: bool,
     as_json: bool,
     priority: int,
     idempotency_key: str | None,
@@ -82,8 +85,11 @@ def submit(
     url: str,
 ) -> None:
     """Queue the job that the JSON file CONFIG describes (`-` reads the terminal). Prints its id."""
-    if evaluation and (dry_run or measure):
-        raise click.UsageError("an evaluation has no dry run: leave --dry-run out")
+    if evaluation and dsr_training:
+        raise click.UsageError("CONFIG is either of an evaluation or of a DSR training: leave one of the two out")
+    if (evaluation or dsr_training) and (dry_run or measure):
+        kind = "an evaluation" if evaluation else "a DSR training"
+        raise click.UsageError(f"{kind} has no dry run: leave --dry-run out")
     try:
         content = json.load(config)
     except json.JSONDecodeError as error:
@@ -98,7 +104,7 @@ def submit(
             )
             click.echo(measured.model_dump_json(indent=2) if as_json else "\n".join(measured_lines(measured)))
             return
-        send = client.evaluate if evaluation else client.submit
+        send = client.evaluate if evaluation else client.train_dsr if dsr_training else client.submit
         job = send(content, priority=priority, idempotency_key=idempotency_key)
     for warning in job.warnings:
         click.echo(f"warning: {warning.message}", err=True)
@@ -216,17 +222,22 @@ def unpin(job_id: str, url: str) -> None:
 def download(
     job_id: str, output: Path | None, format_: CheckpointFormat | MeasuredFile, epoch: int | None, url: str
 ) -> None:
-    """Download JOB's checkpoint, edgeface_finetuned.pth or the bare backbone, or what was measured: the report as a
-    page, the evaluation as JSON. Prints its path."""
+    """Download JOB's checkpoint, edgeface_finetuned.pth, its bare backbone or dsr.pth, or what was measured: the report
+    as a page, the evaluation as JSON. Prints its path."""
     if epoch is not None and format_ in get_args(MeasuredFile):
         raise click.UsageError(f"the {format_} is of the job, not of an epoch: leave --epoch out")
     with _client(url) as client:
-        click.echo(client.download(job_id, output or Path(_FILE_NAMES[format_]), format=format_, epoch=epoch))
+        if output is None:
+            is_dsr = format_ == "full" and client.get(job_id).kind == DSR_TRAINING
+            output = Path("dsr.pth" if is_dsr else _FILE_NAMES[format_])
+        click.echo(client.download(job_id, output, format=format_, epoch=epoch))
 
 
 def _data(job: JobView) -> str:
     if isinstance(job.config, EvaluationConfig):
         return f"evaluation of {job.config.edgeface} on {job.config.eval_dir}"
+    if isinstance(job.config, DsrTrainingConfig):
+        return f"DSR for {', '.join(map(str, job.config.vlr_sizes))} px on {job.config.train_dir}"
     return str(job.config.train_dir)
 
 

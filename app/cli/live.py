@@ -11,6 +11,13 @@ from app.jobs.durations import ActualView, PredictedView
 from app.jobs.states import JobStatus
 from app.jobs.views import EventView, JobView
 
+_STAGES = {
+    0: "the DSR network",
+    1: "the ArcFace head, backbone frozen",
+    2: "backbone and ArcFace head",
+}
+_ENLARGEMENTS = {"direct": "direct feed", "bicubic": "bicubic enlargement", "dsr": "this DSR"}
+
 
 def watch_job(client: Client, job_id: str, console: Console) -> JobView:
     """Print the job's events until it has ended; the job as it ended."""
@@ -74,8 +81,9 @@ def event_line(event: EventView) -> str | None:
         case "recognition":
             return f"{data['when']} fine-tuning: {recognition_line(data['recognition'])}"
         case "stage":
-            what = "the ArcFace head, backbone frozen" if data["stage"] == 1 else "backbone and ArcFace head"
-            return f"stage {data['stage']}: {what}, {data['epochs']} epochs"
+            return f"stage {data['stage']}: {_STAGES[data['stage']]}, {data['epochs']} epochs"
+        case "enlargement":
+            return enlargement_line(data)
         case "predicted":
             return predicted_line(PredictedView.model_validate(data))
         case "epoch":
@@ -117,14 +125,24 @@ def point_line(point: dict[str, Any]) -> str:
 def epoch_line(data: dict[str, Any]) -> str:
     parts = [
         f"  epoch {data['epoch']:>{len(str(data['epochs']))}}/{data['epochs']}",
-        f"train loss {data['train_loss']:.4f} accuracy {data['train_accuracy']:.4f}",
+        f"train loss {data['train_loss']:.4f}"
+        + ("" if data.get("train_accuracy") is None else f" accuracy {data['train_accuracy']:.4f}"),
     ]
-    if data["val_accuracy"] is not None:
+    if data.get("val_psnr") is not None:
+        parts.append(
+            f"val PSNR {data['val_psnr']:.2f} dB SSIM {data['val_ssim']:.4f} identity {data['val_identity']:.4f}"
+        )
+    if data.get("val_accuracy") is not None:
         parts.append(f"val loss {data['val_loss']:.4f} accuracy {data['val_accuracy']:.4f}")
     if data["val_auc"] is not None:
         parts.append(f"val AUC {data['val_auc']:.4f}")
     parts.append(f"{data['seconds']:.1f} s, {data['images_per_second']:.0f} images/s")
     return "  ".join(parts)
+
+
+def enlargement_line(data: dict[str, Any]) -> str:
+    quality = f"PSNR {data['psnr']:.2f} dB, SSIM {data['ssim']:.4f}, identity {data['identity']:.4f}"
+    return f"{_ENLARGEMENTS[data['by']]}: {quality}, {recognition_line(data['recognition'])}"
 
 
 def recognition_line(recognition: dict[str, Any]) -> str:

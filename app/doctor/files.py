@@ -11,8 +11,8 @@ from app.doctor.findings import Finding, Scope
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import name_some
 from app.jobs import queries, stand_in, store
+from app.jobs.checkpoint_files import KINDS, checkpoint_files
 from app.jobs.resume import StoredFile
-from app.jobs.stand_in import KINDS, checkpoint_files
 from app.jobs.states import CLAIMED
 from app.jobs.tables import Artifact, Job
 from app.leftovers import find_leftovers, remove_leftovers

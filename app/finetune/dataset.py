@@ -150,6 +150,18 @@ def scan_split(directory: Path, *, hr_required: bool = True) -> Split:
     return Split(directory, vlr_images, hr_images)
 
 
+def scan_hr(directory: Path) -> Split:
+    """The HR images of one half, each of them in the place of its VLR image too, which is to be made of it. Raises
+    FolderMissing, FolderUnreadable or FolderEmpty."""
+    try:
+        if not directory.is_dir():
+            raise FolderMissing(directory)
+        hr_images = _list_images(directory / "hr_images", required=True)
+    except OSError as error:
+        raise FolderUnreadable(directory, error) from None
+    return Split(directory, hr_images, hr_images)
+
+
 def _list_images(folder: Path, *, required: bool) -> tuple[Path, ...]:
     if not folder.is_dir():
         if required:

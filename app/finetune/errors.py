@@ -22,7 +22,8 @@ EdgefaceError                      code, message, hint, blame
 │   └── WeightsMismatch            keys or shapes do not fit the architecture
 ├── TrainingDiverged               blame: request
 │   ├── EnlargementNotFinite       the DSR network gave NaN or infinity
-│   └── LossNotFinite              the loss became NaN or infinity, twice
+│   ├── LossNotFinite              the loss became NaN or infinity, twice
+│   └── DsrLossNotFinite           that of a DSR network did
 ├── OutOfMemory                    even one image at a time does not fit the device
 ├── DiskFull                       no space for a state, a checkpoint or prepared faces
 └── DeviceUnavailable              the config asks for a device this machine lacks
@@ -279,6 +280,18 @@ class LossNotFinite(TrainingDiverged):
             "good state with a lower learning rate; no checkpoint was written from it",
             "lower head_lr in stage 1, backbone_lr and head_lr_stage2 in stage 2; "
             'if mixed_precision is fp16, try "bf16" or "off"',
+        )
+
+
+class DsrLossNotFinite(TrainingDiverged):
+    code = "dsr_loss_not_finite"
+
+    def __init__(self, epoch: int, step: int) -> None:
+        super().__init__(
+            f"the loss of the DSR network became NaN or infinity at step {step} of epoch {epoch}; no weight was moved "
+            "by it",
+            "lower lr and submit the training again; if it goes on from `dsr` weights, see that those are trained for "
+            "faces in [0, 1]",
         )
 
 

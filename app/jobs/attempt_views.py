@@ -26,7 +26,7 @@ class ResumePointView(BaseModel):
     """The saved training state that the job goes on from after a pause, a retry or a loss."""
 
     attempt: int = Field(description="The attempt that saved it.")
-    stage: Literal[1, 2]
+    stage: Literal[0, 1, 2]
     epoch: int = Field(description="Epochs of that stage that are finished.")
     step: int = Field(description="Optimizer steps of the next epoch that are done.")
     steps_done: int = Field(description="Optimizer steps of the whole training that are done.")

@@ -5,9 +5,10 @@ from typing import Literal
 from sqlmodel import Session
 
 from app.jobs import queries
-from app.jobs.errors import CheckpointNotKept, CheckpointNotReady
+from app.jobs.errors import CheckpointNotKept, CheckpointNotReady, NoBackbone
 from app.jobs.resume import StoredFile
 from app.jobs.states import JobStatus
+from app.jobs.tables import DSR_TRAINING
 
 CheckpointFormat = Literal["full", "backbone"]
 
@@ -21,12 +22,16 @@ def find_checkpoint(
     attempt: int | None = None,
 ) -> StoredFile:
     """The best checkpoint so far, or the one of this epoch of stage 2 (of this attempt, else of the newest that wrote
-    one). Raises JobNotFound, CheckpointNotReady or CheckpointNotKept."""
+    one). Raises JobNotFound, CheckpointNotReady, CheckpointNotKept or NoBackbone."""
     job = queries.get(session, job_id)
     if epoch is None:
         if job.checkpoint is None:
             raise CheckpointNotReady(job_id, JobStatus(job.status), job.kind)
+        if job.checkpoint.get(kind) is None:
+            raise NoBackbone(job_id)
         return StoredFile.model_validate(job.checkpoint[kind])
+    if kind == "backbone" and job.kind == DSR_TRAINING:
+        raise NoBackbone(job_id)
     kept = [artifact for artifact in queries.artifacts(session, job_id) if artifact.kind == kind]
     matching = [each for each in kept if each.epoch == epoch and attempt in (None, each.attempt)]
     if not matching:

@@ -1,13 +1,16 @@
-"""The two contracts that a job's config can be."""
+"""The contracts that a job's config can be."""
 
 from typing import Any
 
 from app.finetune.config import FinetuneConfig
+from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ConfigError
 from app.finetune.evaluation_config import EvaluationConfig
-from app.jobs.tables import EVALUATION, KNOWN_KINDS
+from app.jobs.tables import DSR_TRAINING, EVALUATION, KNOWN_KINDS
 
-JobConfig = FinetuneConfig | EvaluationConfig
+JobConfig = FinetuneConfig | EvaluationConfig | DsrTrainingConfig
+
+_OF_KIND: dict[str, type[JobConfig]] = {EVALUATION: EvaluationConfig, DSR_TRAINING: DsrTrainingConfig}
 
 
 def config_of(kind: str, values: dict[str, Any]) -> JobConfig:
@@ -18,4 +21,4 @@ def config_of(kind: str, values: dict[str, Any]) -> JobConfig:
             f"the job is of the kind {kind!r}, which this version does not know",
             "it waits for the API and the workers of a later version",
         )
-    return (EvaluationConfig if kind == EVALUATION else FinetuneConfig).model_validate(values)
+    return _OF_KIND.get(kind, FinetuneConfig).model_validate(values)

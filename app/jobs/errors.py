@@ -12,6 +12,7 @@ EdgefaceError
 ├── CheckpointNotReady             no best epoch yet, or none ever
 ├── NotEvaluated                   no report: not yet, no longer, it could not be made, or a measurement makes none
 ├── CheckpointNotKept              of that epoch there is none, or no longer
+├── NoBackbone                     a DSR network has none
 ├── StoredFileMissing              the row names a file that is gone
 ├── CursorInvalid
 ├── OutsideRoots                   a name leads out of the configured root
@@ -29,6 +30,7 @@ EdgefaceError
 ├── MachineFailed                  a file could not be read or written, or a process not started
 ├── FilesAway                      none of the files that the job saved is there
 ├── WorkerLost                     the lease ran out
+├── DsrTooLarge                    the network makes faces larger than any use
 └── Poisoned                       the job lost too many workers or trainers without getting further
 """
 
@@ -145,6 +147,13 @@ class NotEvaluated(EdgefaceError):
     blame: Blame = "request"
 
     def __init__(self, job_id: str, status: JobStatus, kind: "JobKind") -> None:
+        if kind == "dsr_training":
+            super().__init__(
+                f"job {job_id} trains a DSR network and writes no report",
+                "`recognition` of GET /jobs/{id} is what it measured; POST /evaluations with its dsr.pth as `dsr` "
+                "measures it by every protocol",
+            )
+            return
         if kind == "measurement":
             super().__init__(
                 f"job {job_id} is a measurement of what a training would take, and evaluates nothing",
@@ -176,10 +185,10 @@ class CheckpointNotReady(EdgefaceError):
         hint = (
             "its warnings say why it was deleted; submit its config again to train it anew"
             if status is JobStatus.SUCCEEDED
-            else f"the job {status} before its first validated stage 2 epoch; submit it again"
+            else f"the job {status} before its first validated epoch of stage 2, or of the DSR network; submit it again"
             if status.terminal
-            else "the first one is written after the first validated epoch of stage 2: watch GET /jobs/{id}/events for "
-            "a checkpoint event"
+            else "the first one is written after the first validated epoch of stage 2, or of the DSR network: watch "
+            "GET /jobs/{id}/events for a checkpoint event"
         )
         super().__init__(f"job {job_id} ({status}) has no checkpoint{'' if status.terminal else ' yet'}", hint)
 
@@ -195,6 +204,17 @@ class CheckpointNotKept(EdgefaceError):
             f"job {job_id} keeps no checkpoint of {of}; {has}",
             "a checkpoint that a better one replaced is kept where it was pinned: POST /jobs/{id}/pin; "
             "`files` of GET /jobs/{id} lists what there is",
+        )
+
+
+class NoBackbone(EdgefaceError):
+    code = "no_backbone"
+    blame: Blame = "request"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"job {job_id} trains a DSR network, which has no backbone",
+            "leave `format` out: dsr.pth is the whole of it",
         )
 
 
@@ -259,6 +279,17 @@ class WeightsNotFound(InputError):
             field,
             f"{field}: there is no file {name!r} in {root} ({has})",
             f"put the file there, as in cp {Path(name).name} {root}/",
+        )
+
+
+class DsrTooLarge(InputError):
+    code = "dsr_too_large"
+
+    def __init__(self, vlr_size: int, output: int, most: int) -> None:
+        super().__init__(
+            "dsr",
+            f"dsr: the network enlarges {vlr_size} px to {output} px; {most} px is the most",
+            "train it for smaller vlr_sizes, or begin a network with smaller factors: leave dsr out",
         )
 
 

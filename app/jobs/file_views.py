@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from app.jobs.checkpoint_files import checkpoint_files
 from app.jobs.tables import MEASURED_KINDS, Artifact, ArtifactKind, Job
 
 
@@ -16,10 +17,10 @@ class FileView(BaseModel):
 class CheckpointView(BaseModel):
     """The best epoch so far; of a succeeded job, the result."""
 
-    epoch: int = Field(description="Epoch of stage 2.")
+    epoch: int = Field(description="Epoch of stage 2, or of the DSR network.")
     score: float = Field(description="What the best epoch was chosen by: val accuracy, or verification AUC.")
-    full: FileView = Field(description="edgeface_finetuned.pth: backbone, ArcFace head, subjects, config.")
-    backbone: FileView = Field(description="The bare backbone state dict.")
+    full: FileView = Field(description="edgeface_finetuned.pth: backbone, ArcFace head, subjects, config; or dsr.pth.")
+    backbone: FileView | None = Field(description="The bare backbone state dict; null of a DSR network.")
 
 
 class KeptFile(BaseModel):
@@ -30,11 +31,11 @@ class KeptFile(BaseModel):
         "saved last, from which a resume goes on. `pinned`: by a person. `older`: until the next clean-up."
     )
     content: ArtifactKind = Field(
-        description="`full`: edgeface_finetuned.pth. `backbone`: the bare state dict. `state`: a training state. "
-        "`evaluation` and `report`: what was measured after the training, as JSON and as a page."
+        description="`full`: edgeface_finetuned.pth or dsr.pth. `backbone`: the bare state dict. `state`: a training "
+        "state. `evaluation` and `report`: what was measured after the training, as JSON and as a page."
     )
     attempt: int = Field(description="The attempt that wrote it.")
-    stage: Literal[1, 2]
+    stage: Literal[0, 1, 2]
     epoch: int = Field(description="Epoch of the stage; of a state, how many were finished.")
     size: int = Field(description="Bytes.")
     sha256: str
@@ -46,16 +47,18 @@ def view_checkpoint(job: Job, path: str) -> CheckpointView | None:
     """`path` is the job's own address."""
     if job.checkpoint is None:
         return None
-    files = {
-        "full": FileView(url=f"{path}/checkpoint", **_size_and_hash(job.checkpoint["full"])),
-        "backbone": FileView(url=f"{path}/checkpoint?format=backbone", **_size_and_hash(job.checkpoint["backbone"])),
-    }
-    return CheckpointView(epoch=job.checkpoint["epoch"], score=job.checkpoint["score"], **files)
+    full, backbone = job.checkpoint["full"], job.checkpoint.get("backbone")
+    return CheckpointView(
+        epoch=job.checkpoint["epoch"],
+        score=job.checkpoint["score"],
+        full=FileView(url=f"{path}/checkpoint", **_size_and_hash(full)),
+        backbone=backbone and FileView(url=f"{path}/checkpoint?format=backbone", **_size_and_hash(backbone)),
+    )
 
 
 def view_files(job: Job, artifacts: list[Artifact], path: str) -> list[KeptFile]:
     """`artifacts` with the oldest first; `path` is the job's own address."""
-    best = set() if job.checkpoint is None else {job.checkpoint[kind]["key"] for kind in ("full", "backbone")}
+    best = {file.key for file in checkpoint_files(job.checkpoint)}
     states = [artifact.key for artifact in artifacts if artifact.kind == "state"]
     return [
         KeptFile.model_validate(

@@ -16,7 +16,7 @@ from app.jobs import queries
 from app.jobs.errors import JobNotFound, WeightsJobNotFound, WeightsNotKept, WeightsNotOfKind, WeightsNotReady
 from app.jobs.resume import StoredFile
 from app.jobs.states import TERMINAL, JobStatus
-from app.jobs.tables import FINETUNING, Artifact, Job
+from app.jobs.tables import DSR_TRAINING, FINETUNING, Artifact, Job
 
 Weights = Literal["EdgeFace", "DSR"]
 
@@ -28,8 +28,13 @@ def _best_backbone(_: Session, job: Job) -> StoredFile | None:
     return None if job.checkpoint is None else StoredFile.model_validate(job.checkpoint["backbone"])
 
 
+def _best_dsr(_: Session, job: Job) -> StoredFile | None:
+    return None if job.checkpoint is None else StoredFile.model_validate(job.checkpoint["full"])
+
+
 _MADE: Mapping[tuple[str, Weights], Callable[[Session, Job], StoredFile | None]] = {
     (FINETUNING, "EdgeFace"): _best_backbone,
+    (DSR_TRAINING, "DSR"): _best_dsr,
 }
 """The file that a job of this kind made, None where it is no longer kept."""
 

@@ -3,8 +3,8 @@
 from sqlmodel import Session, col, update
 
 from app.jobs import queries
+from app.jobs.checkpoint_files import checkpoint_files
 from app.jobs.errors import NothingToPin
-from app.jobs.stand_in import checkpoint_files
 from app.jobs.states import JobStatus
 from app.jobs.tables import Artifact, Job
 

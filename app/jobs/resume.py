@@ -18,7 +18,7 @@ class ResumePoint(BaseModel):
     counts the steps of the whole training, `progress` is 0..1. `checkpoint` is the job's best one at that moment."""
 
     attempt: int
-    stage: Literal[1, 2]
+    stage: Literal[0, 1, 2]
     epoch: int
     step: int
     steps_done: int

@@ -16,9 +16,9 @@ from app.database import Database
 from app.deletion import Freed, delete_file
 from app.finetune.dataset import JobWarning
 from app.jobs import queries, stand_in, store
+from app.jobs.checkpoint_files import KINDS, checkpoint_files
 from app.jobs.errors import JobNotFound
 from app.jobs.made_weights import named_by_others
-from app.jobs.stand_in import KINDS, checkpoint_files
 from app.jobs.states import JobStatus
 from app.jobs.tables import MEASURED_KINDS, MEASUREMENT, Artifact, Attempt, EpochMetric, Job, JobEvent
 from app.settings import Settings

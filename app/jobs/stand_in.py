@@ -1,20 +1,13 @@
 """Which checkpoint stands in for a job's best one when that is gone."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from sqlmodel import Session, col, select
 
 from app.jobs import queries
+from app.jobs.checkpoint_files import checkpoint_files
 from app.jobs.resume import StoredFile
 from app.jobs.tables import Job, JobEvent
-
-KINDS = ("full", "backbone")
-
-
-def checkpoint_files(checkpoint: Mapping[str, Any] | None) -> list[StoredFile]:
-    """The files of a job's, a state's or an event's checkpoint."""
-    return [] if checkpoint is None else [StoredFile.model_validate(checkpoint[kind]) for kind in KINDS]
 
 
 def put_in_place(session: Session, job: Job, is_usable: Callable[[StoredFile], bool] = lambda _: True) -> bool:

@@ -19,6 +19,7 @@ from app.database import database_now
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import ErrorReport
 from app.jobs import queries
+from app.jobs.checkpoint_files import checkpoint_files, kinds_of
 from app.jobs.configs import JobConfig
 from app.jobs.durations import view_actual, view_predicted
 from app.jobs.errors import (
@@ -284,10 +285,12 @@ def record_epoch(session: Session, claim: Claim, epoch: dict[str, Any]) -> None:
 
 
 def record_checkpoint(session: Session, claim: Claim, checkpoint: dict[str, Any]) -> None:
-    """A new best checkpoint: `epoch`, `score` and its files `full` and `backbone`, which are whole on the disk."""
+    """A new best checkpoint: `epoch`, `score` and its files `full` and `backbone`, which are whole on the disk. Of a
+    DSR network, `stage` 0, there is no `backbone`."""
     _write_claimed(session, claim, checkpoint=checkpoint)
-    for kind in ("full", "backbone"):
-        _add_artifact(session, claim, kind=kind, stage=2, epoch=checkpoint["epoch"], **checkpoint[kind])
+    stage = checkpoint.get("stage", 2)
+    for kind in kinds_of(checkpoint):
+        _add_artifact(session, claim, kind=kind, stage=stage, epoch=checkpoint["epoch"], **checkpoint[kind])
     append_event(session, claim.job_id, "checkpoint", checkpoint)
 
 
@@ -602,7 +605,7 @@ def _cut(session: Session, job_id: str, point: ResumePoint | None) -> None:
         newer = points[: next((i for i, each in enumerate(points) if each.state.key == point.state.key), 0)]
         kept = {each.state.key for each in points} - {each.state.key for each in newer}
         if point.checkpoint is not None:
-            kept |= {point.checkpoint[kind]["key"] for kind in ("full", "backbone")}
+            kept |= {file.key for file in checkpoint_files(point.checkpoint)}
     rows = [artifact for artifact in queries.artifacts(session, job_id) if not artifact.pinned]
     forget_artifacts(session, [artifact.key for artifact in rows if artifact.key not in kept])
 

@@ -12,16 +12,18 @@ ArtifactKind = Literal["full", "backbone", "state", "evaluation", "report"]
 MEASURED_KINDS = ("evaluation", "report")
 """Of the kinds of files those that say what was measured."""
 
-JobKind = Literal["finetuning", "measurement", "evaluation"]
+JobKind = Literal["finetuning", "measurement", "evaluation", "dsr_training"]
 FINETUNING: JobKind = "finetuning"
 MEASUREMENT: JobKind = "measurement"
 EVALUATION: JobKind = "evaluation"
+DSR_TRAINING: JobKind = "dsr_training"
 KNOWN_KINDS: tuple[str, ...] = get_args(JobKind)
 """A later version's job may be of another: it is for that version's workers."""
 
 
 class Job(SQLModel, table=True):
-    """One fine-tuning, the measurement of what one would take, or an evaluation. Ids sort by the time of submission."""
+    """One fine-tuning, the measurement of what one would take, an evaluation, or the training of a DSR network. Ids
+    sort by the time of submission."""
 
     __table_args__ = (UniqueConstraint("idempotency_key", name="uq_job_idempotency_key"),)
 
@@ -99,7 +101,8 @@ class Attempt(SQLModel, table=True):
 
 
 class EpochMetric(SQLModel, table=True):
-    """The metrics of one epoch; the fields are those of `EpochFinished` in worker/training/events.py."""
+    """The metrics of one epoch; the fields are those of `EpochFinished` in worker/training/events.py, and in stage 0
+    those of `DsrEpochFinished`."""
 
     __table_args__ = (UniqueConstraint("job_id", "stage", "epoch", name="uq_epochmetric_once"),)
 
@@ -109,15 +112,22 @@ class EpochMetric(SQLModel, table=True):
     epoch: int = Field(primary_key=True)
     epochs: int
     train_loss: float
-    train_accuracy: float
+    train_accuracy: float | None = None
+    train_pixel_loss: float | None = None
+    train_perceptual_loss: float | None = None
+    train_identity_loss: float | None = None
     val_loss: float | None = None
     val_accuracy: float | None = None
     val_auc: float | None = None
     val_genuine_similarity: float | None = None
     val_impostor_similarity: float | None = None
     val_d_prime: float | None = None
-    head_lr: float
+    val_psnr: float | None = None
+    val_ssim: float | None = None
+    val_identity: float | None = None
+    head_lr: float | None = None
     backbone_lr: float | None = None
+    dsr_lr: float | None = None
     seconds: float
     images_per_second: float
     best: bool

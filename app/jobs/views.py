@@ -8,6 +8,7 @@ from sqlmodel import Session
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
+from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ErrorReport
 from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs import queries
@@ -18,7 +19,7 @@ from app.jobs.file_views import CheckpointView, KeptFile, view_checkpoint, view_
 from app.jobs.measurement import MeasuredView, view_measured
 from app.jobs.resume import ResumeReceipt
 from app.jobs.states import JobStatus
-from app.jobs.tables import EVALUATION, MEASUREMENT, Attempt, EpochMetric, Job, JobEvent, JobKind
+from app.jobs.tables import DSR_TRAINING, EVALUATION, MEASUREMENT, Attempt, EpochMetric, Job, JobEvent, JobKind
 from app.jobs.waiting import waiting_for
 
 _LINKS = (
@@ -37,18 +38,23 @@ _LINKS = (
 _LINKS_WITHOUT_USE: dict[str, set[str]] = {
     MEASUREMENT: {"checkpoint", "pin", "report", "evaluation"},
     EVALUATION: {"checkpoint", "pin"},
+    DSR_TRAINING: {"report", "evaluation"},
 }
 """What jobs of a kind never have."""
 
 
 class EpochView(BaseModel):
-    """One epoch. Accuracies 0..1, measured without the ArcFace margin; val metrics null where not validated."""
+    """One epoch. Accuracies 0..1, measured without the ArcFace margin; val metrics null where not validated. What only
+    a DSR network or only a fine-tuning has is null in the other."""
 
-    stage: Literal[1, 2]
+    stage: Literal[0, 1, 2] = Field(description="0: a DSR network. 1: the ArcFace head. 2: backbone and head.")
     epoch: int = Field(description="Counts from 1 in each stage.")
     epochs: int = Field(description="Epochs planned in this stage.")
-    train_loss: float
-    train_accuracy: float
+    train_loss: float = Field(description="Of a DSR network the weighted sum of its three parts.")
+    train_accuracy: float | None
+    train_pixel_loss: float | None = Field(description="Of a DSR network, unweighted, as the two that follow.")
+    train_perceptual_loss: float | None
+    train_identity_loss: float | None
     val_loss: float | None
     val_accuracy: float | None = Field(description="null where no val subject is in train.")
     val_auc: float | None = Field(description="Verification AUC of VLR probes against the HR gallery of val.")
@@ -59,15 +65,22 @@ class EpochView(BaseModel):
         description="Mean cosine between val images of different subjects; rising towards the genuine one: collapse."
     )
     val_d_prime: float | None = Field(description="Distance between the two means, in standard deviations.")
-    head_lr: float
+    val_psnr: float | None = Field(description="Decibels, of val's enlarged faces against the HR ones.")
+    val_ssim: float | None = Field(description="-1..1, likewise.")
+    val_identity: float | None = Field(
+        description="Mean cosine between the embeddings of an enlarged face and of its HR image, -1..1."
+    )
+    head_lr: float | None
     backbone_lr: float | None = Field(description="null in stage 1: the backbone is frozen.")
+    dsr_lr: float | None
     seconds: float
     images_per_second: float
     best: bool = Field(description="Whether this epoch was the best so far when it ended.")
 
 
 class RecognitionView(BaseModel):
-    """VLR probes against the HR gallery of val, all pairs but each image with itself. Rates 0..1."""
+    """VLR probes against the HR gallery of val, all pairs but each image with itself. Rates 0..1. Of a DSR training the
+    probes of all its sizes together, by the frozen EdgeFace."""
 
     auc: float | None
     rank1: float | None = Field(description="One HR gallery image per subject, averaged over the choices of it.")
@@ -78,6 +91,8 @@ class RecognitionView(BaseModel):
 
 
 class RecognitionChange(BaseModel):
+    """Of a fine-tuning by the weights before and after; of a DSR training by bicubic enlargement and by the network."""
+
     before: RecognitionView | None
     after: RecognitionView | None
     verdict: str | None = Field(description="One sentence: did recognition get better?")
@@ -87,11 +102,11 @@ class JobView(BaseModel):
     id: str
     kind: JobKind = Field(
         description="`finetuning`; `measurement`: only finds out what one would take, by `dry_run=measure`; "
-        "`evaluation`: of POST /evaluations."
+        "`evaluation`: of POST /evaluations. `dsr_training`: of POST /dsr-trainings."
     )
     status: JobStatus
     terminal: bool = Field(description="Whether the status is final, unless a person retries the job.")
-    stage: int | None = Field(description="1: head only. 2: backbone and head. null before training.")
+    stage: int | None = Field(description="0: DSR network. 1: head only. 2: backbone and head. null before training.")
     epoch: int | None
     step: int | None = Field(description="Optimizer steps of the epoch that are done.")
     progress: float = Field(description="0..1 over the whole job.")
@@ -111,7 +126,9 @@ class JobView(BaseModel):
     files_size: int = Field(description="Bytes of all of them.")
     error: ErrorReport | None
     warnings: list[JobWarning]
-    config: FinetuneConfig | EvaluationConfig = Field(description="As resolved: every field with its value.")
+    config: FinetuneConfig | EvaluationConfig | DsrTrainingConfig = Field(
+        description="As resolved: every field with its value."
+    )
     facts: dict[str, Any] | None = Field(
         description="What the worker found: variant, enlargement, resampler, device, precision, images, subjects."
     )

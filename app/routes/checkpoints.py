@@ -1,5 +1,6 @@
 """The checkpoint's download."""
 
+from pathlib import PurePosixPath
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
@@ -11,8 +12,6 @@ from app.routes.dependencies import ServiceDep
 from app.routes.stored_files import STORED_FILE_RESPONSES, send_stored_file
 
 router = APIRouter(prefix="/jobs/{job_id}/checkpoint", tags=["checkpoint"], responses=PROBLEM_RESPONSES)
-
-_FILE_NAMES = {"full": "edgeface_finetuned.pth", "backbone": "edgeface_backbone.pth"}
 
 
 @router.get(
@@ -28,11 +27,17 @@ def get_checkpoint(
     service: ServiceDep,
     format: Annotated[  # noqa: A002 - the query parameter's name
         CheckpointFormat,
-        Query(description="`full`: edgeface_finetuned.pth. `backbone`: the bare state dict of the backbone."),
+        Query(
+            description="`full`: edgeface_finetuned.pth, or dsr.pth. `backbone`: the bare state dict of the backbone."
+        ),
     ] = "full",
     epoch: Annotated[
         int | None,
-        Query(ge=1, le=2**31 - 1, description="Of this epoch of stage 2, where it is still kept. Default: the best."),
+        Query(
+            ge=1,
+            le=2**31 - 1,
+            description="Of this epoch of stage 2 or of the DSR network, where it is still kept. Default: the best.",
+        ),
     ] = None,
     attempt: Annotated[
         int | None,
@@ -47,6 +52,6 @@ def get_checkpoint(
         service,
         lambda session: find_checkpoint(session, job_id, format, epoch=epoch, attempt=attempt),
         if_none_match,
-        filename=_FILE_NAMES[format],
+        filename=lambda found: PurePosixPath(found.key).name,
         media_type="application/octet-stream",
     )

@@ -98,7 +98,10 @@ def list_jobs(
     cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     kind: Annotated[
-        JobKind, Query(description="Trainings, what `dry_run=measure` made, or what POST /evaluations did.")
+        JobKind,
+        Query(
+            description="Fine-tunings, what `dry_run=measure` made, or what POST /evaluations or /dsr-trainings did."
+        ),
     ] = FINETUNING,
 ) -> JobPage:
     """Jobs, newest first."""

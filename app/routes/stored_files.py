@@ -23,11 +23,11 @@ def send_stored_file(
     find: Callable[[Session], StoredFile],
     if_none_match: str | None,
     *,
-    filename: str | None,
+    filename: Callable[[StoredFile], str] | None,
     media_type: str,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The file that `find` names, with its sha256 as ETag; `filename` is what it is saved as, None for one to look at.
+    """The file that `find` names, with its sha256 as ETag; `filename` says what it is saved as, None if to look at.
 
     Raises what `find` raises, and StoredFileMissing.
     """
@@ -48,7 +48,10 @@ def send_stored_file(
             if found.key == missing.key:
                 raise
     return OpenFileResponse(
-        file, filename=filename, media_type=media_type, headers={**_headers(found), **(headers or {})}
+        file,
+        filename=None if filename is None else filename(found),
+        media_type=media_type,
+        headers={**_headers(found), **(headers or {})},
     )
 
 

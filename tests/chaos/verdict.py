@@ -59,6 +59,7 @@ def judge(installation: Installation, undisturbed: list[JobView], submitted: Sub
                 if job.status == JobStatus.SUCCEEDED:
                     same = undisturbed[number].checkpoint
                     assert same is not None
+                    assert same.backbone is not None
                     _compare(session, job, same.backbone.sha256, metrics[number], verdict)
     database.close()
     return verdict

@@ -585,6 +585,51 @@ def test_the_command_submits_an_evaluation_once_and_downloads_what_was_measured(
         assert target.read_bytes() == content
 
 
+def test_a_dsr_training_is_submitted_watched_and_its_network_downloaded(
+    command: Callable[..., Result],
+    client: Client,
+    database: Database,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = tmp_path / "dsr.json"
+    config.write_text(json.dumps(CONFIG | {"vlr_sizes": [12, 16]}))
+    job_id = said(command("submit", "--dsr-training", str(config))).strip()
+    assert client.get(job_id).kind == "dsr_training"
+    assert "DSR for 12, 16 px on faces/train_processed" in said(command("jobs", "--kind", "dsr_training"))
+
+    claim = run(database, job_id)
+    key, content = f"{job_id}/attempt-1/best-epoch-001/dsr.pth", b"a network"
+    (settings.artifacts_dir / key).parent.mkdir(parents=True)
+    (settings.artifacts_dir / key).write_bytes(content)
+    file = {"key": key, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    recognition = {"auc": 0.99, "rank1": 0.9, "tar_at_far_1_percent": 0.8, "tar_at_far_01_percent": None}
+    measured = {"by": "bicubic", "psnr": 23.9, "ssim": 0.63, "identity": 0.38, "recognition": recognition}
+    epoch = {"stage": 0, "epoch": 1, "epochs": 1, "train_loss": 0.2, "train_pixel_loss": 0.1, "val_psnr": 24.5}
+    epoch |= {"val_ssim": 0.65, "val_identity": 0.41, "val_auc": 0.992, "seconds": 2.0, "images_per_second": 9.0}
+    with database.writing() as session:
+        store.record_event(session, claim, "enlargement", measured)
+        store.record_event(session, claim, "stage", {"stage": 0, "epochs": 1})
+        store.record_epoch(session, claim, epoch | {"best": True})
+        store.record_checkpoint(session, claim, {"epoch": 1, "score": 0.992, "stage": 0, "full": file})
+    finish(database, claim, JobStatus.SUCCEEDED)
+    watched = command("watch", job_id).output
+    assert "bicubic enlargement: PSNR 23.90 dB, SSIM 0.6300, identity 0.3800, rank-1 0.9000" in watched
+    assert "stage 0: the DSR network, 1 epochs" in watched
+    assert "train loss 0.2000  val PSNR 24.50 dB SSIM 0.6500 identity 0.4100  val AUC 0.9920" in watched
+
+    monkeypatch.chdir(tmp_path)
+    assert said(command("download", job_id)).strip() == "dsr.pth"
+    assert (tmp_path / "dsr.pth").read_bytes() == content
+    refused = command("download", job_id, "--format", "backbone")
+    assert isinstance(refused.exception, ApiError)
+    assert refused.exception.problem.code == "no_backbone"
+    checkpoint = client.pin(job_id).checkpoint
+    assert checkpoint is not None
+    assert checkpoint.backbone is None
+
+
 def test_an_evaluation_that_makes_no_sense_to_submit_or_download_is_refused(
     command: Callable[..., Result], tmp_path: Path
 ) -> None:

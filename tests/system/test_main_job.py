@@ -170,7 +170,9 @@ def check_metrics(machine: Machine, client: Client, job: JobView) -> None:
     stage2 = [epoch for epoch in epochs if epoch.stage == 2]
     assert stage2[-1].train_loss < stage2[0].train_loss
     assert all(epoch.val_accuracy is None and epoch.val_auc is not None for epoch in epochs)
-    assert all(later.head_lr <= earlier.head_lr for earlier, later in itertools.pairwise(stage2))
+    rates = [epoch.head_lr for epoch in stage2 if epoch.head_lr is not None]
+    assert len(rates) == len(stage2)
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates))
     table = httpx2.get(f"{machine.url}/jobs/{job.id}/metrics", headers={"Accept": "text/csv"}).text
     assert len(list(csv.DictReader(io.StringIO(table)))) == len(epochs)
 

@@ -3,6 +3,8 @@
 from worker.training.events import (
     BatchSplit,
     CheckpointWritten,
+    DsrEpochFinished,
+    EnlargementMeasured,
     EpochFinished,
     EvaluationStarted,
     EvaluationWritten,
@@ -22,7 +24,12 @@ from worker.training.events import (
     Warned,
 )
 
-_STAGES = {1: "training the ArcFace head (backbone frozen)", 2: "fine-tuning backbone and ArcFace head"}
+_ENLARGEMENTS = {"hr": "HR", "direct": "Direct feed", "bicubic": "Bicubic enlargement", "dsr": "This DSR"}
+_STAGES = {
+    0: "training the DSR network",
+    1: "training the ArcFace head (backbone frozen)",
+    2: "fine-tuning backbone and ArcFace head",
+}
 
 
 def render(event: TrainingEvent) -> str | None:
@@ -42,6 +49,11 @@ def render(event: TrainingEvent) -> str | None:
             return f"  will take about {likely:.0f} s ({low:.0f} to {high:.0f}) in all, less if it stops early"
         case EpochFinished():
             return _epoch(event)
+        case DsrEpochFinished():
+            return _dsr_epoch(event)
+        case EnlargementMeasured(by, decibels, similar, cosine, recognition):
+            quality = f"PSNR {decibels:.2f} dB  SSIM {similar:.4f}  identity {cosine:.4f}"
+            return f"{_ENLARGEMENTS[by]}: {quality}  {_recognition(recognition)}"
         case CheckpointWritten(full, _, epoch, score):
             return f"  new best: epoch {epoch}, score {score:.4f}, saved {full.path}"
         case StoppedEarly(epoch, best_epoch):
@@ -87,6 +99,18 @@ def _epoch(event: EpochFinished) -> str:
     speed = f"{event.seconds:.1f} s  {event.images_per_second:.0f} images/s"
     parts = [epoch, train, *([" ".join(["val", *val])] if val else []), f"lr {'/'.join(rates)}", speed]
     return "  ".join(parts)
+
+
+def _dsr_epoch(event: DsrEpochFinished) -> str:
+    epoch = f"Epoch {event.epoch:>{len(str(event.epochs))}}/{event.epochs}"
+    train = (
+        f"train loss {event.train_loss:.4f} (pixel {event.train_pixel_loss:.4f} perceptual "
+        f"{event.train_perceptual_loss:.4f} identity {event.train_identity_loss:.4f})"
+    )
+    val = f"val PSNR {event.val_psnr:.2f} dB SSIM {event.val_ssim:.4f} identity {event.val_identity:.4f}"
+    auc = "" if event.val_auc is None else f" auc {event.val_auc:.4f}"
+    speed = f"{event.seconds:.1f} s  {event.images_per_second:.0f} images/s"
+    return f"{epoch}  {train}  {val}{auc}  lr {event.dsr_lr:.1e}  {speed}"
 
 
 def _recognition(recognition: Recognition) -> str:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from app.finetune.dataset import JobWarning, Selection
-from app.finetune.evaluation import Evaluation
+from app.finetune.evaluation import Evaluation, Images
 from worker.training.estimate import Estimate
 
-Stage = Literal[1, 2]
+Stage = Literal[0, 1, 2]
+"""0: a DSR network learns. 1: the ArcFace head. 2: backbone and head."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,44 @@ class EpochFinished:
 
 
 @dataclass(frozen=True)
+class DsrEpochFinished:
+    """One epoch of a DSR network. Losses are means over the training faces: `train_loss` weighted, its parts not. Val's
+    are means over its probes of all sizes: `val_psnr` in decibels, `val_ssim` and `val_identity` (the cosine between
+    the embeddings of the enlarged and the HR face) in -1..1; the others as in `EpochFinished`."""
+
+    stage: Stage
+    epoch: int
+    epochs: int
+    train_loss: float
+    train_pixel_loss: float
+    train_perceptual_loss: float
+    train_identity_loss: float
+    val_psnr: float
+    val_ssim: float
+    val_identity: float
+    val_auc: float | None
+    val_genuine_similarity: float | None
+    val_impostor_similarity: float | None
+    val_d_prime: float | None
+    dsr_lr: float
+    seconds: float
+    images_per_second: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class EnlargementMeasured:
+    """What a way to enlarge val's VLR faces is worth: `direct` (bilinear), `bicubic`, or `dsr`, the best epoch. The
+    figures are as in `DsrEpochFinished`, `recognition` by the frozen EdgeFace, all sizes together."""
+
+    by: Images
+    psnr: float
+    ssim: float
+    identity: float
+    recognition: Recognition
+
+
+@dataclass(frozen=True)
 class WrittenFile:
     """A file written whole: named only after its last byte was on disk."""
 
@@ -124,12 +163,17 @@ class WrittenFile:
 
 @dataclass(frozen=True)
 class CheckpointWritten:
-    """The best so far: `full` is edgeface_finetuned.pth, `backbone` its bare backbone state dict."""
+    """The best so far: `full` is edgeface_finetuned.pth, `backbone` its bare backbone state dict. Of a DSR network
+    `full` is dsr.pth, and there is no other."""
 
     full: WrittenFile
-    backbone: WrittenFile
+    backbone: WrittenFile | None
     epoch: int
     score: float
+
+    @property
+    def files(self) -> list[WrittenFile]:
+        return [self.full] if self.backbone is None else [self.full, self.backbone]
 
 
 @dataclass(frozen=True)
@@ -194,7 +238,8 @@ class EvaluationWritten:
 @dataclass(frozen=True)
 class Finished:
     """The training is over. `verdict` says whether recognition got better, worse or neither; `evaluated` is None where
-    val could not be evaluated, which a warning explains."""
+    val could not be evaluated, which a warning explains. Of a DSR network `before` is bicubic enlargement, `after` the
+    best epoch's, and nothing else is evaluated."""
 
     before: Recognition
     after: Recognition
@@ -244,6 +289,8 @@ TrainingEvent = (
     | Foretold
     | Progressed
     | EpochFinished
+    | DsrEpochFinished
+    | EnlargementMeasured
     | CheckpointWritten
     | StateSaved
     | BatchSplit

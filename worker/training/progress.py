@@ -45,9 +45,9 @@ class Progress:
     """Turns work done into `Progressed` events: at most two a second, progress never falling, whatever is done again.
 
     `total_work` is an estimate in forward passes; early stopping makes it too high. `told` is the progress, in 0..1,
-    that was told before this process began. The ETA is None until the last two whole epochs of stage 2 took alike
-    (within 25 %), since only then is the past a fair guess of the future. `work_after` is what of the work comes after
-    the training.
+    that was told before this process began. The ETA is None until the last two whole epochs of stage 2, or of a DSR
+    network, took alike (within 25 %), since only then is the past a fair guess of the future. `work_after` is what of
+    the work comes after the training.
     """
 
     def __init__(
@@ -93,11 +93,11 @@ class Progress:
         self._stage, self._epoch, self._step, self._steps_done = stage, epoch, step, steps_done
         self._epoch_started_at, self._epoch_began_with = self._now(), self.work_done
         self._epoch_is_whole = step == 0
-        self._epochs_left = epochs - epoch + 1 if stage == 2 else 0
+        self._epochs_left = 0 if stage == 1 else epochs - epoch + 1
 
     def finish_epoch(self) -> None:
         self._epochs_left -= 1
-        if self._stage == 2 and self._epoch_is_whole:
+        if self._stage != 1 and self._epoch_is_whole:
             self._epoch_seconds.append(self._now() - self._epoch_started_at)
             self._epoch_work = self.work_done - self._epoch_began_with
 

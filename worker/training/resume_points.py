@@ -10,9 +10,10 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from app.finetune.config import FinetuneConfig
+from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ConfigError
 from worker.training.control import Control
-from worker.training.events import CheckpointWritten, StateSaved, WrittenFile
+from worker.training.events import StateSaved, WrittenFile
 from worker.training.files import ResumeFrom
 from worker.training.inputs import sha256_of
 from worker.training.writing import partial_files, write_bytes_whole
@@ -26,7 +27,7 @@ _POINTS_KEPT = 2
 class Resumable:
     """What was being trained, and the points to go on from, newest first."""
 
-    config: FinetuneConfig
+    config: FinetuneConfig | DsrTrainingConfig
     points: tuple[StateSaved, ...]
 
 
@@ -53,14 +54,14 @@ class ResumePoints:
     def newest_whole(self, found: Resumable) -> ResumeFrom:
         """The newest point whose files are all as they were written. Raises ConfigError where none is."""
         for point in found.points:
-            files = [point.file, *((point.best.full, point.best.backbone) if point.best else ())]
+            files = [point.file, *(point.best.files if point.best else ())]
             if all(_is_whole(file) for file in files):
                 return ResumeFrom(point.file.path, point.best)
         raise ConfigError(
             f"none of the states that {self._file} names is there and whole", "remove it to train from the start"
         )
 
-    def record(self, config: FinetuneConfig, saved: StateSaved) -> None:
+    def record(self, config: FinetuneConfig | DsrTrainingConfig, saved: StateSaved) -> None:
         """Make `saved` the newest point. Raises DiskFull."""
         before = self.read()
         points = (saved, *(before.points if before else ()))
@@ -87,11 +88,10 @@ class ResumePoints:
         """The same where the output folder lies now: it may have been moved, or be named from elsewhere."""
         best = point.best
         if best is not None:
-            full, backbone = (
-                replace(file, path=self._folder / file.path.parent.name / file.path.name)
-                for file in (best.full, best.backbone)
+            full, *backbone = (
+                replace(file, path=self._folder / file.path.parent.name / file.path.name) for file in best.files
             )
-            best = CheckpointWritten(full, backbone, best.epoch, best.score)
+            best = replace(best, full=full, backbone=backbone[0] if backbone else None)
         file = replace(point.file, path=self._folder / point.file.path.name)
         return replace(point, file=file, best=best)
 

@@ -51,7 +51,7 @@ def test_it_tells_the_bytes_that_the_training_then_writes(files: TrainingFiles, 
     assert told.prepared_bytes == told.images_enlarged * FACE_BYTES
     _, events = run(replace(files, output_dir=tmp_path / "real"))
     states = [event.file.size for event in events if isinstance(event, StateSaved)]
-    checkpoints = [e.full.size + e.backbone.size for e in events if isinstance(e, CheckpointWritten)]
+    checkpoints = [sum(file.size for file in e.files) for e in events if isinstance(e, CheckpointWritten)]
     assert told.state_bytes == pytest.approx(3 * max(states), rel=0.01)
     assert told.checkpoint_bytes == pytest.approx(checkpoints[0], rel=0.01)
     assert told.device_bytes is None

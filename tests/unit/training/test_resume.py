@@ -69,8 +69,8 @@ def _lasting(event: TrainingEvent) -> object:
     match event:
         case EpochFinished():
             return {field.name: getattr(event, field.name) for field in fields(event) if field.name not in TIMES}
-        case CheckpointWritten(full, backbone, epoch, score):
-            return full.sha256, backbone.sha256, epoch, score
+        case CheckpointWritten(epoch=epoch, score=score):
+            return *(file.sha256 for file in event.files), epoch, score
         case Finished():
             return event.before, event.after, event.verdict, event.best_epoch
         case RecognitionMeasured() | StageStarted():

@@ -1,0 +1,43 @@
+"""How like the HR face the enlarged one is, for a person to read. No epoch is chosen by it: a network that gives every
+face the same looks scores well here and recognises nobody."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Shape suffixes: N faces, C = 3 channels (RGB), H and W pixels; _u8 is uint8 in 0..255, without it float in [0, 1].
+
+MOST_DECIBELS = 100.0
+"""PSNR of equal images, which has no bound."""
+
+_WINDOW, _SIGMA = 11, 1.5
+_C1, _C2 = 0.01**2, 0.03**2
+
+
+def psnr(x_u8_NCHW: Tensor, y_u8_NCHW: Tensor) -> Tensor:
+    """[N] Peak signal-to-noise ratio in decibels: 10 log10(255^2 / MSE), the mean over pixels and channels."""
+    error_N = (x_u8_NCHW.double() - y_u8_NCHW.double()).square().flatten(1).mean(1)
+    return (10 * torch.log10(255**2 / error_N)).clamp(max=MOST_DECIBELS)
+
+
+def ssim(x_u8_NCHW: Tensor, y_u8_NCHW: Tensor) -> Tensor:
+    """[N] Structural similarity, -1..1: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error
+    visibility to structural similarity", IEEE TIP 2004, section III: an 11 x 11 Gaussian window of sigma 1.5 where it
+    lies inside the image, K1 0.01, K2 0.03; each channel by itself, then their mean."""
+    x_NCHW, y_NCHW = x_u8_NCHW.float() / 255, y_u8_NCHW.float() / 255
+    mean_x, mean_y = _window_mean(x_NCHW), _window_mean(y_NCHW)
+    variance_x = _window_mean(x_NCHW.square()) - mean_x.square()
+    variance_y = _window_mean(y_NCHW.square()) - mean_y.square()
+    covariance = _window_mean(x_NCHW * y_NCHW) - mean_x * mean_y
+    alike = (2 * mean_x * mean_y + _C1) * (2 * covariance + _C2)
+    at_most = (mean_x.square() + mean_y.square() + _C1) * (variance_x + variance_y + _C2)
+    return (alike / at_most).flatten(1).mean(1)
+
+
+def _window_mean(x_NCHW: Tensor) -> Tensor:
+    places = torch.arange(_WINDOW, dtype=x_NCHW.dtype, device=x_NCHW.device) - _WINDOW // 2
+    weights = torch.exp(-places.square() / (2 * _SIGMA**2))
+    weights /= weights.sum()
+    channels = x_NCHW.shape[1]
+    rows = F.conv2d(x_NCHW, weights.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+    return F.conv2d(rows, weights.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)

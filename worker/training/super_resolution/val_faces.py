@@ -1,0 +1,84 @@
+"""What every epoch of a DSR network is judged by: val's HR faces, made small and enlarged again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from worker.training.evaluate import Measurement, embed, face_set, measure
+from worker.training.lanes import Lanes
+from worker.training.metrics import FaceSet
+from worker.training.models.edgeface import EdgeFace
+from worker.training.pixels import Enlarge, resize_bicubic
+from worker.training.super_resolution.quality import psnr, ssim
+
+# Shape suffixes: N faces of val, P = N * sizes probes, C = 3 channels (RGB), H = W = 112 pixels, D = 512 dimensions;
+# _u8 is uint8.
+
+
+@dataclass(frozen=True)
+class ValFaces:
+    """Val's HR faces, uint8 [N, 3, 112, 112], which are the gallery with their embeddings [N, D], and what the
+    project's downsampler makes of them, by its size."""
+
+    paths: tuple[Path, ...]
+    hr_u8_NCHW: Tensor
+    hr_e_ND: Tensor
+    vlr_u8: dict[int, Tensor]
+
+    @property
+    def gallery(self) -> FaceSet:
+        return face_set(self.hr_e_ND, self.paths)
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """Val's probes of every size as EdgeFace sees them, [N, D] by size, and how like the HR faces they are: means over
+    all probes; `psnr` in decibels, `ssim` and `identity` (the cosine to the same face's HR embedding) in -1..1."""
+
+    val: ValFaces
+    e_ND: dict[int, Tensor]
+    psnr: float
+    ssim: float
+    identity: float
+
+    def probes(self, size: int) -> FaceSet:
+        """Of one size."""
+        return face_set(self.e_ND[size], self.val.paths)
+
+    def measure(self) -> Measurement:
+        """Recognition of the probes of all sizes together against the HR gallery, no image with itself."""
+        probes = face_set(torch.cat(list(self.e_ND.values())), self.val.paths * len(self.e_ND))
+        return measure(probes, self.val.gallery)
+
+
+def val_faces(
+    paths: tuple[Path, ...], hr_u8_NCHW: Tensor, sizes: tuple[int, ...], edgeface: EdgeFace, device: torch.device
+) -> ValFaces:
+    """Raises OutOfMemory."""
+    vlr_u8 = {size: resize_bicubic(hr_u8_NCHW, size) for size in sizes}
+    return ValFaces(paths, hr_u8_NCHW, embed(edgeface, hr_u8_NCHW, device).cpu(), vlr_u8)
+
+
+@torch.no_grad()
+def enlarge_val(
+    val: ValFaces,
+    enlarge: Enlarge,
+    edgeface: EdgeFace,
+    device: torch.device,
+    on_faces: Callable[[int], None] = lambda _: None,
+    *,
+    lanes: Lanes,
+) -> Enlarged:
+    """`on_faces` hears how many more are done, and may raise. Raises OutOfMemory and EnlargementNotFinite."""
+    embedded, decibels, similar, cosines = {}, [], [], []
+    for size, vlr_u8_NCHW in val.vlr_u8.items():
+        faces_u8_NCHW = enlarge(vlr_u8_NCHW)
+        embedded[size] = embed(edgeface, faces_u8_NCHW, device, on_faces, lanes=lanes).cpu()
+        decibels.append(psnr(faces_u8_NCHW, val.hr_u8_NCHW))
+        similar.append(ssim(faces_u8_NCHW, val.hr_u8_NCHW))
+        cosines.append((embedded[size] * val.hr_e_ND).sum(1))
+    means = [torch.cat(each).mean().item() for each in (decibels, similar, cosines)]
+    return Enlarged(val, embedded, *means)
