@@ -134,8 +134,7 @@ def _middle(pixels_SS: Floats, seen_SS: Floats) -> Floats:
     if seen_SS.all():
         return _blur(pixels_SS, _FINE) - _blur(pixels_SS, _COARSE)
     fine, coarse = (_blur(pixels_SS * seen_SS, r) / np.maximum(_blur(seen_SS, r), 1e-3) for r in (_FINE, _COARSE))
-    middle: Floats = fine - coarse
-    return middle
+    return np.asarray(fine - coarse, np.float32)
 
 
 def _blur(pixels_SS: Floats, radius: int) -> Floats:
