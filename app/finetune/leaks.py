@@ -57,6 +57,11 @@ class AllowedLeaks:
         self._entries = tuple(dict.fromkeys(entries))
         self._used: set[str] = set()
 
+    @property
+    def everything(self) -> bool:
+        """Nothing need be looked for."""
+        return ALLOW_ALL in self._entries
+
     def copy(self, copy: Copy) -> bool:
         """Whether it names either file, or both subjects."""
         names = {name for image in (copy.first, copy.second) for name in (image.path.name, image_name(image.path))}

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -133,25 +132,22 @@ def _warp(pixels_SS: Floats, motion: Doubles) -> Floats:
 def _middle(pixels_SS: Floats, seen_SS: Floats) -> Floats:
     """What lies between the fine and the coarse blur, each over the pixels that are seen."""
     if seen_SS.all():
-        fine, coarse = (_blur(pixels_SS, radius) for radius in (_FINE, _COARSE))
-    else:
-        seen = {radius: np.maximum(_blur(seen_SS, radius), 1e-3) for radius in (_FINE, _COARSE)}
-        fine, coarse = (_blur(pixels_SS * seen_SS, radius) / seen[radius] for radius in (_FINE, _COARSE))
-    middle: Floats = fine - coarse
-    return middle
+        return _blur(pixels_SS, _FINE) - _blur(pixels_SS, _COARSE)
+    fine, coarse = (_blur(pixels_SS * seen_SS, r) / np.maximum(_blur(seen_SS, r), 1e-3) for r in (_FINE, _COARSE))
+    return np.asarray(fine - coarse, np.float32)
 
 
 def _blur(pixels_SS: Floats, radius: int) -> Floats:
     """Two box blurs each way, the border repeated."""
     width = 2 * radius + 1
-    blurred: npt.NDArray[np.floating[Any]] = pixels_SS
+    blurred = pixels_SS
     for axis in (0, 1, 0, 1):
         margins = [(0, 0), (0, 0)]
         margins[axis] = (radius + 1, radius)
-        sums: Doubles = np.pad(blurred, margins, mode="edge").cumsum(axis, dtype=np.float64)
+        sums = np.cumsum(np.pad(blurred, margins, mode="edge"), axis, dtype=np.float64)
         upper, lower = np.split(sums, [width], axis)[1], np.split(sums, [sums.shape[axis] - width], axis)[0]
-        blurred = (upper - lower) / width
-    return blurred.astype(np.float32)
+        blurred = np.asarray((upper - lower) / width, np.float32)
+    return blurred
 
 
 def _correlation(a_P: Floats, b_P: Floats, weight_P: Floats) -> float:

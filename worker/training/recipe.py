@@ -76,7 +76,7 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
         saved.refuse_changed(inputs)
 
     allowed = AllowedLeaks(config.allowed_leaks)
-    if not saved:
+    if not saved and not allowed.everything:
         refuse_copied_photos(scan, config, allowed, control)
 
     # Prepare
@@ -112,7 +112,7 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
         report(RecognitionMeasured("before", before.recognition))
 
     # Refuse people under two names, whom only a backbone can tell
-    if not saved and frozen:
+    if not saved and frozen and not allowed.everything:
         told = refuse_people_under_two_names(
             scan, train.pixels_u8, frozen, backbone, config, device, allowed, control, lanes
         )

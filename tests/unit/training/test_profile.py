@@ -74,7 +74,7 @@ def test_the_table_has_every_part_of_a_training_and_the_trace_too(files: Trainin
 
 
 def test_a_large_training_is_cut_down(files: TrainingFiles, tmp_path: Path) -> None:
-    write_drawn_split(tmp_path / "large", range(4), range(20))
+    write_drawn_split(tmp_path / "large", range(4), range(6, 26))
     arguments = ("--trace", tmp_path / "trace.json", "--epochs", 1, "--steps", 2)
     done = invoke(files, tmp_path, *arguments, train_dir=str(tmp_path / "large"), stage1_epochs=0)
     found = rows(done)
@@ -83,7 +83,7 @@ def test_a_large_training_is_cut_down(files: TrainingFiles, tmp_path: Path) -> N
 
 
 def test_a_sample_has_every_subject_if_it_can(files: TrainingFiles, tmp_path: Path) -> None:
-    write_drawn_split(tmp_path / "large", range(4), range(20))
+    write_drawn_split(tmp_path / "large", range(4), range(6, 26))
     large = TrainingFiles(tmp_path / "large", files.val_dir, files.edgeface, None, tmp_path, tmp_path)
     with sampled(large, 10) as some:
         names = sorted(path.name for path in (some.train_dir / "vlr_images").iterdir())
