@@ -3,11 +3,11 @@
 import random
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -60,10 +60,24 @@ class BuiltDataset:
     val_subjects: int
 
 
+class FaceSource(Protocol):
+    """Where HR faces come from, other than the centres of the images: PhotoAligner is one."""
+
+    def keep(self, folder: Path, sources: Sequence[Path]) -> Collection[Path]:
+        """The images in `folder` that a face can be had of; the others are left out."""
+
+    def face(self, source: Path) -> Image.Image:
+        """The RGB face of an image kept, 112x112. Raises what Pillow raises where it cannot be read."""
+
+    def describe(self, dataset: Path) -> None:
+        """Write what a person should see of it beside the halves of the dataset, which are there."""
+
+
 def build_dataset(
     faces: Path,
     output: Path,
     *,
+    face_source: FaceSource | None = None,
     vlr_size: int = 16,
     split: SplitBy = "subjects",
     val_fraction: float = 0.25,
@@ -71,8 +85,9 @@ def build_dataset(
 ) -> BuiltDataset:
     """Write `output/{train,val}_processed/{vlr_images,hr_images}` from `faces/SUBJECT/IMAGE`.
 
-    HR images are the centre square at 112x112, VLR images those reduced to `vlr_size` (4..111 px), both by Pillow's
-    antialiased bicubic. `split` by "subjects" keeps val's people out of train; by "images" gives each subject to both.
+    HR images are the centre square at 112x112, or what `face_source` makes of an image, which may leave images out;
+    VLR images are those reduced to `vlr_size` (4..111 px). Both by Pillow's antialiased bicubic. `split` by "subjects"
+    keeps val's people out of train; by "images" gives each subject to both.
     The folder appears once it is whole; names and split depend on the names in `faces` and on `seed` alone.
 
     Raises FolderMissing, FolderEmpty, UnreadableImages, NamesCollide, OutputNotEmpty or TooFewToSplit.
@@ -80,12 +95,17 @@ def build_dataset(
     if output.exists():
         raise OutputNotEmpty(output)
     found = _find_faces(faces)
+    if face_source is not None:
+        kept = set(face_source.keep(faces, [face.source for face in found]))
+        found = [face for face in found if face.source in kept]
     halves = _split(found, split, val_fraction, random.Random(seed), faces)
     aside = output.with_name(output.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)
     try:
         for name, half in zip(_SPLITS, halves, strict=True):
-            _write_half(half, aside / name, vlr_size)
+            _write_half(half, aside / name, vlr_size, face_source)
+        if face_source is not None:
+            face_source.describe(aside)
         aside.replace(output)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -157,11 +177,11 @@ def _choose(faces: list[Face], val_fraction: float, chance: random.Random) -> li
     return chance.sample(faces, count)
 
 
-def _write_half(half: list[Face], directory: Path, vlr_size: int) -> None:
+def _write_half(half: list[Face], directory: Path, vlr_size: int, face_source: FaceSource | None) -> None:
     for folder in ("vlr_images", "hr_images"):
         (directory / folder).mkdir(parents=True)
     with ThreadPoolExecutor() as pool:
-        results = pool.map(lambda face: _write_face(face, directory, vlr_size), half)
+        results = pool.map(lambda face: _write_face(face, directory, vlr_size, face_source), half)
         if reasons := dict(_named(half, results)):
             raise UnreadableImages(reasons)
 
@@ -172,16 +192,19 @@ def _named(half: list[Face], reasons: Iterator[str | None]) -> Iterator[tuple[Pa
             yield face.source, reason
 
 
-def _write_face(face: Face, directory: Path, vlr_size: int) -> str | None:
+def _write_face(face: Face, directory: Path, vlr_size: int, face_source: FaceSource | None) -> str | None:
     """None, or why the image cannot be read."""
     try:
-        hr = open_rgb(face.source)
+        hr = face_source.face(face.source) if face_source is not None else _centre(open_rgb(face.source))
     except UnidentifiedImageError:
         return "not an image"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return str(error) or type(error).__name__
-    hr = ImageOps.fit(hr, (FACE_SIZE, FACE_SIZE), Image.Resampling.BICUBIC)
     hr.save(directory / "hr_images" / face.file_name)
     vlr = hr.resize((vlr_size, vlr_size), Image.Resampling.BICUBIC)
     vlr.save(directory / "vlr_images" / face.file_name)
     return None
+
+
+def _centre(image: Image.Image) -> Image.Image:
+    return ImageOps.fit(image, (FACE_SIZE, FACE_SIZE), Image.Resampling.BICUBIC)

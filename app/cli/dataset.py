@@ -1,10 +1,12 @@
 """`edgeface-finetune dataset`: build one from faces, check one."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
+from app.cli.alignment import align_photos, tell_distances
 from app.dataset_build import SplitBy, build_dataset
 from app.finetune.config import FACE_SIZE
 from app.finetune.dataset import find_unreadable, scan_dataset
@@ -31,13 +33,36 @@ def dataset() -> None:
 )
 @click.option("--val-fraction", default=0.25, show_default=True, type=click.FloatRange(0.01, 0.9))
 @click.option("--seed", default=42, show_default=True)
-def build(faces: Path, output: Path | None, vlr_size: int, split: SplitBy, val_fraction: float, seed: int) -> None:
+@click.option("--align", is_flag=True, help="Find the face in each photo and move it to the EdgeFace template.")
+@click.option("--largest-face", is_flag=True, help="With --align: where a photo shows several faces, take the largest.")
+def build(
+    faces: Path,
+    output: Path | None,
+    vlr_size: int,
+    split: SplitBy,
+    val_fraction: float,
+    seed: int,
+    align: bool,
+    largest_face: bool,
+) -> None:
     """Make a dataset from FACES, a folder per subject, in the layout that jobs train on.
 
-    Faces should be aligned to the EdgeFace template already; larger ones are cut to their centre square.
+    Without --align, faces should be aligned to the EdgeFace template already; larger ones are cut to their centre
+    square.
     """
+    if largest_face and not align:
+        raise click.UsageError("--largest-face needs --align")
     output = output or Settings().datasets_dir / faces.resolve().name
-    built = build_dataset(faces, output, vlr_size=vlr_size, split=split, val_fraction=val_fraction, seed=seed)
+    with align_photos(output, largest_face=largest_face) if align else nullcontext() as face_source:
+        built = build_dataset(
+            faces,
+            output,
+            face_source=face_source,
+            vlr_size=vlr_size,
+            split=split,
+            val_fraction=val_fraction,
+            seed=seed,
+        )
     click.echo(
         f"{built.output}: train {built.train_images} images of {built.train_subjects} subjects, "
         f"val {built.val_images} images of {built.val_subjects} subjects, VLR {vlr_size} px"
@@ -64,3 +89,4 @@ def check(folder: Path) -> None:
     if unreadable:
         sys.exit(2)
     click.echo(f"all {len(images)} images decode")
+    tell_distances([*scan.train.hr_images, *scan.val.hr_images])
