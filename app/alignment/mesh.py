@@ -20,7 +20,8 @@ _LEFT_EYE_OUTER, _RIGHT_EYE_OUTER = 33, 263
 
 _AROUND = 1.5
 _LEAST_PRESENCE = 0.5
-_LOOKS = 3
+_LEAST_LOOKS, _MOST_LOOKS = 3, 6
+_SETTLED = 0.02
 
 
 @dataclass(frozen=True)
@@ -59,18 +60,23 @@ class FaceMesh:
     def look(self, photo: Image.Image, detection: Detection) -> Mesh | None:
         """The landmarks of the detected face; None where a closer look shows none.
 
-        The network looks again at the square that its own landmarks give, so that they depend little on the detector.
+        The network looks again at the square that its own landmarks give, so that they depend little on the detector,
+        until they move by less than 2% of the face; where they do not settle, the detection was too rough.
         """
         left, upper, right, lower = detection.box
         centre_2 = np.array([(left + right) / 2, (upper + lower) / 2])
         mesh = self._once(photo, centre_2, max(right - left, lower - upper), *detection.keypoints_P2[:2])
-        for _ in range(_LOOKS - 1):
+        for look in range(2, _MOST_LOOKS + 1):
             if mesh.presence < _LEAST_PRESENCE:
                 return None
+            before_52, box = mesh.landmarks_52, mesh.box
             eyes = mesh.points_P2[_LEFT_EYE_OUTER], mesh.points_P2[_RIGHT_EYE_OUTER]
-            box = mesh.box
-            mesh = self._once(photo, (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max()), *eyes)
-        return mesh if mesh.presence >= _LEAST_PRESENCE else None
+            size = float((box[2:] - box[:2]).max())
+            mesh = self._once(photo, (box[:2] + box[2:]) / 2, size, *eyes)
+            moves = np.sqrt(((mesh.landmarks_52 - before_52) ** 2).sum(axis=1).mean())
+            if look >= _LEAST_LOOKS and moves < _SETTLED * size:
+                return mesh if mesh.presence >= _LEAST_PRESENCE else None
+        return None
 
     def _once(self, photo: Image.Image, centre_2: Array, size: float, left_eye_2: Array, right_eye_2: Array) -> Mesh:
         side = self._network.side

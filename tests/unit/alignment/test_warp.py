@@ -32,7 +32,7 @@ def test_beyond_the_edge_the_border_is_repeated() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    scale=st.floats(0.05, 3.5),
+    scale=st.floats(0.05, 2),
     angle=st.floats(-math.pi, math.pi),
     spot=st.tuples(st.floats(25, 80), st.floats(25, 80)),
 )
@@ -40,21 +40,20 @@ def test_a_spot_arrives_where_the_transform_puts_it(scale: float, angle: float, 
     """Of any size and turn; a large photo reduced, a small one enlarged."""
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     turn_22 = np.array([(cos, -sin), (sin, cos)])
-    at_P2 = np.array([(150.3, 90.8)])
+    at_P2 = np.array([(390.3, 410.8)])
     there_23 = np.column_stack([turn_22, np.array(spot) - turn_22 @ at_P2[0]])
     width = max(4.0, 3 / scale)
-    y, x = np.mgrid[0:260, 0:320] + 0.5
+    y, x = np.mgrid[0:800, 0:800] + 0.5
     blob_HW = 255 * np.exp(-((x - at_P2[0, 0]) ** 2 + (y - at_P2[0, 1]) ** 2) / (2 * width**2))
     output_HW = np.asarray(warp(Image.fromarray(blob_HW.astype(np.uint8)).convert("RGB"), there_23, 112))[..., 0]
-    near_HW = np.where(output_HW > output_HW.max() / 2, output_HW, 0).astype(float)
+    near_HW = output_HW.astype(float)
     y, x = np.mgrid[0:112, 0:112] + 0.5
     centre = (near_HW * x).sum() / near_HW.sum(), (near_HW * y).sum() / near_HW.sum()
-    assert np.hypot(*(np.array(centre) - moved(at_P2, there_23)[0])) < 0.25
+    assert np.hypot(*(np.array(centre) - moved(at_P2, there_23)[0])) < 0.15
 
 
 def test_a_large_photo_is_reduced_without_aliasing() -> None:
-    stripes = np.zeros((1120, 1120, 3), np.uint8)
-    stripes[:, ::2] = 255
-    tenth_23 = AS_IT_IS_23 * 0.1
-    output = np.asarray(warp(Image.fromarray(stripes), tenth_23, 112)).astype(int)
-    assert np.abs(output - 128).max() <= 5, "the stripes are still there"
+    grain = noise(1120, 1120)
+    output = np.asarray(warp(grain, AS_IT_IS_23 * 0.1, 112))
+    assert np.asarray(grain).std() > 70
+    assert output.std() < 15, "a tenth of the grain's pixels were taken, not the mean of all"
