@@ -3,7 +3,7 @@ PYTHON ?= python3
 DEMO_OPTIONS = $(if $(FACES),--faces "$(FACES)") $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 UV_INSTALL = env -u UV_FIND_LINKS -u PIP_FIND_LINKS .venv/bin/uv pip install --quiet --python .venv/bin/python
 
-.PHONY: demo test chaos install install-dev lint requirements images-check clean
+.PHONY: demo test chaos install install-align install-dev lint requirements images-check clean
 
 demo: install
 	.venv/bin/edgeface-finetune demo $(DEMO_OPTIONS)
@@ -16,6 +16,8 @@ chaos: install-dev
 	.venv/bin/python -m tests.chaos --kills $(or $(KILLS),200) $(if $(SEED),--seed $(SEED)) $(if $(ON),--on $(ON))
 
 install: .venv/installed-worker
+# With what `dataset build --align` needs.
+install-align: .venv/installed-align
 install-dev: .venv/installed-dev
 
 lint: install-dev

@@ -3,12 +3,12 @@
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -89,10 +89,24 @@ class BuiltDataset:
         return ", ".join(f"{part.name} {part.images} images of {part.subjects} subjects" for part in self.parts)
 
 
+class FaceSource(Protocol):
+    """Where HR faces come from, other than the centres of the images: PhotoAligner is one."""
+
+    def keep(self, folder: Path, sources: Sequence[Path]) -> Collection[Path]:
+        """The images in `folder` that a face can be had of; the others are left out."""
+
+    def face(self, source: Path) -> Image.Image:
+        """The RGB face of an image kept, 112x112. Raises what Pillow raises where it cannot be read."""
+
+    def describe(self, dataset: Path) -> None:
+        """Write what a person should see of it beside the parts of the dataset, or its folds, which are there."""
+
+
 def build_dataset(
     faces: Path,
     output: Path,
     *,
+    face_source: FaceSource | None = None,
     vlr_size: int = 16,
     split: SplitBy = "subjects",
     val_fraction: float = 0.2,
@@ -101,23 +115,31 @@ def build_dataset(
 ) -> BuiltDataset:
     """Write `output/{train,val,test}_processed/{vlr_images,hr_images}` from `faces/SUBJECT/IMAGE`.
 
-    HR images are the centre square at 112x112, VLR images those reduced to `vlr_size` (4..111 px), both by Pillow's
-    antialiased bicubic. `split` by "subjects" gives each person to one part; by "images" each part some images of each.
-    There is no test where `test_fraction` is 0, nor where the subjects (the images of all of them) are too few for it.
+    HR images are the centre square at 112x112, or what `face_source` makes of an image, which may leave images out;
+    VLR images are those reduced to `vlr_size` (4..111 px). Both by Pillow's antialiased bicubic. `split` by "subjects"
+    gives each person to one part; by "images" each part some images of each. There is no test where `test_fraction` is
+    0, nor where the subjects (the images of all of them) are too few for it.
     The folder appears once it is whole; names and split depend on the names in `faces` and on `seed` alone.
 
     Raises FolderMissing, FolderEmpty, UnreadableImages, NamesCollide, OutputNotEmpty or TooFewToSplit.
     """
     if output.exists():
         raise OutputNotEmpty(output)
-    found = _find_faces(faces)
+    found = _find_faces(faces, face_source)
     parts = _split(found, split, val_fraction, test_fraction, random.Random(seed), faces)
-    with _whole(output) as aside:
-        return _write_dataset(parts, aside, output, vlr_size)
+    with _whole(output, face_source) as aside:
+        return _write_dataset(parts, aside, output, vlr_size, face_source)
 
 
 def build_folds(
-    faces: Path, output: Path, *, folds: int, vlr_size: int = 16, val_fraction: float = 0.2, seed: int = 42
+    faces: Path,
+    output: Path,
+    *,
+    folds: int,
+    face_source: FaceSource | None = None,
+    vlr_size: int = 16,
+    val_fraction: float = 0.2,
+    seed: int = 42,
 ) -> list[BuiltDataset]:
     """Write the datasets `output/fold-1`, `output/fold-2`, ... for a cross-validation over people: each person is in
     test in one of them, and val is drawn from the others. All appear at once; otherwise as `build_dataset`.
@@ -126,15 +148,16 @@ def build_folds(
     """
     if output.exists():
         raise OutputNotEmpty(output)
-    found = _find_faces(faces)
+    found = _find_faces(faces, face_source)
     splits = split_folds({face.subject for face in found}, folds, val_fraction, random.Random(seed))
     if splits is None:
         raise CannotFold(faces, len({face.subject for face in found}), folds)
-    with _whole(output) as aside:
+    with _whole(output, face_source) as aside:
         built = []
         for number, part_of in enumerate(splits, start=1):
             parts = _by_part(found, lambda face, part_of=part_of: part_of[face.subject])  # type: ignore[misc]
-            built.append(_write_dataset(parts, aside / f"fold-{number}", output / f"fold-{number}", vlr_size))
+            fold = f"fold-{number}"
+            built.append(_write_dataset(parts, aside / fold, output / fold, vlr_size, face_source))
         return built
 
 
@@ -180,26 +203,30 @@ def _part_at(place: int, in_val: int, in_test: int) -> Part:
 
 
 @contextmanager
-def _whole(output: Path) -> Iterator[Path]:
+def _whole(output: Path, face_source: FaceSource | None) -> Iterator[Path]:
     """A folder beside `output` that takes its place if all goes well, and is removed otherwise."""
     aside = output.with_name(output.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)
     try:
         yield aside
+        if face_source is not None:
+            face_source.describe(aside)
         aside.replace(output)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _write_dataset(parts: dict[Part, list[Face]], folder: Path, output: Path, vlr_size: int) -> BuiltDataset:
+def _write_dataset(
+    parts: dict[Part, list[Face]], folder: Path, output: Path, vlr_size: int, face_source: FaceSource | None
+) -> BuiltDataset:
     """Into `folder`, which will be `output`."""
     for name, part in parts.items():
-        _write_part(part, folder / f"{name}_processed", vlr_size)
+        _write_part(part, folder / f"{name}_processed", vlr_size, face_source)
     built = [BuiltPart(name, len(part), len({face.subject for face in part})) for name, part in parts.items()]
     return BuiltDataset(output, tuple(built))
 
 
-def _find_faces(folder: Path) -> list[Face]:
+def _find_faces(folder: Path, face_source: FaceSource | None) -> list[Face]:
     if not folder.is_dir():
         raise FolderMissing(folder)
     sources = [
@@ -220,7 +247,8 @@ def _find_faces(folder: Path) -> list[Face]:
     for subject, folders in subjects.items():
         if len(folders) > 1:
             raise NamesCollide(subject, [folder / name for name in sorted(folders)])
-    return [Face(_subject(source), source, name) for name, (source,) in found.items()]
+    kept = set(sources if face_source is None else face_source.keep(folder, sources))
+    return [Face(_subject(source), source, name) for name, (source,) in found.items() if source in kept]
 
 
 def _subject(source: Path) -> str:
@@ -271,11 +299,11 @@ def _by_part(found: list[Face], part_of: Callable[[Face], Part]) -> dict[Part, l
     return {name: part for name, part in parts.items() if part or name != "test"}
 
 
-def _write_part(part: list[Face], directory: Path, vlr_size: int) -> None:
+def _write_part(part: list[Face], directory: Path, vlr_size: int, face_source: FaceSource | None) -> None:
     for folder in ("vlr_images", "hr_images"):
         (directory / folder).mkdir(parents=True)
     with ThreadPoolExecutor() as pool:
-        results = pool.map(lambda face: _write_face(face, directory, vlr_size), part)
+        results = pool.map(lambda face: _write_face(face, directory, vlr_size, face_source), part)
         if reasons := dict(_named(part, results)):
             raise UnreadableImages(reasons)
 
@@ -286,16 +314,19 @@ def _named(part: list[Face], reasons: Iterator[str | None]) -> Iterator[tuple[Pa
             yield face.source, reason
 
 
-def _write_face(face: Face, directory: Path, vlr_size: int) -> str | None:
+def _write_face(face: Face, directory: Path, vlr_size: int, face_source: FaceSource | None) -> str | None:
     """None, or why the image cannot be read."""
     try:
-        hr = open_rgb(face.source)
+        hr = face_source.face(face.source) if face_source is not None else _centre(open_rgb(face.source))
     except UnidentifiedImageError:
         return "not an image"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return str(error) or type(error).__name__
-    hr = ImageOps.fit(hr, (FACE_SIZE, FACE_SIZE), Image.Resampling.BICUBIC)
     hr.save(directory / "hr_images" / face.file_name)
     vlr = hr.resize((vlr_size, vlr_size), Image.Resampling.BICUBIC)
     vlr.save(directory / "vlr_images" / face.file_name)
     return None
+
+
+def _centre(image: Image.Image) -> Image.Image:
+    return ImageOps.fit(image, (FACE_SIZE, FACE_SIZE), Image.Resampling.BICUBIC)

@@ -1,10 +1,12 @@
 """`edgeface-finetune dataset`: build one from faces, check one."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
+from app.cli.alignment import align_photos, tell_distances
 from app.dataset_build import SplitBy, build_dataset, build_folds
 from app.finetune.config import FACE_SIZE
 from app.finetune.dataset import TEST_FOLDER, find_unreadable, scan_dataset, scan_split, split_warnings
@@ -42,6 +44,8 @@ def dataset() -> None:
     help="Make this many datasets, OUTPUT/fold-1 and so on: each person is in test in one of them.",
 )
 @click.option("--seed", default=42, show_default=True)
+@click.option("--align", is_flag=True, help="Find the face in each photo and move it to the EdgeFace template.")
+@click.option("--largest-face", is_flag=True, help="With --align: where a photo shows several faces, take the largest.")
 def build(
     faces: Path,
     output: Path | None,
@@ -51,20 +55,37 @@ def build(
     test_fraction: float,
     folds: int | None,
     seed: int,
+    align: bool,
+    largest_face: bool,
 ) -> None:
     """Make a dataset from FACES, a folder per subject, in the layout that jobs train on.
 
-    Train, val, which chooses the best epoch, and test, which `evaluate` measures on, show different people. Faces
-    should be aligned to the EdgeFace template already; larger ones are cut to their centre square.
+    Train, val, which chooses the best epoch, and test, which `evaluate` measures on, show different people. Without
+    --align, faces should be aligned to the EdgeFace template already; larger ones are cut to their centre square.
     """
+    if largest_face and not align:
+        raise click.UsageError("--largest-face needs --align")
     output = output or Settings().datasets_dir / faces.resolve().name
-    if folds is None:
-        fractions = {"val_fraction": val_fraction, "test_fraction": test_fraction}
-        built = [build_dataset(faces, output, vlr_size=vlr_size, split=split, seed=seed, **fractions)]
-    elif split == "images":
+    if folds is not None and split == "images":
         raise click.UsageError("--folds divides people: leave --split images out")
-    else:
-        built = build_folds(faces, output, folds=folds, vlr_size=vlr_size, val_fraction=val_fraction, seed=seed)
+    with align_photos(output, largest_face=largest_face) if align else nullcontext() as face_source:
+        if folds is None:
+            fractions = {"val_fraction": val_fraction, "test_fraction": test_fraction}
+            built = [
+                build_dataset(
+                    faces, output, face_source=face_source, vlr_size=vlr_size, split=split, seed=seed, **fractions
+                )
+            ]
+        else:
+            built = build_folds(
+                faces,
+                output,
+                folds=folds,
+                face_source=face_source,
+                vlr_size=vlr_size,
+                val_fraction=val_fraction,
+                seed=seed,
+            )
     for each in built:
         click.echo(f"{each.output}: {each}, VLR {vlr_size} px")
     if test_fraction and built[0].part("test") is None:
@@ -110,6 +131,7 @@ def check(folder: Path, allow_leak: tuple[str, ...]) -> None:
     if unreadable or leaks:
         sys.exit(2)
     click.echo(f"all {len(images)} images decode, and no photo is in two parts or under two names")
+    tell_distances([path for split in parts.values() for path in split.hr_images])
 
 
 def _copies_in(folder: Path) -> list[Copy]:

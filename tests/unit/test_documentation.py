@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import app.alignment.errors
 import app.dataset_build
 import app.jobs.errors
 from app.cli import _edgeface_finetune
@@ -19,6 +20,7 @@ from app.settings import Settings
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
+assert app.alignment.errors
 assert app.dataset_build
 assert app.jobs.errors
 

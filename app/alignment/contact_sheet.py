@@ -1,0 +1,43 @@
+"""Pages with every face and its name, to look at."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+COLUMNS, ROWS = 12, 12
+_TILE = 96
+_LABEL = 14
+_GAP = 6
+_WIDTH = _GAP + COLUMNS * (_TILE + _GAP)
+_ROW = _TILE + _LABEL + _GAP
+
+
+def write_contact_sheets(faces: Sequence[Path], folder: Path) -> list[Path]:
+    """Write `folder/page_001.png` and so on: 12 x 12 faces a page, each over its file name, in the order given."""
+    folder.mkdir(parents=True)
+    font = ImageFont.load_default(size=10)
+    pages: list[Path] = []
+    for first in range(0, len(faces), COLUMNS * ROWS):
+        on_page = faces[first : first + COLUMNS * ROWS]
+        rows = -(-len(on_page) // COLUMNS)
+        page = Image.new("RGB", (_WIDTH, _GAP + rows * _ROW), "white")
+        draw = ImageDraw.Draw(page)
+        for index, face in enumerate(on_page):
+            left = _GAP + index % COLUMNS * (_TILE + _GAP)
+            upper = _GAP + index // COLUMNS * _ROW
+            with Image.open(face) as image:
+                page.paste(image.convert("RGB").resize((_TILE, _TILE), Image.Resampling.BICUBIC), (left, upper))
+            draw.text((left, upper + _TILE), _fitting(face.stem, draw, font), "black", font)
+        pages.append(folder / f"page_{len(pages) + 1:03d}.png")
+        page.save(pages[-1])
+    return pages
+
+
+def _fitting(name: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The name, or its start and end where it is wider than a tile."""
+    shown, kept = name, len(name)
+    while draw.textlength(shown, font) > _TILE and kept > 2:
+        kept -= 1
+        shown = name[: kept // 2] + "…" + name[len(name) - (kept - kept // 2) :]
+    return shown

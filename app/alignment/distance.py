@@ -1,0 +1,82 @@
+"""How far the HR faces of a dataset are from the template."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from app.alignment.photos import Finders, Progress, cores
+from app.alignment.template import misalignment
+from app.finetune.config import FACE_SIZE
+from app.finetune.dataset import open_rgb
+
+MOST_MEASURED = 2000
+MISALIGNED = 2.0
+"""Faces whose median is above this many pixels are not aligned; MediaPipe's own two passes differ by half a pixel."""
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Of each face measured its misalignment in pixels (see template.misalignment), the worst first; `of` is how many
+    images there are, `without_face` those measured in which no face is found."""
+
+    off: tuple[tuple[float, Path], ...]
+    without_face: tuple[Path, ...]
+    of: int
+
+    @property
+    def measured(self) -> int:
+        return len(self.off) + len(self.without_face)
+
+    @property
+    def median(self) -> float:
+        return float(np.median([pixels for pixels, _ in self.off]))
+
+    @property
+    def percentile_95(self) -> float:
+        return float(np.percentile([pixels for pixels, _ in self.off], 95))
+
+    @property
+    def limit(self) -> float:
+        """Pixels above which a face counts as not aligned."""
+        return MISALIGNED
+
+    @property
+    def misaligned(self) -> bool:
+        """Whether the dataset should be built anew, aligned."""
+        return bool(self.off) and self.median > MISALIGNED
+
+
+def measure_distances(images: Sequence[Path], progress: Progress | None = None) -> Distances:
+    """Measure faces that decode; of more than 2000, as many evenly drawn from the order given."""
+    step = max(1.0, len(images) / MOST_MEASURED)
+    chosen = [images[int(index * step)] for index in range(min(len(images), MOST_MEASURED))]
+    finders = Finders()
+    off: list[tuple[float, Path]] = []
+    without: list[Path] = []
+    pool = ThreadPoolExecutor(cores())
+    try:
+        for done, (image, pixels) in enumerate(
+            zip(chosen, pool.map(lambda path: _measure(finders, path), chosen), strict=True), 1
+        ):
+            if pixels is None:
+                without.append(image)
+            else:
+                off.append((pixels, image))
+            if progress is not None:
+                progress(done, len(chosen))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return Distances(tuple(sorted(off, reverse=True)), tuple(without), len(images))
+
+
+def _measure(finders: Finders, path: Path) -> float | None:
+    """Of the face that is largest; None where there is none. The image is stretched to 112x112, as training does."""
+    image = open_rgb(path)
+    if image.size != (FACE_SIZE, FACE_SIZE):
+        image = image.resize((FACE_SIZE, FACE_SIZE), Image.Resampling.BILINEAR)
+    faces = finders.mine().find(image)
+    return misalignment(faces[0].landmarks_52) if faces else None
