@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from app.alignment.distance import Distances
     from app.alignment.photos import PhotoAligner, Progress
 
-_OF_THE_EXTRA = ("ai_edge_litert", "numpy")
+_OF_THE_EXTRA = ("ai_edge_litert",)
 
 
 def photo_aligner(*, largest_face: bool, progress: "Progress | None" = None) -> "PhotoAligner":

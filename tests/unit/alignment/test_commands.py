@@ -86,10 +86,10 @@ def test_without_the_extra_the_check_says_that_it_does_not_measure(photos: Path,
 
 
 def test_the_error_names_the_missing_package() -> None:
-    assert "numpy" in AlignExtraMissing("numpy").message
+    assert "ai_edge_litert" in AlignExtraMissing("ai_edge_litert").message
 
 
 @pytest.mark.parametrize("module", ["app.alignment.errors", "app.alignment.installed", "app.cli.alignment"])
 def test_the_command_line_loads_without_the_extra(module: str) -> None:
-    script = f"import sys, {module}\nassert not {{'numpy', 'ai_edge_litert'}} & set(sys.modules)"
+    script = f"import sys, {module}\nassert 'ai_edge_litert' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)
