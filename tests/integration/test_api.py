@@ -293,9 +293,7 @@ def test_the_same_request_sent_at_once_makes_one_job(
         assert len(api.get("/jobs").json()["jobs"]) == 1
 
 
-def test_an_image_in_train_and_val_is_refused_unless_it_is_allowed_by_name(
-    api: TestClient, settings: Settings
-) -> None:
+def test_an_image_in_train_and_val_is_refused_unless_it_is_allowed_by_name(api: TestClient, settings: Settings) -> None:
     faces = settings.datasets_dir / "faces"
     image = faces / "train_processed/vlr_images/001_00.png"
     (faces / "val_processed/vlr_images/002_09.png").write_bytes(image.read_bytes())
