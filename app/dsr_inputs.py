@@ -6,6 +6,7 @@ from app.finetune.architectures import infer_dsr_layout, recognise_edgeface
 from app.finetune.dataset import JobWarning, comparable, scan_hr
 from app.finetune.dsr_config import LARGEST_OUTPUT, DsrTrainingConfig
 from app.finetune.errors import NothingToCompare
+from app.finetune.leaks import AllowedLeaks
 from app.inputs import DatasetChecks, Inputs, find_folder, find_weights
 from app.jobs.errors import DsrTooLarge
 from app.settings import Settings
@@ -34,4 +35,6 @@ def check_dsr_inputs(config: DsrTrainingConfig, inputs: Inputs, checks: DatasetC
     train, val = scan_hr(inputs.train_dir), scan_hr(inputs.val_dir)
     if not comparable(val):
         raise NothingToCompare(inputs.val_dir)
-    return checks.refuse_unreadable([*train.hr_images, *val.hr_images])
+    warnings = checks.refuse_unreadable([*train.hr_images, *val.hr_images])
+    checks.refuse_equal({"train": train, "val": val}, AllowedLeaks(config.allowed_leaks))
+    return warnings

@@ -44,6 +44,11 @@ class DsrTrainingConfig(BaseModel):
         None,
         description="Folder with hr_images/ of other people, to judge by. Taken from `dataset` when left out.",
     )
+    allowed_leaks: tuple[Name, ...] = Field(
+        (),
+        description="Photos that are in train and val, or under two subjects, and do not stop the job: file names, or "
+        "`*` for all. Equal pixels are looked for when the job is submitted.",
+    )
     edgeface: Name = Field(
         "edgeface_xxs.pt",
         description="EdgeFace weights, which stay as they are: the perceptual and the identity loss are taken by them, "
