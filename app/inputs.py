@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.finetune.architectures import infer_dsr_layout, recognise_edgeface
-from app.finetune.config import BICUBIC, FinetuneConfig
-from app.finetune.dataset import BICUBIC_ENLARGEMENT, JobWarning, refuse_unreadable, scan_dataset
+from app.finetune.config import BICUBIC, FACES_OF_EACH, FinetuneConfig
+from app.finetune.dataset import BICUBIC_ENLARGEMENT, JobWarning, paired_hr, refuse_unreadable, scan_dataset
 from app.jobs.errors import DatasetNotFound, OutsideRoots, WeightsNotFound
 from app.settings import Settings
 from app.weights_file import read_shapes
@@ -15,12 +15,14 @@ from app.weights_file import read_shapes
 
 @dataclass(frozen=True)
 class Inputs:
-    """The folders and files of one job. `dsr` is None for bicubic enlargement."""
+    """The folders and files of one job. `dsr` is None for bicubic enlargement; `invented_faces` are made of
+    train's HR images."""
 
     train_dir: Path
     val_dir: Path
     edgeface: Path
     dsr: Path | None
+    invented_faces: int = 0
 
 
 def find_inputs(config: FinetuneConfig, settings: Settings) -> Inputs:
@@ -30,6 +32,7 @@ def find_inputs(config: FinetuneConfig, settings: Settings) -> Inputs:
         val_dir=find_folder("val_dir", config.val_dir or "", settings.datasets_dir),
         edgeface=find_weights("edgeface", config.edgeface, settings.weights_dir),
         dsr=None if config.dsr == BICUBIC else find_weights("dsr", config.dsr, settings.weights_dir),
+        invented_faces=config.invented_people * FACES_OF_EACH,
     )
 
 
@@ -71,7 +74,8 @@ def check_inputs(inputs: Inputs, checks: DatasetChecks) -> list[JobWarning]:
     elif (dsr := read_shapes(inputs.dsr)) is not None:
         infer_dsr_layout(dsr, inputs.dsr)
     scan = scan_dataset(inputs.train_dir, inputs.val_dir)
-    images = [*scan.train.vlr_images, *scan.val.vlr_images, *scan.val.hr_images]
+    train_hr = paired_hr(scan.train) if inputs.invented_faces else ()
+    images = [*scan.train.vlr_images, *train_hr, *scan.val.vlr_images, *scan.val.hr_images]
     return [*scan.warnings, *warnings, *checks.refuse_unreadable(images)]
 
 

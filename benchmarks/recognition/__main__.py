@@ -19,10 +19,21 @@ import torch
 
 from app.finetune.config import FinetuneConfig
 from benchmarks.recognition.cells import Cell, Cells, Measured
-from benchmarks.recognition.outcome import BICUBIC, CEILING, DIRECT, DSR, GUIDE, ORL, YALE, outcome, trained_at
+from benchmarks.recognition.outcome import (
+    BICUBIC,
+    CEILING,
+    DIRECT,
+    DSR,
+    GUIDE,
+    ORL,
+    RECOMMENDED,
+    YALE,
+    outcome,
+    trained_at,
+)
 from benchmarks.recognition.people import FOLDS, Fold, People, read_fold, read_people
 from benchmarks.recognition.rates import HR, Rate, Rates, measure
-from benchmarks.recognition.trainings import guide_config, train, what_is_not_default
+from benchmarks.recognition.trainings import config_of, train, what_is_not_default
 from benchmarks.support import argument_parser, describe_machine, report
 from worker.training.control import Control
 from worker.training.inputs import sha256_of
@@ -33,7 +44,7 @@ from worker.training.pixels import RESAMPLER, Enlarge, enlarge_bicubic, enlarge_
 PACKAGES = ("torch", "timm", "numpy")
 SIZES = (8, 12, 16, 24)
 SEEDS = 3
-ROWS = (DIRECT, BICUBIC, DSR, GUIDE)
+ROWS = (DIRECT, BICUBIC, DSR, GUIDE, RECOMMENDED)
 _YALE_DRAW = 1000
 
 
@@ -113,10 +124,14 @@ class _Bench:
                 yield cell, self._cells.get(cell, partial(self._measure_dsr, path, fold, size))
         for seed in range(seeds):
             if GUIDE in rows:
-                config = guide_config(seed=seed)
+                config = config_of("guide", seed=seed)
                 for size in SIZES:
                     cell = self._cell(GUIDE, fold, seed, size, config=what_is_not_default(config))
                     yield cell, self._cells.get(cell, partial(self._train, config, fold, (size,)))
+            if RECOMMENDED in rows:
+                config = config_of("recommended", seed=seed)
+                cell = self._cell(RECOMMENDED, fold, seed, config=what_is_not_default(config))
+                yield cell, self._cells.get(cell, partial(self._train, config, fold, SIZES))
 
     def _cell(
         self, row: str, fold: Fold, seed: int | None = None, size: int | None = None, **depends_on: object

@@ -7,6 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from app.finetune.config import FinetuneConfig
+from app.finetune.recipes import Recipe
 from benchmarks.recognition.people import People
 from worker.training.control import Control
 from worker.training.events import CheckpointWritten, TrainingEvent
@@ -17,9 +18,9 @@ from worker.training.recipe import finetune
 _VAL_IMAGES = 2
 
 
-def guide_config(*, seed: int) -> FinetuneConfig:
-    """The guide's recipe: every default."""
-    return FinetuneConfig(train_dir="train", val_dir="val", seed=seed, device="cpu")
+def config_of(recipe: Recipe, *, seed: int) -> FinetuneConfig:
+    """Every default of the recipe."""
+    return FinetuneConfig(recipe=recipe, train_dir="train", val_dir="val", seed=seed, device="cpu")
 
 
 def what_is_not_default(config: FinetuneConfig) -> dict[str, object]:
