@@ -107,7 +107,7 @@ class FinetuneConfig(BaseModel):
     keep: Literal["best", "last"] = Field(
         "best",
         description="Whose checkpoint is handed out: the epoch's of stage 2 that val finds best, or the last validated "
-        "one's. A val of few people says little.",
+        "one's, and then stage 2 never ends early. A val of few people says little.",
     )
     invented_people: int = Field(
         0,

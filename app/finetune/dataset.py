@@ -27,7 +27,7 @@ from app.finetune.errors import (
 )
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
-Selection = Literal["val_accuracy", "verification_auc"]
+Selection = Literal["val_accuracy", "verification_auc", "last_epoch"]
 
 
 class JobWarning(BaseModel):

@@ -7,14 +7,14 @@ Recipe = Literal["guide", "recommended"]
 
 RECOMMENDED: Mapping[str, Any] = {
     "stage1_epochs": 0,
-    "stage2_epochs": 40,
+    "stage2_epochs": 60,
     "batch_size": 64,
     "backbone_lr": 3e-4,
     "early_stop_patience": 0,
     "val_interval": 5,
     "keep": "last",
     "warmup": 0.05,
-    "invented_people": 512,
+    "invented_people": 768,
 }
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {"guide": {}, "recommended": RECOMMENDED}

@@ -9,6 +9,22 @@ from app.jobs.tables import EVALUATION, KNOWN_KINDS
 
 JobConfig = FinetuneConfig | EvaluationConfig
 
+ADDED_LATER = frozenset(
+    {
+        "recipe",
+        "warmup",
+        "keep",
+        "invented_people",
+        "vlr_share",
+        "hr_share",
+        "smallest_view",
+        "largest_view",
+        "contrastive_weight",
+        "contrastive_temperature",
+    }
+)
+"""Fields that a version after 0.1.0 added. A request that does not set them is the request that it was before."""
+
 
 def config_of(kind: str, values: dict[str, Any]) -> JobConfig:
     """Raises pydantic's ValidationError where this version does not take it, ConfigError where it does not know the

@@ -86,7 +86,7 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
             train_images=len(scan.train.vlr_images),
             val_images=len(scan.val.vlr_images),
             subjects=len(scan.subject_to_id),
-            selection=scan.selection,
+            selection="last_epoch" if config.keep == "last" else scan.selection,
             variant=variant.name,
             enlargement=enlargement,
             resampler=RESAMPLER,
@@ -154,7 +154,7 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     report(RecognitionMeasured("after", after.recognition))
     costs = evaluation_work(scan, with_dsr=dsr is not None)
     overfits = overfitting_warning(training.epochs_told)
-    warnings = [*val_people_warnings(scan), *([] if overfits is None else [overfits])]
+    warnings = [*val_people_warnings(scan, config), *([] if overfits is None else [overfits])]
     evaluated = evaluate_training(config, files, best, training.epochs_told, warnings, costs, progress, control)
     for warning in (*([evaluated] if isinstance(evaluated, JobWarning) else []), *warnings):
         report(Warned(warning))
