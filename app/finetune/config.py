@@ -131,18 +131,12 @@ class FinetuneConfig(BaseModel):
     largest_view: int = Field(
         32, ge=4, lt=FACE_SIZE, description="With invented people: side in pixels of their largest reduced faces."
     )
-    contrastive_weight: float = Field(
-        1.0,
-        ge=0,
-        le=1000,
-        description="With invented people: the weight of telling people apart, beside 1 - cosine to what the untouched "
-        "backbone sees.",
-    )
     contrastive_temperature: float = Field(
         0.05,
         gt=0,
         le=10,
-        description="With invented people: the smaller, the more it is told apart from the most similar people alone.",
+        description="With invented people: the smaller, the more a face is told apart from the most similar people "
+        "alone.",
     )
     seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of everything random. A CPU run repeats exactly.")
 

@@ -9,7 +9,7 @@ RECOMMENDED: Mapping[str, Any] = {
     "stage1_epochs": 0,
     "stage2_epochs": 60,
     "batch_size": 64,
-    "backbone_lr": 3e-4,
+    "backbone_lr": 1e-4,
     "early_stop_patience": 0,
     "val_interval": 5,
     "keep": "last",

@@ -19,7 +19,6 @@ ADDED_LATER = frozenset(
         "hr_share",
         "smallest_view",
         "largest_view",
-        "contrastive_weight",
         "contrastive_temperature",
     }
 )

@@ -16,7 +16,7 @@ from worker.training.state import Training
 from worker.training.teaching import Teaching
 from worker.training.views import AS_GIVEN, DrawnViews
 
-# Shape suffixes: M faces, those of a part of a batch, S subjects, D = 512.
+# Shape suffixes: M faces, those of a part of a batch, S subjects, D = 512 dimensions.
 
 Embeddings = Callable[[slice], Tensor]
 """Places of the running epoch -> embeddings [M, 512] of the augmented faces there."""
@@ -38,19 +38,15 @@ def part_loss(
     if running.views is not None:
         assert course.teaching is not None, "views are of invented people"  # noqa: S101
         e_MD = embed_faces(course, training.backbone, views_at(course, running, places))
-        taught_MD, person_M = _said_of(course.teaching, running.views.at(places), running.order_N[places], labels_M)
-        distilled = distil(e_MD, taught_MD, person_M, course.teaching.people_PD, course.config)
+        person_M = _people_of(course.teaching, running.views.at(places), labels_M)
+        distilled = distil(e_MD, person_M, course.teaching.people_PD, course.config.contrastive_temperature)
         return PartLoss(distilled.loss, distilled.correct)
     logits_MS, cosine_logits_MS = training.head(embeddings(places), labels_M)
     loss_sum = F.cross_entropy(logits_MS, labels_M, label_smoothing=course.config.label_smoothing, reduction="sum")
     return PartLoss(loss_sum, (cosine_logits_MS.argmax(1) == labels_M).sum())
 
 
-def _said_of(teaching: Teaching, views: DrawnViews, order_M: Tensor, labels_M: Tensor) -> tuple[Tensor, Tensor]:
-    """The teacher's embeddings [M, 512] of the faces that are shown, and the numbers [M] of their people."""
-    device = teaching.people_PD.device
-    invented_M, order_M = views.invented_B.to(device), order_M.to(device)
-    given_M = invented_M == AS_GIVEN
-    invented_M = invented_M.clamp_min(0)
-    taught_MD = torch.where(given_M[:, None], teaching.real_ND[order_M], teaching.invented_QD[invented_M])
-    return taught_MD, torch.where(given_M, teaching.invented_people + labels_M, invented_M // FACES_OF_EACH)
+def _people_of(teaching: Teaching, views: DrawnViews, labels_M: Tensor) -> Tensor:
+    """The numbers [M] of the people that the views show."""
+    invented_M = views.invented_B.to(labels_M.device)
+    return torch.where(invented_M == AS_GIVEN, teaching.invented_people + labels_M, invented_M // FACES_OF_EACH)

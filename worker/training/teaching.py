@@ -27,18 +27,15 @@ from worker.training.progress import FORWARD_WORK, INVENTING_WORK, Progress
 @dataclass(frozen=True)
 class Teaching:
     """The invented faces, which may lie elsewhere than on the device that trains, and what enlarges them when they are
-    reduced; the teacher's embeddings of them, of the train set's HR images and of all people, on the device. A person's
-    is the mean of its faces'."""
+    reduced; and what the teacher says of all people, on the device: the mean of its embeddings of their HR faces."""
 
     invented_u8_QCHW: Tensor
     enlarge: Enlarge
-    invented_QD: Tensor
-    real_ND: Tensor
     people_PD: Tensor
 
     @property
     def invented_people(self) -> int:
-        return len(self.invented_QD) // FACES_OF_EACH
+        return len(self.invented_u8_QCHW) // FACES_OF_EACH
 
     @property
     def real_people(self) -> Tensor:
@@ -93,4 +90,4 @@ def teach(
     labels_N = labels_N.to(real_ND.device)
     real_SD = real_ND.new_zeros(int(labels_N.max()) + 1, real_ND.shape[1]).index_add_(0, labels_N, real_ND)
     people_PD = F.normalize(torch.cat([invented_QD.view(-1, FACES_OF_EACH, invented_QD.shape[1]).sum(1), real_SD]))
-    return Teaching(place(invented.pixels_u8, real_ND.device), enlarge, invented_QD, real_ND, people_PD)
+    return Teaching(place(invented.pixels_u8, people_PD.device), enlarge, people_PD)

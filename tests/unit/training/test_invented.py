@@ -62,8 +62,8 @@ def test_nothing_drawn_in_the_middle_changes_nothing() -> None:
     assert torch.allclose(pose(x, mirrored, flat), x.flip(3), atol=1e-4)
     other = torch.rand(3, 3, 112, 112, generator=torch.Generator().manual_seed(2))
     one = torch.ones(3, 1, 4, 4)
-    assert torch.allclose(blend(x, other, one, torch.zeros(3)), x, atol=1e-6)
-    assert torch.allclose(blend(x, other, 0 * one, torch.zeros(3)), other, atol=1e-6)
+    assert torch.allclose(blend(x, other, one, torch.zeros(3)), x, atol=1e-4)
+    assert torch.allclose(blend(x, other, 0 * one, torch.zeros(3)), other, atol=1e-4)
 
 
 @pytest.mark.parametrize("drawn", [0.0, 0.999])
