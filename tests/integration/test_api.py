@@ -26,6 +26,7 @@ from app.artifacts import Artifacts
 from app.database import Database, database_now
 from app.finetune.config import FinetuneConfig
 from app.finetune.errors import ErrorReport
+from app.finetune.recipes import RECOMMENDED
 from app.jobs import queries, store
 from app.jobs.errors import LeaseLost
 from app.jobs.states import JobStatus
