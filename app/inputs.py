@@ -9,8 +9,8 @@ from sqlmodel import Session
 
 from app.artifacts import Artifacts
 from app.finetune.architectures import infer_dsr_layout, recognise_edgeface
-from app.finetune.config import BICUBIC, FinetuneConfig
-from app.finetune.dataset import BICUBIC_ENLARGEMENT, JobWarning, Split, refuse_unreadable, scan_dataset
+from app.finetune.config import BICUBIC, FACES_OF_EACH, FinetuneConfig
+from app.finetune.dataset import BICUBIC_ENLARGEMENT, JobWarning, Split, paired_hr, refuse_unreadable, scan_dataset
 from app.finetune.leaks import AllowedLeaks, PartImage, exact_copies, refuse_copies
 from app.finetune.same_photo import Print, read_print
 from app.jobs.errors import DatasetNotFound, OutsideRoots, WeightsNotFound
@@ -21,12 +21,14 @@ from app.weights_file import read_shapes
 
 @dataclass(frozen=True)
 class Inputs:
-    """The folders and files of one job. `dsr` is None for bicubic enlargement."""
+    """The folders and files of one job. `dsr` is None for bicubic enlargement; `invented_faces` are made of
+    train's HR images."""
 
     train_dir: Path
     val_dir: Path
     edgeface: Path
     dsr: Path | None
+    invented_faces: int = 0
 
 
 def find_inputs(config: FinetuneConfig, settings: Settings, session: Session) -> Inputs:
@@ -36,6 +38,7 @@ def find_inputs(config: FinetuneConfig, settings: Settings, session: Session) ->
         val_dir=find_folder("val_dir", config.val_dir or "", settings.datasets_dir),
         edgeface=find_weights("edgeface", config.edgeface, settings, session),
         dsr=None if config.dsr == BICUBIC else find_weights("dsr", config.dsr, settings, session),
+        invented_faces=config.invented_people * FACES_OF_EACH,
     )
 
 
@@ -87,7 +90,8 @@ def check_inputs(inputs: Inputs, checks: DatasetChecks, allowed_leaks: Sequence[
     elif (dsr := read_shapes(inputs.dsr)) is not None:
         infer_dsr_layout(dsr, inputs.dsr)
     scan = scan_dataset(inputs.train_dir, inputs.val_dir)
-    images = [*scan.train.vlr_images, *scan.val.vlr_images, *scan.val.hr_images]
+    train_hr = paired_hr(scan.train) if inputs.invented_faces else ()
+    images = [*scan.train.vlr_images, *train_hr, *scan.val.vlr_images, *scan.val.hr_images]
     warnings = [*scan.warnings, *warnings, *checks.refuse_unreadable(images)]
     allowed = AllowedLeaks(allowed_leaks)
     if not allowed.everything:

@@ -29,19 +29,24 @@ def config_options(config: type[BaseModel]) -> Callable[[Command], Command]:
 
 
 def validated(config: type[_Config], given: Mapping[str, Any]) -> _Config:
-    """What was given by flags; None is not given. Raises ConfigError, naming the fields."""
+    """What was given by flags, and else the config's defaults. Raises ConfigError, naming the fields."""
     for name in _WEIGHTS:
         if str(given.get(name)).startswith(OF_JOB):
             raise ConfigError(
                 f"{name}: {given[name]!r} names weights of a service's job; here weights are files",
                 "fetch them first, by edgeface-finetune download JOB --format backbone, and give that file",
             )
+    context = click.get_current_context()
+    by_default = click.core.ParameterSource.DEFAULT  # not given: a recipe may have another default
     try:
-        return config.model_validate({name: value for name, value in given.items() if value is not None})
+        return config.model_validate(
+            {name: value for name, value in given.items() if context.get_parameter_source(name) is not by_default}
+        )
     except ValidationError as invalid:
         wrong = [f"{'.'.join(map(str, error['loc'])) or 'config'}: {error['msg']}" for error in invalid.errors()]
-        command = click.get_current_context().info_name
-        raise ConfigError("; ".join(wrong), f"see edgeface-finetune {command} --help for every option") from None
+        raise ConfigError(
+            "; ".join(wrong), f"see edgeface-finetune {context.info_name} --help for every option"
+        ) from None
 
 
 def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:

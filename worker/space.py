@@ -41,9 +41,9 @@ SPACE_FOR_EVALUATION = SpaceNeeded(save=8 * 2**20, faces=0)
 def space_needed(inputs: Inputs, *, faces_are_prepared: bool) -> SpaceNeeded:
     """Raises DataError where the dataset is no longer one."""
     scan = scan_dataset(inputs.train_dir, inputs.val_dir)
-    images = (
-        0 if faces_are_prepared else len(scan.train.vlr_images) + len(scan.val.vlr_images) + len(scan.val.hr_images)
-    )
+    kinds = [scan.train.vlr_images, scan.val.vlr_images, scan.val.hr_images]
+    kinds += [scan.train.hr_images] if inputs.invented_faces else []
+    images = 0 if faces_are_prepared else sum(map(len, kinds)) + inputs.invented_faces
     backbone = inputs.edgeface.stat().st_size
     head = len(scan.subject_to_id) * EMBEDDING_SIZE * _FLOAT_BYTES
     return SpaceNeeded(save=3 * (backbone + head) + (2 * backbone + head), faces=images * 3 * FACE_SIZE**2)

@@ -4,8 +4,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.finetune.recipes import Recipe, with_recipe
+
 FACE_SIZE = 112
 """Side of the square face EdgeFace takes, in pixels."""
+
+FACES_OF_EACH = 8
+"""Invented person."""
 
 BICUBIC = "bicubic"
 """The value of `dsr` that enlarges by interpolation instead of a network."""
@@ -20,7 +25,8 @@ DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d{1,2})?)$"
 
 
 class FinetuneConfig(BaseModel):
-    """What to fine-tune, on what, and how. Names and defaults are the guide's; unknown fields are refused.
+    """What to fine-tune, on what, and how. Names and defaults are the guide's, or those of the `recipe` named; unknown
+    fields are refused.
 
     Directories and weights are names inside the service's configured roots, or weights that a job made, `job:ID`;
     `edgeface-finetune train`, which runs without the service, takes them as paths.
@@ -33,6 +39,11 @@ class FinetuneConfig(BaseModel):
         json_schema_extra={"examples": [{"dataset": "orl16", "stage2_epochs": 20}]},
     )
 
+    recipe: Recipe = Field(
+        "guide",
+        description="Whose defaults the fields have that are not set: the guide's, or those found best on people that "
+        "no training saw. A field means the same in both.",
+    )
     dataset: Name | None = Field(
         None,
         description="A dataset's name: short for train_dir `NAME/train_processed` and val_dir `NAME/val_processed`.",
@@ -98,7 +109,54 @@ class FinetuneConfig(BaseModel):
     val_interval: int = Field(
         1, ge=1, le=1000, description="Validate every this many epochs, and always after a stage's last."
     )
+    warmup: float = Field(
+        0.0, ge=0, lt=1, description="Share of stage 2's steps in which its learning rates rise from zero."
+    )
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="Whose checkpoint is handed out: the epoch's of stage 2 that val finds best, or the last validated "
+        "one's, and then stage 2 never ends early. A val of few people says little.",
+    )
+    invented_people: int = Field(
+        0,
+        ge=0,
+        le=65536,
+        description="How many people are invented for stage 2 from train's HR images, 8 faces of each: it then learns "
+        "to see in small faces what the untouched backbone sees in large ones. 0: stage 2 learns train's subjects, by "
+        "ArcFace.",
+    )
+    vlr_share: float = Field(
+        0.1, ge=0, le=1, description="With invented people: the share of faces that are VLR images as given."
+    )
+    hr_share: float = Field(0.2, ge=0, le=1, description="With invented people: the share of faces left large.")
+    smallest_view: int = Field(
+        8,
+        ge=4,
+        lt=FACE_SIZE,
+        description="With invented people: side in pixels of their smallest faces. Each octave up to the largest is as "
+        "frequent.",
+    )
+    largest_view: int = Field(
+        32, ge=4, lt=FACE_SIZE, description="With invented people: side in pixels of their largest reduced faces."
+    )
+    contrastive_temperature: float = Field(
+        0.05,
+        gt=0,
+        le=10,
+        description="With invented people: the smaller, the more a face is told apart from the most similar people "
+        "alone.",
+    )
     seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of everything random. A CPU run repeats exactly.")
+
+    @property
+    def needs_train_hr(self) -> bool:
+        """Whether each VLR image to train on needs its HR image."""
+        return self.invented_people > 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_recipe(cls, values: object) -> object:
+        return with_recipe(values) if isinstance(values, dict) else values
 
     @model_validator(mode="before")
     @classmethod
@@ -117,4 +175,12 @@ class FinetuneConfig(BaseModel):
         if self.train_dir is None or self.val_dir is None:
             missing = " and ".join(name for name in ("train_dir", "val_dir") if getattr(self, name) is None)
             raise ValueError(f"{missing} missing: name a dataset, or both train_dir and val_dir")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_and_sizes_fit(self) -> Self:
+        if self.vlr_share + self.hr_share > 1 + 1e-9:
+            raise ValueError(f"vlr_share {self.vlr_share} and hr_share {self.hr_share} are more than 1 together")
+        if self.smallest_view > self.largest_view:
+            raise ValueError(f"smallest_view {self.smallest_view} is larger than largest_view {self.largest_view}")
         return self

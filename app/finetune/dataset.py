@@ -21,6 +21,7 @@ from app.finetune.errors import (
     FolderUnreadable,
     NothingToSelectBy,
     TooFewSubjects,
+    TrainHrMissing,
     UnreadableImages,
     name_some,
 )
@@ -29,7 +30,7 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".
 TEST_FOLDER = "test_processed"
 """Of a dataset, beside train_processed and val_processed: what no training sees."""
 
-Selection = Literal["val_accuracy", "verification_auc"]
+Selection = Literal["val_accuracy", "verification_auc", "last_epoch"]
 
 
 class JobWarning(BaseModel):
@@ -100,6 +101,14 @@ def scan_dataset(train_dir: Path, val_dir: Path) -> DatasetScan:
         raise NothingToSelectBy(val_dir)
     selection: Selection = "verification_auc" if unknown else "val_accuracy"
     return DatasetScan(train, val, subject_to_id, unknown, selection, tuple(_warnings(train, val, unknown)))
+
+
+def paired_hr(split: Split) -> tuple[Path, ...]:
+    """The HR image of each VLR image, in their order. Raises TrainHrMissing, naming those that have none."""
+    by_name = {image_name(path): path for path in split.hr_images}
+    if missing := [path.name for path in split.vlr_images if image_name(path) not in by_name]:
+        raise TrainHrMissing(split.directory / "hr_images", missing, len(split.vlr_images))
+    return tuple(by_name[image_name(path)] for path in split.vlr_images)
 
 
 def open_rgb(path: Path) -> Image.Image:

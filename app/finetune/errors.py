@@ -7,6 +7,7 @@ EdgefaceError                      code, message, hint, blame
 │   ├── FolderUnreadable           the service's user may not list it
 │   ├── FolderEmpty                a folder holds no image
 │   ├── UnreadableImages           truncated, corrupt or not an image
+│   ├── TrainHrMissing             the recipe needs an HR image of every face to train on
 │   ├── TooFewSubjects             ArcFace needs two subjects
 │   ├── NothingToSelectBy          no val subject is in train and no two val images can be compared
 │   ├── PhotoCopied                one photo is in two parts of the dataset, or under two names
@@ -121,6 +122,18 @@ class UnreadableImages(DataError):
         listed = name_some([f"{path} ({reason})" for path, reason in reasons.items()])
         count = "an image" if len(reasons) == 1 else f"{len(reasons)} images"
         super().__init__(f"cannot read {count}: {listed}", "replace or remove the files named, then submit again")
+
+
+class TrainHrMissing(DataError):
+    code = "train_hr_missing"
+
+    def __init__(self, folder: Path, missing: Sequence[str], images: int) -> None:
+        which = "none is there" if len(missing) == images else f"{len(missing)} are missing: {name_some(missing)}"
+        super().__init__(
+            f"this training learns from the HR image of each of its {images} VLR images, by the same name in {folder}; "
+            f"{which}",
+            'add them, or remove the VLR images that have none; or train by "recipe": "guide", which needs none',
+        )
 
 
 class TooFewSubjects(DataError):

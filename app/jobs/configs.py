@@ -12,6 +12,22 @@ JobConfig = FinetuneConfig | EvaluationConfig | DsrTrainingConfig
 
 _OF_KIND: dict[str, type[JobConfig]] = {EVALUATION: EvaluationConfig, DSR_TRAINING: DsrTrainingConfig}
 
+ADDED_LATER = frozenset(
+    {
+        "allowed_leaks",
+        "recipe",
+        "warmup",
+        "keep",
+        "invented_people",
+        "vlr_share",
+        "hr_share",
+        "smallest_view",
+        "largest_view",
+        "contrastive_temperature",
+    }
+)
+"""Fields that a version after 0.1.0 added. A request that does not set them is the request that it was before."""
+
 
 def config_of(kind: str, values: dict[str, Any]) -> JobConfig:
     """Raises pydantic's ValidationError where this version does not take it, ConfigError where it does not know the

@@ -20,7 +20,7 @@ from app.finetune.dataset import JobWarning
 from app.finetune.errors import ErrorReport
 from app.jobs import queries
 from app.jobs.checkpoint_files import checkpoint_files, kinds_of
-from app.jobs.configs import JobConfig
+from app.jobs.configs import ADDED_LATER, JobConfig
 from app.jobs.durations import view_actual, view_predicted
 from app.jobs.errors import (
     IdempotencyKeyReused,
@@ -521,7 +521,10 @@ def forget_artifacts(session: Session, keys: Sequence[str]) -> None:
 def _digest(config: JobConfig, priority: int, kind: JobKind) -> str:
     # A training's is that of before there were other kinds: its key may have come then.
     of_kind = [] if kind == FINETUNING else [kind]
-    request = json.dumps([config.model_dump(mode="json"), priority, *of_kind], sort_keys=True)
+    # Nor are there fields that came later, where they are not set.
+    fields = type(config).model_fields
+    later = {name for name in ADDED_LATER & fields.keys() if getattr(config, name) == fields[name].default}
+    request = json.dumps([config.model_dump(mode="json", exclude=later), priority, *of_kind], sort_keys=True)
     return hashlib.sha256(request.encode()).hexdigest()
 
 

@@ -26,6 +26,7 @@ from app.artifacts import Artifacts
 from app.database import Database, database_now
 from app.finetune.config import FinetuneConfig
 from app.finetune.errors import ErrorReport
+from app.finetune.recipes import RECOMMENDED
 from app.jobs import queries, store
 from app.jobs.errors import LeaseLost
 from app.jobs.states import JobStatus
@@ -406,6 +407,27 @@ def test_a_dataset_that_cannot_train_is_refused_naming_what_is_wrong(
     spoil(settings.datasets_dir / "faces" / "train_processed")
     problem = refused(api.post("/jobs", json={"dataset": "faces"}), 422, code)
     assert named in problem["detail"]
+
+
+def test_a_recipe_that_learns_from_hr_images_needs_each_of_them(api: TestClient, settings: Settings) -> None:
+    body, hr_images = (
+        {"dataset": "faces", "recipe": "recommended"},
+        settings.datasets_dir / "faces/train_processed/hr_images",
+    )
+    resolved = api.post("/jobs?dry_run=true", json=body).json()["config"]
+    assert resolved.items() >= {**RECOMMENDED, "recipe": "recommended"}.items()
+    first = sorted(hr_images.iterdir())[0]
+    first.write_bytes(first.read_bytes()[:100])
+    assert first.name in refused(api.post("/jobs", json=body), 422, "image_unreadable")["detail"]
+    first.unlink()
+    problem = refused(api.post("/jobs", json=body), 422, "train_hr_missing")
+    assert problem["detail"].endswith(f"{hr_images}; 1 are missing: {first.name}")
+    shutil.rmtree(hr_images)
+    problem = refused(api.post("/jobs", json=body), 422, "train_hr_missing")
+    assert problem["detail"].endswith(f"{hr_images}; none is there")
+    assert problem["blame"] == "data"
+    assert '"recipe": "guide"' in problem["hint"]
+    assert api.post("/jobs", json={"dataset": "faces"}).status_code == 201
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc", "faces/../../..", "link"])

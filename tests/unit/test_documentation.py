@@ -12,6 +12,7 @@ import app.jobs.errors
 from app.cli import _edgeface_finetune
 from app.finetune.config import FinetuneConfig
 from app.finetune.errors import EdgefaceError
+from app.finetune.recipes import RECOMMENDED
 from app.jobs.states import NEXT, JobStatus
 from app.main import create_app
 from app.problems import status_of
@@ -33,7 +34,8 @@ def subclasses(kind: type[EdgefaceError]) -> set[type[EdgefaceError]]:
 def test_the_readme_has_every_field_of_the_config_with_its_default(name: str) -> None:
     default = FinetuneConfig.model_fields[name].default
     shown = "null" if default is None else str(default)
-    assert f"| `{name}` | {shown} |" in README
+    recommended = RECOMMENDED.get(name, "")
+    assert f"| `{name}` | {shown} | {recommended} |" in README
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)

@@ -27,10 +27,15 @@ def augment(x_u8_BCHW: Tensor, drawn_4B: Tensor) -> Tensor:
     by torchvision's definitions.
     """
     flip_B, brightness_B, contrast_B, saturation_B = drawn_4B.to(x_u8_BCHW.device, non_blocking=True)
-    x_u8_BCHW = torch.where(_per_face(flip_B) < FLIP_PROBABILITY, x_u8_BCHW.flip(3), x_u8_BCHW)
+    x_u8_BCHW = flip(x_u8_BCHW, flip_B)
     x_BCHW = adjust_brightness(x_u8_BCHW, _factor(brightness_B, BRIGHTNESS) / 255)
     x_BCHW = adjust_contrast(x_BCHW, _factor(contrast_B, CONTRAST))
     return adjust_saturation(x_BCHW, _factor(saturation_B, SATURATION))
+
+
+def flip(x_BCHW: Tensor, flip_B: Tensor) -> Tensor:
+    """Mirrored where the number drawn is below 0.5."""
+    return torch.where(_per_face(flip_B) < FLIP_PROBABILITY, x_BCHW.flip(3), x_BCHW)
 
 
 def adjust_brightness(x_BCHW: Tensor, factor_B111: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from worker.training.models.edgeface import EdgeFace
 from worker.training.pixels import normalise
 from worker.training.profiled import profiled
 from worker.training.running import RunningEpoch
+from worker.training.views import make_views
 
 # Shape suffixes: B faces, C = 3 channels (RGB), H = W = 112.
 
@@ -29,9 +30,29 @@ def augmented_faces(course: Course, running: RunningEpoch, places: slice) -> Ten
         return normalise(augment(faces_u8_BCHW, running.drawn_4N[:, places]))
 
 
+def views_at(course: Course, running: RunningEpoch, places: slice) -> Tensor:
+    """The views at these places of an epoch that has some, as the backbone takes them, on the course's device."""
+    teaching = course.teaching
+    assert running.views is not None and teaching is not None, "an epoch of views"  # noqa: S101
+    with profiled("views"):
+        return make_views(
+            running.views.at(places),
+            teaching.invented_u8_QCHW,
+            teaching.enlarge,
+            course.faces_u8_NCHW,
+            running.order_N[places],
+            running.drawn_4N[:, places],
+            course.device,
+        )
+
+
 def embed_augmented(course: Course, backbone: EdgeFace, running: RunningEpoch, places: slice) -> Tensor:
     """Embeddings [B, 512] of the augmented faces at these places, in the course's precision."""
-    faces_BCHW = augmented_faces(course, running, places)
+    return embed_faces(course, backbone, augmented_faces(course, running, places))
+
+
+def embed_faces(course: Course, backbone: EdgeFace, faces_BCHW: Tensor) -> Tensor:
+    """[B, 3, 112, 112] in [-1, 1] -> embeddings [B, 512], in the course's precision."""
     with (
         profiled("forward"),
         torch.autocast(course.device.type, course.precision.autocast, course.precision.autocast is not None),

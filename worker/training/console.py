@@ -73,11 +73,15 @@ def render(event: TrainingEvent) -> str | None:
 
 
 def _prepared(event: Prepared) -> str:
-    chosen = "val accuracy" if event.selection == "val_accuracy" else "verification AUC"
+    chosen = {
+        "val_accuracy": "the best epoch is chosen by val accuracy",
+        "verification_auc": "the best epoch is chosen by verification AUC",
+        "last_epoch": "the last epoch is kept",
+    }[event.selection]
     return (
         f"Prepared {event.train_images} train images of {event.subjects} subjects and {event.val_images} val images "
         f"in {event.seconds:.1f} s\n"
-        f"  backbone {event.variant} on {event.device} in {event.precision}; the best epoch is chosen by {chosen}\n"
+        f"  backbone {event.variant} on {event.device} in {event.precision}; {chosen}\n"
         f"  enlargement {event.enlargement}; resampler {event.resampler}"
     )
 

@@ -13,6 +13,7 @@ from worker.training.devices import Precision
 from worker.training.events import Report
 from worker.training.lanes import ONE_LANE, Lanes
 from worker.training.progress import Progress
+from worker.training.teaching import Teaching
 from worker.training.validation import ValFaces
 
 # Shape suffixes: N training faces, C = 3 channels (RGB), H = W = 112; _u8 is uint8 in 0..255.
@@ -23,7 +24,7 @@ class Course:
     """What is learned from and judged by, on which device, and who is told and who may stop it.
 
     `faces_u8_NCHW` may lie elsewhere than on `device`, even on disk; `labels_N` lie beside them. `after_step` is called
-    after each step of the optimizer.
+    after each step of the optimizer. `teaching` is for stage 2, None where that is by ArcFace.
     """
 
     config: FinetuneConfig
@@ -38,6 +39,7 @@ class Course:
     control: Control
     lanes: Lanes = ONE_LANE
     after_step: Callable[[], None] = lambda: None
+    teaching: Teaching | None = None
 
     @property
     def steps_per_epoch(self) -> int:

@@ -20,11 +20,12 @@ from worker.training.estimate import NOTHING, Estimate
 from worker.training.events import Foretold
 from worker.training.memory import unless_out_of_memory
 from worker.training.profiled import profiled
-from worker.training.progress import FORWARD_WORK, TRAINING_WORK
+from worker.training.progress import FORWARD_WORK, work_of_a_face
 from worker.training.running import RunningEpoch
 from worker.training.stages import embeddings_of, train_step
 from worker.training.state import NotFinite, Training, optimization_of
 from worker.training.validation import Best
+from worker.training.views import draw_views
 
 _Result = TypeVar("_Result")
 
@@ -130,9 +131,8 @@ class Foretelling:
         embed = taken.get("embed")
         if embed is None:
             faces = len(course.val.probe_paths) + len(course.val.gallery_paths)
-            embed = (
-                faces * FORWARD_WORK / TRAINING_WORK * stage2_step.likely / min(config.batch_size, len(course.labels_N))
-            )
+            face = stage2_step.likely / min(config.batch_size, len(course.labels_N))
+            embed = faces * FORWARD_WORK / work_of_a_face(2, config) * face
         measure = taken.get("measure", _MEASURE_OF_EMBED * embed)
         first_state = sizes.stage1_state if config.stage1_epochs else sizes.backbone + sizes.head
         return Costs(
@@ -192,7 +192,7 @@ def _copy_for_stage2(course: Course, training: Training) -> Training:
 
 
 def _epoch_of_one_batch(course: Course) -> RunningEpoch:
-    images = min(course.config.batch_size, len(course.labels_N))
+    config, images = course.config, min(course.config.batch_size, len(course.labels_N))
     return RunningEpoch(
         order_N=torch.arange(images),
         drawn_4N=torch.rand(4, images),
@@ -200,4 +200,5 @@ def _epoch_of_one_batch(course: Course) -> RunningEpoch:
         correct=torch.zeros((), dtype=torch.int64),
         head_lr=0.0,
         backbone_lr=0.0,
+        views=draw_views(config, images, torch.Generator().manual_seed(0)) if config.invented_people else None,
     ).to(course)

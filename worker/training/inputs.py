@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from app.finetune.config import BICUBIC
-from app.finetune.dataset import DatasetScan, find_unreadable
+from app.finetune.dataset import DatasetScan, find_unreadable, paired_hr
 from app.finetune.errors import UnreadableImages
 from worker.training.control import Control
 from worker.training.files import TrainingFiles
@@ -21,6 +21,7 @@ _IN_WORDS = {
     "edgeface": "the EdgeFace weights",
     "dsr": "the DSR weights",
     "train_vlr": "train's VLR images",
+    "train_hr": "train's HR images",
     "val_vlr": "val's VLR images",
     "val_hr": "val's HR images",
 }
@@ -28,14 +29,15 @@ _IN_WORDS = {
 
 @dataclass(frozen=True)
 class InputDigests:
-    """sha256 of the weights files (`dsr` is `bicubic` without one) and of three folders' images: of the name and the
-    sha256 of every file, in order."""
+    """sha256 of the weights files (`dsr` is `bicubic` without one) and of the folders' images: of the name and the
+    sha256 of every file, in order. `train_hr` is None where the training does not read them."""
 
     edgeface: str
     dsr: str
     train_vlr: str
     val_vlr: str
     val_hr: str
+    train_hr: str | None = None
 
     def differences(self, others: "InputDigests") -> list[str]:
         """What is not the same, in words."""
@@ -44,14 +46,18 @@ class InputDigests:
 
 
 @profiled("digests")
-def digest_inputs(files: TrainingFiles, scan: DatasetScan, threads: int, control: Control) -> InputDigests:
-    """Reads every file once. Raises UnreadableImages and StopRequested."""
+def digest_inputs(
+    files: TrainingFiles, scan: DatasetScan, threads: int, control: Control, *, with_train_hr: bool = False
+) -> InputDigests:
+    """Reads every file once. Raises TrainHrMissing, UnreadableImages and StopRequested."""
+    train_hr = paired_hr(scan.train) if with_train_hr else None
     return InputDigests(
         edgeface=sha256_of(files.edgeface, control),
         dsr=sha256_of(files.dsr, control) if files.dsr else BICUBIC,
         train_vlr=digest_images(scan.train.vlr_images, threads, control),
         val_vlr=digest_images(scan.val.vlr_images, threads, control),
         val_hr=digest_images(scan.val.hr_images, threads, control),
+        train_hr=None if train_hr is None else digest_images(train_hr, threads, control),
     )
 
 

@@ -1,5 +1,6 @@
 """What moves the weights in each stage: AdamW, the loss scaler where fp16 needs one, and stage 2's schedule."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
 from app.finetune.config import FinetuneConfig
 
@@ -20,7 +21,7 @@ class Optimization:
 
     optimizer: AdamW
     scaler: GradScaler
-    schedule: CosineAnnealingLR | None
+    schedule: CosineAnnealingLR | LambdaLR | None
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -73,7 +74,8 @@ def backbone_and_head(
     device: str,
     scaled: bool,
 ) -> Optimization:
-    """Stage 2: each at its own rate, both along a cosine to zero at the last of `steps`."""
+    """Stage 2: each at its own rate, both along a cosine to zero at the last of `steps`, after a rise from zero where
+    the config has a warm-up."""
     optimizer = AdamW(
         [
             {"params": backbone.parameters(), "lr": scale * config.backbone_lr},
@@ -82,8 +84,20 @@ def backbone_and_head(
         weight_decay=config.weight_decay,
         fused=True,
     )
-    schedule = CosineAnnealingLR(optimizer, T_max=steps)
+    schedule = (
+        LambdaLR(optimizer, lambda step: _risen(step, config.warmup * steps) * _along_cosine(step, steps))
+        if config.warmup
+        else CosineAnnealingLR(optimizer, T_max=steps)
+    )
     return Optimization(optimizer, GradScaler(device, enabled=scaled), schedule)
+
+
+def _risen(step: int, steps: float) -> float:
+    return min(1.0, (step + 1) / max(1.0, steps))
+
+
+def _along_cosine(step: int, steps: int) -> float:
+    return (1 + math.cos(math.pi * step / steps)) / 2
 
 
 @torch.no_grad()

@@ -86,7 +86,7 @@ def resize_bicubic(images_u8_NCHW: Tensor, size: int) -> Tensor:
         return images_u8_NCHW
     reduces = max(height, width) > size
     resized_NCHW = F.interpolate(images_u8_NCHW.float() / 255, (size, size), mode="bicubic", antialias=reduces)
-    return _to_u8(resized_NCHW)
+    return to_u8(resized_NCHW)
 
 
 def enlarge_bicubic(images_u8_NCHW: Tensor) -> Tensor:
@@ -171,8 +171,9 @@ def _by_size(images: Sequence[npt.NDArray[np.uint8]]) -> Iterator[tuple[list[int
 def _resize_bilinear(images_NCHW: Tensor) -> Tensor:
     """Float in [0, 1] -> uint8 faces."""
     reduces = max(images_NCHW.shape[2:]) > FACE_SIZE
-    return _to_u8(F.interpolate(images_NCHW, (FACE_SIZE, FACE_SIZE), mode="bilinear", antialias=reduces))
+    return to_u8(F.interpolate(images_NCHW, (FACE_SIZE, FACE_SIZE), mode="bilinear", antialias=reduces))
 
 
-def _to_u8(images_NCHW: Tensor) -> Tensor:
+def to_u8(images_NCHW: Tensor) -> Tensor:
+    """Float, clamped to [0, 1] -> uint8 in 0..255, rounded."""
     return images_NCHW.clamp(0, 1).mul(255).round().to(torch.uint8)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.finetune.config import FinetuneConfig
-from app.finetune.dataset import BICUBIC_ENLARGEMENT, DatasetScan
+from app.finetune.dataset import BICUBIC_ENLARGEMENT, DatasetScan, paired_hr
 from app.finetune.errors import ChangedWhileRead
 from worker.training.control import Control
 from worker.training.events import Report, Warned
@@ -37,8 +37,9 @@ def prepare(
     report: Report,
     progress: Progress,
     control: Control,
-) -> tuple[Faces, ValFaces]:
-    """Train's faces and val's. `by_dsr` None enlarges by bicubic interpolation.
+) -> tuple[Faces, Faces | None, ValFaces]:
+    """Train's faces, its HR faces in the same order where `inputs` have them, and val's. `by_dsr` None enlarges by
+    bicubic interpolation.
 
     What is in `prepared_dir` is not decoded again. Raises UnreadableImages, naming all of them before any is enlarged,
     EnlargementNotFinite, ChangedWhileRead, OutOfMemory, DiskFull and StopRequested.
@@ -53,13 +54,17 @@ def prepare(
 
     train = vlr(scan.train.vlr_images, inputs.train_vlr)
     probes = vlr(scan.val.vlr_images, inputs.val_vlr)
-    gallery = _Images(
-        scan.val.hr_images, inputs.val_hr, prepared_key(inputs.val_hr), enlarge_bicubic, None, BICUBIC_WORK
-    )
+
+    def hr(paths: tuple[Path, ...], digest: str) -> _Images:
+        return _Images(paths, digest, prepared_key(digest), enlarge_bicubic, None, BICUBIC_WORK)
+
+    gallery = hr(scan.val.hr_images, inputs.val_hr)
+    train_hr = None if inputs.train_hr is None else hr(paired_hr(scan.train), inputs.train_hr)
 
     store = PreparedFaces(prepared_dir, control)
-    kept = {images.key: store.find(images.key, len(images.paths)) for images in (train, probes, gallery)}
-    missing = [path for images in (train, probes, gallery) if kept[images.key] is None for path in images.paths]
+    every_kind = [train, probes, gallery, *([] if train_hr is None else [train_hr])]
+    kept = {images.key: store.find(images.key, len(images.paths)) for images in every_kind}
+    missing = [path for images in every_kind if kept[images.key] is None for path in images.paths]
     refuse_unreadable(missing, config.num_workers, control)
 
     def faces_of(images: _Images) -> Faces:
@@ -77,8 +82,9 @@ def prepare(
             raise ChangedWhileRead(images.paths[0].parent)
 
     train_faces, probe_faces, gallery_faces = map(faces_of, (train, probes, gallery))
+    train_hr_faces = None if train_hr is None else faces_of(train_hr)
     for name, faces in (("train", train_faces), ("val", probe_faces)):
         for warning in size_warnings(name, faces.sizes, config.vlr_size):
             report(Warned(warning))
     val = ValFaces(probe_faces.pixels_u8, probes.paths, gallery_faces.pixels_u8, gallery.paths, scan.subject_to_id)
-    return train_faces, val
+    return train_faces, train_hr_faces, val

@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import get_args
 
-from app.finetune.config import FinetuneConfig
+from app.finetune.config import BICUBIC, FACES_OF_EACH, FinetuneConfig
 from app.finetune.dataset import DatasetScan
 from worker.training.events import Progressed, Report, Stage
 
@@ -12,6 +13,7 @@ from worker.training.events import Progressed, Report, Stage
 BICUBIC_WORK = 0.15
 DSR_WORK = 10.0
 FORWARD_WORK = 1.0
+INVENTING_WORK = 3.0
 TRAINING_WORK = 3.0
 
 _SECONDS_BETWEEN_REPORTS = 0.5
@@ -20,11 +22,31 @@ _ALMOST = 0.999
 _STEADY = 1.25
 
 
+def work_of_a_face(stage: Stage, config: FinetuneConfig) -> float:
+    """What an epoch of a stage costs a face, in forward passes; where views are enlarged by a DSR network, with it."""
+    if stage == 1:
+        return FORWARD_WORK
+    if not config.invented_people:
+        return TRAINING_WORK
+    reduced = 1 - config.vlr_share - config.hr_share
+    return TRAINING_WORK + reduced * (BICUBIC_WORK if config.dsr == BICUBIC else DSR_WORK)
+
+
+def teaching_work(config: FinetuneConfig, train: int) -> float:
+    """What it costs to invent people from so many HR images, and to ask the teacher about all of them."""
+    if not config.invented_people:
+        return 0.0
+    invented = config.invented_people * FACES_OF_EACH
+    return train * (BICUBIC_WORK + FORWARD_WORK) + invented * (INVENTING_WORK + FORWARD_WORK)
+
+
 def total_work(config: FinetuneConfig, scan: DatasetScan, *, with_dsr: bool) -> float:
     """What a whole training costs, in forward passes, if it does not stop early."""
     train, probes, gallery = len(scan.train.vlr_images), len(scan.val.vlr_images), len(scan.val.hr_images)
     preparing = (train + probes) * (DSR_WORK if with_dsr else BICUBIC_WORK) + gallery * BICUBIC_WORK
-    training = train * (config.stage1_epochs * FORWARD_WORK + config.stage2_epochs * TRAINING_WORK)
+    epochs = {1: config.stage1_epochs, 2: config.stage2_epochs}
+    training = train * sum(epochs[stage] * work_of_a_face(stage, config) for stage in get_args(Stage))
+    preparing += teaching_work(config, train)
     validations = -(-config.stage2_epochs // config.val_interval) + 1  # and one before
     validating = validations * (probes + gallery) * FORWARD_WORK
     return preparing + training + validating + work_after_training(scan, with_dsr=with_dsr)

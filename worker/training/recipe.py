@@ -29,11 +29,12 @@ from worker.training.losses import ArcFace
 from worker.training.models.dsr import load_dsr
 from worker.training.models.edgeface import load_edgeface
 from worker.training.overfitting import overfitting_warning
-from worker.training.pixels import RESAMPLER, enlarge_by_dsr
+from worker.training.pixels import RESAMPLER, enlarge_bicubic, enlarge_by_dsr
 from worker.training.preparation import prepare
 from worker.training.progress import Progress, evaluation_work, total_work, work_after_training
 from worker.training.recovery import train_to_the_end
 from worker.training.state import SavedState, States, begin
+from worker.training.teaching import ask, invent, teach
 from worker.training.val_people import val_people_warnings
 from worker.training.validation import embed_val
 
@@ -71,7 +72,7 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     scan = scan_dataset(files.train_dir, files.val_dir)
     for warning in scan.warnings:
         report(Warned(warning))
-    inputs = digest_inputs(files, scan, config.num_workers, control)
+    inputs = digest_inputs(files, scan, config.num_workers, control, with_train_hr=config.needs_train_hr)
     if saved:
         saved.refuse_changed(inputs)
 
@@ -84,14 +85,14 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     work_after = work_after_training(scan, with_dsr=dsr is not None)
     progress = Progress(work, report, told=saved.progress if saved else 0.0, work_after=work_after)
     by_dsr = enlarge_by_dsr(dsr, files.dsr, device) if dsr and files.dsr else None
-    train, val = prepare(config, scan, inputs, by_dsr, files.prepared_dir, report, progress, control)
+    train, train_hr, val = prepare(config, scan, inputs, by_dsr, files.prepared_dir, report, progress, control)
     enlargement = dsr.describe() if dsr else "bicubic"
     report(
         Prepared(
             train_images=len(scan.train.vlr_images),
             val_images=len(scan.val.vlr_images),
             subjects=len(scan.subject_to_id),
-            selection=scan.selection,
+            selection="last_epoch" if config.keep == "last" else scan.selection,
             variant=variant.name,
             enlargement=enlargement,
             resampler=RESAMPLER,
@@ -124,6 +125,14 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     head = ArcFace(EMBEDDING_SIZE, len(scan.subject_to_id), config.arcface_scale, config.arcface_margin, generator)
     labels = torch.tensor([scan.subject_to_id[subject_of(path.name)] for path in scan.train.vlr_images])
     faces_u8_NCHW = place(train.pixels_u8, device)
+    teaching = None
+    if train_hr and inputs.train_hr:
+        invented = invent(config, train_hr, inputs.train_hr, labels, files.prepared_dir, progress, control)
+        # Of the backbone as it was given: a saved state is restored later.
+        asked = partial(ask, backbone, device=device, lanes=lanes, progress=progress, control=control)
+        teaching = teach(train_hr, invented, labels, by_dsr or enlarge_bicubic, asked)
+        if not config.stage1_epochs:
+            head.weight.data.copy_(teaching.real_people)
     course = Course(
         config=config,
         device=device,
@@ -137,6 +146,7 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
         control=control,
         lanes=lanes,
         after_step=foretelling.after_step,
+        teaching=teaching,
     )
     training = begin(course, backbone, head.to(device), generator, before)
     states = States(files.output_dir, inputs, control, files.resume, report)
@@ -159,7 +169,7 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     report(RecognitionMeasured("after", after.recognition))
     costs = evaluation_work(scan, with_dsr=dsr is not None)
     overfits = overfitting_warning(training.epochs_told)
-    warnings = [*val_people_warnings(scan), *([] if overfits is None else [overfits])]
+    warnings = [*val_people_warnings(scan, config), *([] if overfits is None else [overfits])]
     evaluated = evaluate_training(
         config, files, best, training.epochs_told, warnings, costs, progress, control, frozen, best_embeddings
     )

@@ -6,6 +6,7 @@ It leaves no file behind: what it writes to time the disk is removed, and faces 
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,8 +16,8 @@ import torch
 from torch import Tensor
 
 from app.finetune.architectures import EMBEDDING_SIZE
-from app.finetune.config import FACE_SIZE, FinetuneConfig
-from app.finetune.dataset import DatasetScan, scan_dataset, subject_of
+from app.finetune.config import FACE_SIZE, FACES_OF_EACH, FinetuneConfig
+from app.finetune.dataset import DatasetScan, paired_hr, scan_dataset, subject_of
 from app.finetune.errors import LossNotFinite, OutOfMemory
 from worker.training.checkpoint import Checkpoints, Provenance
 from worker.training.control import Control, StopRequested
@@ -29,21 +30,26 @@ from worker.training.evaluation_costs import time_evaluation, unknown_embeddings
 from worker.training.events import CheckpointWritten, Rehearsed, Report, Stopped
 from worker.training.files import TrainingFiles
 from worker.training.inputs import InputDigests, digest_inputs, refuse_unreadable
+from worker.training.invented import draw_people, invented_key
 from worker.training.lanes import lanes_for
 from worker.training.losses import ArcFace
 from worker.training.models.dsr import load_dsr
 from worker.training.models.edgeface import EdgeFace, load_edgeface
-from worker.training.pixels import RESAMPLER, Enlarge, enlarge_bicubic, enlarge_by_dsr, enlarge_images
+from worker.training.pixels import RESAMPLER, Enlarge, Faces, enlarge_bicubic, enlarge_by_dsr, enlarge_images
 from worker.training.prepared import PreparedFaces, prepared_key
 from worker.training.progress import Progress
 from worker.training.stages import StepDidNotFit, train_epoch
 from worker.training.state import NotFinite, States, Training, begin, optimization_of
+from worker.training.teaching import ask, teach
 from worker.training.validation import ValFaces, Validated, validate
 
 # Shape suffixes: N faces, C = 3 channels (RGB), H = W = 112, D = 512; _u8 is uint8 in 0..255.
 
 _SAMPLED = 64
 """Images of a kind that are decoded and enlarged to see what that takes, the first few of them twice."""
+
+_INVENTED = 8
+"""People that are invented to see what that takes."""
 
 _WARM = 8
 _BATCHES = 4
@@ -69,11 +75,12 @@ def rehearse(
 @dataclass(frozen=True)
 class _Sample:
     """Some faces of a kind, uint8 [N, 3, 112, 112]; the `seconds` that preparing all of that kind takes, of which
-    `missing` are not prepared yet."""
+    `missing` are not prepared yet; and how many the training reads that are `unseen` here."""
 
     faces_u8_NCHW: Tensor
     seconds: float
     missing: int
+    unseen: int
 
 
 def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) -> Rehearsed:
@@ -85,10 +92,12 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
     dsr = load_dsr(files.dsr) if files.dsr else None
     scan = scan_dataset(files.train_dir, files.val_dir)
     digests = _Watch()
-    inputs = digest_inputs(files, scan, config.num_workers, control)
+    inputs = digest_inputs(files, scan, config.num_workers, control, with_train_hr=config.needs_train_hr)
     digests.stop()
     by_dsr = enlarge_by_dsr(dsr, files.dsr, device) if dsr and files.dsr else None
-    train, probes, gallery = _sample(config, scan, inputs, by_dsr, files.prepared_dir, control, digests.seconds)
+    samples = _sample(config, scan, inputs, by_dsr, files.prepared_dir, control, digests.seconds)
+    train, train_hr, probes, gallery = samples
+    sampled = [sample for sample in samples if sample is not None]
 
     generator = torch.Generator().manual_seed(config.seed)
     head = ArcFace(EMBEDDING_SIZE, len(scan.subject_to_id), config.arcface_scale, config.arcface_margin, generator)
@@ -98,19 +107,32 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
     val = ValFaces(
         probes.faces_u8_NCHW, scan.val.vlr_images, gallery.faces_u8_NCHW, scan.val.hr_images, scan.subject_to_id
     )
-    faces_u8_NCHW = place(train.faces_u8_NCHW[torch.arange(practised) % len(train.faces_u8_NCHW)], device)
+    lanes = lanes_for(device, config.batch_size)
+    faces_u8_NCHW = place(_repeated(train, practised).pixels_u8, device)
+    progress, silent = Progress(1.0, lambda _: None), replace(control, save_every_seconds=float("inf"))
+    labels = labels[torch.linspace(0, images - 1, practised).long()]
+    teaching, inventing, practice = None, _Inventing(0.0, 0), config
+    if train_hr is not None and inputs.train_hr is not None:
+        hr = _repeated(train_hr, practised)
+        practice = config.model_copy(update={"invented_people": min(config.invented_people, _INVENTED)})
+        invented, inventing = _time_inventing(
+            config, practice, hr, inputs.train_hr, labels, files.prepared_dir, control
+        )
+        asked = partial(ask, backbone, device=device, lanes=lanes, progress=progress, control=control)
+        teaching = teach(hr, invented, labels, by_dsr or enlarge_bicubic, asked)
     course = Course(
-        config=config,
+        config=practice,
         device=device,
         precision=precision,
         faces_u8_NCHW=faces_u8_NCHW,
-        labels_N=labels[torch.linspace(0, images - 1, practised).long()].to(faces_u8_NCHW.device),
+        labels_N=labels.to(faces_u8_NCHW.device),
         val=val,
         selection=scan.selection,
         report=lambda _: None,
-        progress=Progress(1.0, lambda _: None),
-        control=replace(control, save_every_seconds=float("inf")),
-        lanes=lanes_for(device, config.batch_size),
+        progress=progress,
+        control=silent,
+        lanes=lanes,
+        teaching=teaching,
     )
 
     embed_val = _time_embedding(backbone, course, control)
@@ -155,9 +177,12 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
         save_every_seconds=control.save_every_seconds,
     )
     parts = parts_left(config, Position(1 if config.stage1_epochs else 2, 0, 0), costs)
-    prepared_bytes = _FACE_BYTES * sum(sample.missing for sample in (train, probes, gallery))
-    prepare = sum(sample.seconds for sample in (train, probes, gallery)) + prepared_bytes * costs.write_byte
+    prepared_bytes = _FACE_BYTES * (inventing.missing + sum(sample.missing for sample in sampled))
+    prepare = sum(sample.seconds for sample in sampled) + prepared_bytes * costs.write_byte
     start = Estimate.exactly(load.seconds + digests.seconds + written.seconds / 2)
+    asked_about = config.invented_people * FACES_OF_EACH + (images if config.invented_people else 0)
+    asking = embed_val * asked_about / (len(val.probe_paths) + len(val.gallery_paths))
+    start += Estimate.about(inventing.seconds + asking)
     measuring = costs.embed_val + Estimate.about(measure.seconds)
     seconds = start + Estimate.about(prepare) + measuring + parts.total
     by_part = {
@@ -175,8 +200,8 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
         stage2_epochs=config.stage2_epochs,
         stage2_epoch_seconds=parts.stage2_epoch,
         device=describe_device(device),
-        images_enlarged=sum(len(s.faces_u8_NCHW) for s in (train, probes, gallery) if s.missing),
-        process_bytes=_peak_of_process() + _FACE_BYTES * _faces_unseen(scan, (train, probes, gallery)),
+        images_enlarged=sum(len(sample.faces_u8_NCHW) for sample in sampled if sample.missing),
+        process_bytes=_peak_of_process() + _FACE_BYTES * sum(sample.unseen for sample in sampled),
         device_bytes=_peak_of_device(device, images, practised),
         prepared_bytes=prepared_bytes,
         state_bytes=_STATES_AT_ONCE * written.state,
@@ -203,10 +228,11 @@ def _sample(
     prepared_dir: Path,
     control: Control,
     digest_seconds: float,
-) -> tuple[_Sample, _Sample, _Sample]:
-    """Train's faces, val's probes and val's gallery."""
+) -> tuple[_Sample, _Sample | None, _Sample, _Sample]:
+    """Train's faces and, where they are needed, their HR images; val's probes and val's gallery."""
     store = PreparedFaces(prepared_dir, control)
-    total = len(scan.train.vlr_images) + len(scan.val.vlr_images) + len(scan.val.hr_images)
+    train_hr = () if inputs.train_hr is None else paired_hr(scan.train)
+    total = sum(map(len, (scan.train.vlr_images, train_hr, scan.val.vlr_images, scan.val.hr_images)))
     enlarge = by_dsr or enlarge_bicubic
 
     def sample(paths: Sequence[Path], key: str, enlarge: Enlarge, vlr_size: int | None) -> _Sample:
@@ -214,7 +240,8 @@ def _sample(
         kept = store.find(key, len(paths))
         found.stop()
         if kept is not None:
-            return _Sample(kept.pixels_u8[_spread(len(paths), _SAMPLED)], found.seconds, 0)
+            some = kept.pixels_u8[_spread(len(paths), _SAMPLED)]
+            return _Sample(some, found.seconds, 0, len(paths) - len(some))
         chosen = [paths[index] for index in _spread(len(paths), _SAMPLED).tolist()]
         make = partial(_enlarged, enlarge=enlarge, config=config, vlr_size=vlr_size, control=control)
         make(chosen[:_WARM])
@@ -223,17 +250,54 @@ def _sample(
         taken.stop()
         # Every image is decoded twice, and its file read once more afterwards.
         seconds = len(paths) * (taken.seconds / len(chosen) + digest_seconds / total)
-        return _Sample(faces_u8_NCHW, seconds, len(paths))
+        return _Sample(faces_u8_NCHW, seconds, len(paths), len(paths) - len(faces_u8_NCHW))
 
     def vlr(paths: Sequence[Path], digest: str) -> _Sample:
         key = prepared_key(digest, enlargement=inputs.dsr, vlr_size=config.vlr_size)
         return sample(paths, key, enlarge, config.vlr_size)
 
+    def hr(paths: Sequence[Path], digest: str) -> _Sample:
+        return sample(paths, prepared_key(digest), enlarge_bicubic, None)
+
     return (
         vlr(scan.train.vlr_images, inputs.train_vlr),
+        None if inputs.train_hr is None else hr(train_hr, inputs.train_hr),
         vlr(scan.val.vlr_images, inputs.val_vlr),
-        sample(scan.val.hr_images, prepared_key(inputs.val_hr), enlarge_bicubic, None),
+        hr(scan.val.hr_images, inputs.val_hr),
     )
+
+
+@dataclass(frozen=True)
+class _Inventing:
+    """Seconds that inventing all people takes, and how many of their faces are not prepared yet."""
+
+    seconds: float
+    missing: int
+
+
+def _time_inventing(
+    config: FinetuneConfig,
+    practice: FinetuneConfig,
+    hr: Faces,
+    hr_digest: str,
+    labels: Tensor,
+    prepared_dir: Path,
+    control: Control,
+) -> tuple[Faces, _Inventing]:
+    """The faces of some people, those of `practice`."""
+    people, faces = draw_people(labels, practice.invented_people, config.seed), config.invented_people * FACES_OF_EACH
+    taken = _Watch()
+    invented = Faces(torch.cat([some.pixels_u8 for some in people.faces(hr.pixels_u8)]), Counter())
+    taken.stop()
+    key = invented_key(hr_digest, config.invented_people, config.seed)
+    if PreparedFaces(prepared_dir, control).find(key, faces) is not None:
+        return invented, _Inventing(0.0, 0)
+    return invented, _Inventing(taken.seconds * config.invented_people / len(people), faces)
+
+
+def _repeated(sample: _Sample, count: int) -> Faces:
+    faces_u8_NCHW = sample.faces_u8_NCHW
+    return Faces(faces_u8_NCHW[torch.arange(count) % len(faces_u8_NCHW)], Counter())
 
 
 def _enlarged(
@@ -319,12 +383,6 @@ def _remove_written(output_dir: Path) -> None:
         path.unlink()
     for folder in output_dir.glob("best-epoch-*"):
         folder.rmdir()
-
-
-def _faces_unseen(scan: DatasetScan, samples: Sequence[_Sample]) -> int:
-    """Those that the training reads through its memory map and the rehearsal did not."""
-    total = len(scan.train.vlr_images) + len(scan.val.vlr_images) + len(scan.val.hr_images)
-    return total - sum(len(sample.faces_u8_NCHW) for sample in samples)
 
 
 def _peak_of_process() -> int:

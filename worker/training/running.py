@@ -10,6 +10,7 @@ from torch import Tensor
 from worker.training.augment import draw
 from worker.training.course import Course
 from worker.training.optimization import Optimization
+from worker.training.views import DrawnViews, draw_views
 
 # Shape suffixes: N training faces; 4 draws a face.
 
@@ -17,8 +18,9 @@ from worker.training.optimization import Optimization
 @dataclass
 class RunningEpoch:
     """All that is random in an epoch is drawn at its start: the faces' order, and what augmentation does to the face
-    at each place of it. `step` optimizer steps are done; `loss_sum` and `correct` are sums over their faces of the loss
-    and of those classified rightly. The learning rates are those at its start; `seconds` were spent training."""
+    at each place of it; and the `views`, None where the VLR images are shown. `step` optimizer steps are done;
+    `loss_sum` and `correct` are sums over their faces of the loss and of those classified rightly. The learning rates
+    are those at its start; `seconds` were spent training."""
 
     order_N: Tensor
     drawn_4N: Tensor
@@ -28,6 +30,7 @@ class RunningEpoch:
     backbone_lr: float | None
     step: int = 0
     seconds: float = 0.0
+    views: DrawnViews | None = None
 
     def to(self, course: Course) -> "RunningEpoch":
         """The order beside the faces that it chooses, everything else on the device that trains."""
@@ -41,7 +44,9 @@ class RunningEpoch:
 
     def plain(self) -> dict[str, Any]:
         """Its fields, tensors on the CPU."""
-        return {name: value.cpu() if isinstance(value, Tensor) else value for name, value in vars(self).items()}
+        views = None if self.views is None else vars(self.views)
+        fields = {**vars(self), "views": views}
+        return {name: value.cpu() if isinstance(value, Tensor) else value for name, value in fields.items()}
 
 
 def start_epoch(course: Course, generator: torch.Generator, optimization: Optimization) -> RunningEpoch:
@@ -56,7 +61,13 @@ def start_epoch(course: Course, generator: torch.Generator, optimization: Optimi
         correct=torch.zeros((), dtype=torch.int64),
         head_lr=head_lr,
         backbone_lr=backbone_lr,
+        views=draw_views(course.config, len(order_N), generator) if has_views(course, backbone_lr) else None,
     ).to(course)
+
+
+def has_views(course: Course, backbone_lr: float | None) -> bool:
+    """Whether an epoch shows views: in stage 2, where the backbone learns, of a training with invented people."""
+    return course.teaching is not None and backbone_lr is not None
 
 
 def restore_epoch(saved: Mapping[str, Any], course: Course, generator: torch.Generator) -> RunningEpoch:
@@ -70,4 +81,5 @@ def restore_epoch(saved: Mapping[str, Any], course: Course, generator: torch.Gen
         done, left = batches[: saved["step"]], batches[saved["step"] :]
         drawn = [torch.zeros(4, len(batch)) for batch in done] + [draw(len(batch), generator) for batch in left]
         saved = {**saved, "drawn_4N": torch.cat(drawn, dim=1)}
-    return RunningEpoch(**saved).to(course)
+    views = saved.get("views")
+    return RunningEpoch(**{**saved, "views": None if views is None else DrawnViews(**views)}).to(course)

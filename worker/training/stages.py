@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from app.finetune.config import FinetuneConfig
 from worker.training.ahead import EmbeddingsAhead
-from worker.training.batches import embed_augmented, labels_at, places_of
+from worker.training.batches import embed_augmented, places_of
 from worker.training.checkpoint import Checkpoints
 from worker.training.collapse import collapse_warning
 from worker.training.control import StopRequested
@@ -27,18 +26,13 @@ from worker.training.events import (
 )
 from worker.training.lanes import ONE_LANE
 from worker.training.memory import unless_out_of_memory
+from worker.training.objective import Embeddings, part_loss
 from worker.training.optimization import add_gradients
 from worker.training.profiled import profiled
-from worker.training.progress import FORWARD_WORK, TRAINING_WORK
+from worker.training.progress import work_of_a_face
 from worker.training.running import RunningEpoch, start_epoch
 from worker.training.state import NotFinite, States, Training, optimization_of
 from worker.training.validation import Best, ValEmbeddings, Validated, embed_val, validate
-
-# Shape suffixes: B faces, M those of a part of a batch (a micro-batch), C = 3 channels (RGB), H = W = 112, D = 512,
-# S subjects.
-
-Embeddings = Callable[[slice], Tensor]
-"""Places of the running epoch -> embeddings [M, 512] of the augmented faces there."""
 
 _GPU_STEPS_BETWEEN_LOOKS = 50
 
@@ -100,9 +94,8 @@ def train_epoch(course: Course, training: Training, states: States) -> EpochTota
     if training.running is None:
         training.running = start_epoch(course, training.generator, training.optimization)
     running, stage, images = training.running, training.stage, len(training.running.order_N)
-    epochs, work = (
-        (course.config.stage1_epochs, FORWARD_WORK) if stage == 1 else (course.config.stage2_epochs, TRAINING_WORK)
-    )
+    epochs = course.config.stage1_epochs if stage == 1 else course.config.stage2_epochs
+    work = work_of_a_face(stage, course.config)
     course.progress.start_epoch(stage, training.epoch + 1, epochs, step=running.step, steps_done=training.steps_done)
     embeddings = embeddings_of(course, training, running)
     for batch in places_of(running.step * course.config.batch_size, images, course.config.batch_size):
@@ -170,13 +163,11 @@ class _Part:
 def _part_of_step(
     course: Course, training: Training, running: RunningEpoch, embeddings: Embeddings, images: int, places: slice
 ) -> _Part:
-    labels_M = labels_at(course, running, places)
-    logits_MS, cosine_logits_MS = training.head(embeddings(places), labels_M)
-    loss_sum = F.cross_entropy(logits_MS, labels_M, label_smoothing=course.config.label_smoothing, reduction="sum")
-    scaled = training.optimization.scaler.scale(loss_sum / images)
+    part = part_loss(course, training, running, embeddings, places)
+    scaled = training.optimization.scaler.scale(part.loss / images)
     with profiled("backward"):
-        gradients = torch.autograd.grad(scaled, training.optimization.parameters)
-    return _Part(gradients, loss_sum.detach(), (cosine_logits_MS.argmax(1) == labels_M).sum())
+        gradients = torch.autograd.grad(scaled, training.optimization.parameters, materialize_grads=True)
+    return _Part(gradients, part.loss.detach(), part.correct)
 
 
 def _is_looked_at(step: int, device: torch.device) -> bool:

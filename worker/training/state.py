@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def begin(
         head=head,
         generator=generator,
         before=before,
-        best=Best(course.selection),
+        best=Best(course.selection, keeps_last=config.keep == "last"),
         micro_batch_size=min(config.batch_size, len(course.labels_N)),
         stage=stage,
         optimization=optimization_of(stage, course, backbone, head, scale=1.0),
@@ -133,7 +133,7 @@ class SavedState:
             training.backbone.load_state_dict(content["backbone"], strict=True)
             training.head.load_state_dict(content["head"], strict=True)
             training.generator.set_state(content["generator"])
-            training.best = Best(training.best.selection, **content["best"])
+            training.best = replace(training.best, **content["best"])
             training.stage, training.epoch = self.stage, content["epoch"]
             training.steps_done = content["steps_done"]
             running = content["running"]

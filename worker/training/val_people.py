@@ -1,10 +1,11 @@
 """Whom val shows, and what it has been used for: what its figures are worth."""
 
+from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import DatasetScan, JobWarning, subject_of
 
 
-def val_people_warnings(scan: DatasetScan) -> list[JobWarning]:
-    """That people of val were trained on, if any were; and always that the best epoch was chosen by val."""
+def val_people_warnings(scan: DatasetScan, config: FinetuneConfig) -> list[JobWarning]:
+    """That people of val were trained on, if any were; and that the best epoch was chosen by val, if it was."""
     subjects = {subject_of(path.name) for path in (*scan.val.vlr_images, *scan.val.hr_images)}
     known = len(subjects & scan.subject_to_id.keys())
     warnings = []
@@ -16,11 +17,12 @@ def val_people_warnings(scan: DatasetScan) -> list[JobWarning]:
                 "recognised whom the backbone has learned, and strangers are recognised less well",
             )
         )
-    warnings.append(
-        JobWarning(
-            code="val_chose_the_epoch",
-            message="the best epoch was chosen on these very faces of val, so its figures flatter it; people that "
-            "neither train nor val shows tell more: `edgeface-finetune evaluate`, POST /evaluations",
+    if config.keep == "best":
+        warnings.append(
+            JobWarning(
+                code="val_chose_the_epoch",
+                message="the best epoch was chosen on these very faces of val, so its figures flatter it; people that "
+                "neither train nor val shows tell more: `edgeface-finetune evaluate`, POST /evaluations",
+            )
         )
-    )
     return warnings

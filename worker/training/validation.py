@@ -109,10 +109,12 @@ class Best:
     """The best validation so far, and how many have passed since it.
 
     By accuracy, and among equal accuracies (val sets are small) by lower loss; or by AUC. A later epoch has to be
-    strictly better. `rank` is what epochs are compared by, `epoch` 0 while there is none.
+    strictly better; with `keeps_last` each is better than those before. `rank` is what epochs are compared by, `epoch`
+    0 while there is none.
     """
 
     selection: Selection
+    keeps_last: bool = False
     rank: tuple[float, float] | None = None
     epoch: int = 0
     validations_since: int = 0
@@ -122,6 +124,8 @@ class Best:
         rank = (self.score(validated), 0.0 if validated.loss is None else -validated.loss)
         if self.selection == "verification_auc":
             rank = (rank[0], 0.0)
+        if self.keeps_last:
+            rank = (float(epoch), 0.0)
         if self.rank is not None and rank <= self.rank:
             self.validations_since += 1
             return False

@@ -39,7 +39,8 @@ def prepared(
     inputs = digest_inputs(files, scan, 2, control)
     by_dsr = enlarge_by_dsr(load_dsr(files.dsr), files.dsr, CPU) if files.dsr else None
     progress = progress or Progress(1.0, lambda _: None)
-    return prepare(tiny_config(**changes), scan, inputs, by_dsr, files.prepared_dir, report, progress, control)
+    train, _, val = prepare(tiny_config(**changes), scan, inputs, by_dsr, files.prepared_dir, report, progress, control)
+    return train, val
 
 
 def kept(files: TrainingFiles) -> set[str]:

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.errors import ConfigError, EdgefaceError
+from app.finetune.recipes import RECOMMENDED
 from worker.cli import train
 from worker.training.events import TrainingEvent
 from worker.training.files import TrainingFiles
@@ -30,6 +31,16 @@ def test_help_has_every_field_with_its_default() -> None:
         assert f"--{name.replace('_', '-')} " in shown
         if field.default is not None:
             assert f"[default: {field.default}]" in shown
+
+
+def test_a_recipe_sets_what_is_not_given(tmp_path: Path) -> None:
+    small = ["--recipe", "recommended", "--stage2-epochs", 1, "--invented-people", 2, "--device", "cpu"]
+    done = invoke(*paths(write_training(tmp_path)), *small, "--output-dir", tmp_path / "mine")
+    assert done.exit_code == 0, done.output
+    config = torch.load(tmp_path / "mine" / "edgeface_finetuned.pth", weights_only=True)["config"]
+    expected = {**RECOMMENDED, "recipe": "recommended", "stage2_epochs": 1, "invented_people": 2}
+    assert config.items() >= expected.items()
+    assert "the last epoch is kept" in done.output
 
 
 def test_a_training_ends_with_its_files_in_the_output_folder(tmp_path: Path) -> None:

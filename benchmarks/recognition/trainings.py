@@ -1,0 +1,63 @@
+"""One training of the product's own: a dataset written for it, `finetune`, and the backbone that it hands out."""
+
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from app.finetune.config import FinetuneConfig
+from app.finetune.recipes import Recipe
+from benchmarks.recognition.people import People
+from worker.training.control import Control
+from worker.training.events import CheckpointWritten, TrainingEvent
+from worker.training.files import TrainingFiles
+from worker.training.models.edgeface import EdgeFace, load_edgeface
+from worker.training.recipe import finetune
+
+_VAL_IMAGES = 2
+
+
+def config_of(recipe: Recipe, *, seed: int) -> FinetuneConfig:
+    """Every default of the recipe."""
+    return FinetuneConfig(recipe=recipe, train_dir="train", val_dir="val", seed=seed, device="cpu")
+
+
+def what_is_not_default(config: FinetuneConfig) -> dict[str, object]:
+    """What a training's figures depend on, whatever fields later versions add."""
+    return config.model_dump(mode="json", exclude_defaults=True, exclude={"train_dir", "val_dir", "dataset", "seed"})
+
+
+def train(config: FinetuneConfig, people: People, sizes: tuple[int, ...], edgeface: Path) -> EdgeFace:
+    """The backbone of the best epoch. VLR images are of `sizes` px in turn; val are images of the same people, since
+    nobody whom it is tried on may be seen before the end."""
+    with tempfile.TemporaryDirectory(prefix="edgeface-recognition-") as scratch:
+        folder = Path(scratch)
+        _write(people, folder, sizes)
+        checkpoints: list[CheckpointWritten] = []
+
+        def hear(event: TrainingEvent) -> None:
+            if isinstance(event, CheckpointWritten):
+                checkpoints.append(event)
+
+        files = TrainingFiles(
+            folder / "train", folder / "val", edgeface, None, folder / "output", prepared_dir=folder / "prepared"
+        )
+        finetune(config.model_copy(update={"allowed_leaks": ("*",)}), files, hear, Control(foretell=False))
+        return load_edgeface(checkpoints[-1].full.path)[0]
+
+
+def _write(people: People, folder: Path, sizes: tuple[int, ...]) -> None:
+    vlr = {size: people.vlr(size) for size in sizes}
+    of_person: dict[str, int] = {}
+    for index, (file, hr_u8_CHW) in enumerate(zip(people.files, people.hr_u8_NCHW, strict=True)):
+        person = file.name.split("_", 1)[0]
+        image = of_person[person] = of_person.get(person, -1) + 1
+        for split in ("train", "val") if image < _VAL_IMAGES else ("train",):
+            _save(hr_u8_CHW, folder / split / "hr_images" / file.name)
+            _save(vlr[sizes[image % len(sizes)]][index], folder / split / "vlr_images" / file.name)
+
+
+def _save(image_u8_CHW: Tensor, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image_u8_CHW.permute(1, 2, 0).numpy()).save(path)

@@ -1,0 +1,75 @@
+"""A recipe is the defaults of the fields that a person does not set, and no more."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from app.finetune.config import FinetuneConfig
+from app.finetune.recipes import RECOMMENDED
+from app.jobs.store import _digest
+from app.jobs.tables import FINETUNING
+
+GUIDE = {
+    "stage1_epochs": 5,
+    "stage2_epochs": 20,
+    "batch_size": 32,
+    "backbone_lr": 5e-6,
+    "early_stop_patience": 8,
+    "val_interval": 1,
+    "warmup": 0.0,
+    "keep": "best",
+    "invented_people": 0,
+}
+
+
+def test_without_a_recipe_the_defaults_are_the_guides() -> None:
+    config = FinetuneConfig(dataset="orl12")
+    assert config.recipe == "guide"
+    assert config.model_dump().items() >= GUIDE.items()
+    assert not config.needs_train_hr
+    assert FinetuneConfig(dataset="orl12", recipe="guide") == config
+
+
+def test_the_recommended_recipe_sets_what_it_says_and_leaves_the_rest() -> None:
+    config, guide = FinetuneConfig(dataset="orl12", recipe="recommended"), FinetuneConfig(dataset="orl12")
+    assert config.model_dump().items() >= RECOMMENDED.items()
+    others = FinetuneConfig.model_fields.keys() - RECOMMENDED.keys() - {"recipe"}
+    assert all(getattr(config, name) == getattr(guide, name) for name in others)
+    assert config.needs_train_hr
+
+
+@given(st.dictionaries(st.sampled_from(sorted(RECOMMENDED)), st.none()).map(dict))
+def test_what_a_person_sets_stands(chosen: dict[str, None]) -> None:
+    given = {name: GUIDE[name] for name in chosen}
+    config = FinetuneConfig.model_validate({"dataset": "orl12", "recipe": "recommended", **given})
+    assert config.model_dump().items() >= {**RECOMMENDED, **given}.items()
+
+
+def test_a_row_keeps_its_numbers_when_a_later_version_recommends_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = FinetuneConfig(dataset="orl12", recipe="recommended").model_dump(mode="json")
+    monkeypatch.setattr("app.finetune.recipes.RECIPES", {"guide": {}, "recommended": {"stage2_epochs": 7}})
+    assert FinetuneConfig.model_validate(row).model_dump(mode="json") == row
+    assert FinetuneConfig(dataset="orl12", recipe="recommended").stage2_epochs == 7
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"recipe": "mine"}, "Input should be 'guide' or 'recommended'"),
+        ({"recipe": None}, "Input should be 'guide' or 'recommended'"),
+        ({"vlr_share": 0.6, "hr_share": 0.5}, "vlr_share 0.6 and hr_share 0.5 are more than 1 together"),
+        ({"smallest_view": 24, "largest_view": 16}, "smallest_view 24 is larger than largest_view 16"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        FinetuneConfig.model_validate({"dataset": "orl12", **wrong})
+
+
+def test_a_request_of_before_there_were_recipes_is_still_the_same_request() -> None:
+    """Its digest as version 0.1.0 made it: the key that came with it then finds its job."""
+    config = FinetuneConfig(dataset="orl12", backbone_lr=1e-4)
+    known = "755cfa1ff782f21215576fe7ea785e6fb37955506717521fd1d6245117b0721d"
+    assert _digest(config, 0, FINETUNING) == known
+    assert _digest(config.model_copy(update={"invented_people": 8}), 0, FINETUNING) != known

@@ -1,0 +1,76 @@
+"""Views: which face is shown, how large, and that it is that face."""
+
+import math
+from collections import Counter
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from app.finetune.config import FACE_SIZE, FACES_OF_EACH
+from worker.training.augment import augment
+from worker.training.pixels import enlarge_bicubic, normalise, resize_bicubic, to_u8
+from worker.training.views import AS_GIVEN, DrawnViews, draw_views, make_views
+
+from .support import tiny_config
+
+CPU = torch.device("cpu")
+
+
+def noise(count: int, seed: int) -> Tensor:
+    return torch.randint(256, (count, 3, 112, 112), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def draw(faces: int, seed: int = 0, **changes: object) -> DrawnViews:
+    config = tiny_config(**{"recipe": "recommended", **changes})
+    return draw_views(config, faces, torch.Generator().manual_seed(seed))
+
+
+def test_shares_and_sizes_are_those_of_the_config() -> None:
+    drawn = draw(20_000, vlr_share=0.1, hr_share=0.3, smallest_view=8, largest_view=32)
+    given = drawn.invented_B == AS_GIVEN
+    large = ~given & (drawn.sizes_B == FACE_SIZE)
+    reduced = drawn.sizes_B[~given & ~large]
+    assert math.isclose(given.float().mean(), 0.1, abs_tol=0.02)
+    assert math.isclose(large.float().mean(), 0.3, abs_tol=0.02)
+    assert (int(reduced.min()), int(reduced.max())) == (8, 32)
+    assert math.isclose((reduced <= 16).float().mean(), 0.5, abs_tol=0.04), "each octave is as frequent"
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 400), st.integers(1, 30), st.integers(0, 2**31))
+def test_no_invented_face_is_shown_twice_before_all_were(faces: int, people: int, seed: int) -> None:
+    drawn = draw(faces, seed, invented_people=people, vlr_share=0.0)
+    assert len(drawn.invented_B) == len(drawn.sizes_B) == faces
+    shown = Counter(drawn.invented_B.tolist())
+    assert set(shown) <= set(range(people * FACES_OF_EACH))
+    most, every = -(-faces // (people * FACES_OF_EACH)), faces // (people * FACES_OF_EACH)
+    assert max(shown.values()) <= most
+    assert all(shown[face] >= every for face in range(people * FACES_OF_EACH))
+
+
+def test_each_view_is_the_face_that_it_says() -> None:
+    invented, vlr = noise(5, 0), noise(4, 1)
+    drawn = DrawnViews(torch.tensor([3, AS_GIVEN, 0, 3]), torch.tensor([FACE_SIZE, FACE_SIZE, 9, 16]))
+    order, drawn_4 = torch.tensor([0, 2, 1, 3]), torch.rand(4, 4, generator=torch.Generator().manual_seed(2))
+    views = make_views(drawn, invented, enlarge_bicubic, vlr, order, drawn_4, CPU)
+    expected = [
+        invented[3:4],
+        to_u8(augment(vlr[2:3], drawn_4[:, 1:2])),
+        enlarge_bicubic(resize_bicubic(invented[:1], 9)),
+        enlarge_bicubic(resize_bicubic(invented[3:4], 16)),
+    ]
+    assert torch.equal(views, normalise(torch.cat(expected)))
+
+
+def test_a_view_is_the_same_whatever_it_is_made_with() -> None:
+    invented, vlr, faces = noise(16, 0), noise(6, 1), 12
+    drawn, drawn_4 = draw(faces, invented_people=2, vlr_share=0.3), torch.rand(4, faces)
+    order = torch.arange(faces) % 6
+    whole = make_views(drawn, invented, enlarge_bicubic, vlr, order, drawn_4, CPU)
+    parts = [
+        make_views(drawn.at(part), invented, enlarge_bicubic, vlr, order[part], drawn_4[:, part], CPU)
+        for part in (slice(0, 5), slice(5, 6), slice(6, 12))
+    ]
+    assert torch.equal(torch.cat(parts), whole)

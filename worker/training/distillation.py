@@ -1,0 +1,34 @@
+"""What the untouched backbone says of a person's large faces, the student is to say of each small one.
+
+The loss is the cross-entropy between how similar the teacher finds the face's person to all people and how similar the
+student finds the face to them: soft targets, as in SEED (Fang et al., ICLR 2021, arXiv:2101.04731, equation 3), but of
+people in place of images. All that the teacher says is known before the first step, and a face's loss depends on no
+other face of its batch.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Shape suffixes: B faces, D = 512 dimensions, P people: the invented ones, then the real ones of the train set.
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Sums over the faces: of the loss, and of those whose most similar person is their own."""
+
+    loss: Tensor
+    correct: Tensor
+
+
+def distil(e_BD: Tensor, person_B: Tensor, people_PD: Tensor, temperature: float) -> Distillation:
+    """Embeddings of views, of any length; their people's numbers; and what the teacher says of all people,
+    L2-normalised. In float32 whatever autocast does."""
+    with torch.autocast(e_BD.device.type, enabled=False):
+        similarity_BP = F.normalize(e_BD.float()) @ people_PD.T
+        wanted_BP = (people_PD[person_B] @ people_PD.T / temperature).softmax(1)
+        loss = F.cross_entropy(similarity_BP / temperature, wanted_BP, reduction="sum")
+        correct = (similarity_BP.detach().argmax(1) == person_B).sum()
+    return Distillation(loss, correct)
