@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from statistics import median
-from typing import get_args
 
 from app.finetune.config import BICUBIC, FACES_OF_EACH, FinetuneConfig
 from app.finetune.dataset import DatasetScan
@@ -44,8 +43,9 @@ def total_work(config: FinetuneConfig, scan: DatasetScan, *, with_dsr: bool) -> 
     """What a whole training costs, in forward passes, if it does not stop early."""
     train, probes, gallery = len(scan.train.vlr_images), len(scan.val.vlr_images), len(scan.val.hr_images)
     preparing = (train + probes) * (DSR_WORK if with_dsr else BICUBIC_WORK) + gallery * BICUBIC_WORK
-    epochs = {1: config.stage1_epochs, 2: config.stage2_epochs}
-    training = train * sum(epochs[stage] * work_of_a_face(stage, config) for stage in get_args(Stage))
+    training = train * (
+        config.stage1_epochs * work_of_a_face(1, config) + config.stage2_epochs * work_of_a_face(2, config)
+    )
     preparing += teaching_work(config, train)
     validations = -(-config.stage2_epochs // config.val_interval) + 1  # and one before
     validating = validations * (probes + gallery) * FORWARD_WORK
