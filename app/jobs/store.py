@@ -314,7 +314,9 @@ def record_state(session: Session, claim: Claim, point: dict[str, Any]) -> list[
         resume_point=saved.model_dump(),
         **saved.state.model_dump(),
     )
-    _update_attempt(session, claim, heard_at=database_now(), steps_done=saved.steps_done)
+    # The training may be some steps further already.
+    steps_done = case((col(Attempt.steps_done) > saved.steps_done, col(Attempt.steps_done)), else_=saved.steps_done)
+    _update_attempt(session, claim, heard_at=database_now(), steps_done=steps_done)
     superseded = [each.state.key for each in earlier[STATES_KEPT - 1 :]]
     forget_artifacts(session, superseded)
     return superseded

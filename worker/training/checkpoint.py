@@ -1,7 +1,6 @@
 """What is saved of the best epoch: what is handed out."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,8 +68,7 @@ class Checkpoints:
         files = {folder / FULL_NAME: saved_bytes(content), folder / BACKBONE_NAME: saved_bytes(backbone_state_dict)}
 
         def write() -> tuple[WrittenFile, WrittenFile]:
-            with ThreadPoolExecutor(len(files), "checkpoint") as pool:
-                full, backbone_alone = pool.map(lambda path: write_whole(path, files[path], self._control), files)
+            full, backbone_alone = (write_whole(path, bytes_, self._control) for path, bytes_ in files.items())
             return full, backbone_alone
 
         return write

@@ -3,10 +3,12 @@
 Both go back to the newest saved state, so that a step is never half done, and go on from there with what they learned.
 """
 
+import contextlib
+from collections.abc import Callable
+
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import LossNotFinite, OutOfMemory
 from worker.training.checkpoint import Checkpoints
-from worker.training.control import StopRequested
 from worker.training.course import Course
 from worker.training.events import BatchSplit, CheckpointWritten, RolledBack, Warned
 from worker.training.stages import StepDidNotFit, train_all, train_head
@@ -22,26 +24,34 @@ def train_to_the_end(
 ) -> CheckpointWritten:
     """Both stages, or what is left of them; the best epoch's checkpoint. `frozen` is for stage 1.
 
-    Raises OutOfMemory, LossNotFinite, DiskFull and StopRequested.
+    Raises OutOfMemory, LossNotFinite, DiskFull and StopRequested, once all epochs that are finished are told.
     """
-    while True:
-        try:
-            if training.stage == 1:
-                train_head(course, training, states, frozen)
-            train_all(course, training, states, checkpoints)
+    try:
+        while (prepare_to_go_on := _train(course, training, states, checkpoints, frozen)) is not None:
+            # Out of its except block: what the failed step held is free.
+            prepare_to_go_on(course, training, states)
+        states.beside.settle()
+    except Exception:
+        with contextlib.suppress(Exception):
             states.beside.settle()
-            break
-        except StopRequested:
-            states.beside.settle()
-            raise
-        except StepDidNotFit:
-            prepare_to_go_on = split_batches
-        except NotFinite:
-            prepare_to_go_on = roll_back
-        # Past the except block: what the failed step held is free.
-        prepare_to_go_on(course, training, states)
+        raise
     assert training.checkpoint is not None, "the last epoch is validated, and the first validation is the best so far"  # noqa: S101
     return training.checkpoint
+
+
+def _train(
+    course: Course, training: Training, states: States, checkpoints: Checkpoints, frozen: ValEmbeddings | None
+) -> Callable[[Course, Training, States], None] | None:
+    """To the end, or to a step that failed: then what lets the training go on."""
+    try:
+        if training.stage == 1:
+            train_head(course, training, states, frozen)
+        train_all(course, training, states, checkpoints)
+    except StepDidNotFit:
+        return split_batches
+    except NotFinite:
+        return roll_back
+    return None
 
 
 def split_batches(course: Course, training: Training, states: States) -> None:
