@@ -38,7 +38,7 @@ def part_loss(
     if running.views is not None:
         assert course.teaching is not None, "views are of invented people"  # noqa: S101
         e_MD = embed_faces(course, training.backbone, views_at(course, running, places))
-        person_M = _people_of(course.teaching, running.views.at(places), labels_M)
+        person_M = people_of(course.teaching, running.views.at(places), labels_M)
         distilled = distil(e_MD, person_M, course.teaching.people_PD, course.config.contrastive_temperature)
         return PartLoss(distilled.loss, distilled.correct)
     logits_MS, cosine_logits_MS = training.head(embeddings(places), labels_M)
@@ -46,7 +46,7 @@ def part_loss(
     return PartLoss(loss_sum, (cosine_logits_MS.argmax(1) == labels_M).sum())
 
 
-def _people_of(teaching: Teaching, views: DrawnViews, labels_M: Tensor) -> Tensor:
+def people_of(teaching: Teaching, views: DrawnViews, labels_M: Tensor) -> Tensor:
     """The numbers [M] of the people that the views show."""
     invented_M = views.invented_B.to(labels_M.device)
     return torch.where(invented_M == AS_GIVEN, teaching.invented_people + labels_M, invented_M // FACES_OF_EACH)

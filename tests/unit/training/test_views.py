@@ -10,7 +10,9 @@ from torch import Tensor
 
 from app.finetune.config import FACE_SIZE, FACES_OF_EACH
 from worker.training.augment import augment
+from worker.training.objective import people_of
 from worker.training.pixels import enlarge_bicubic, normalise, resize_bicubic, to_u8
+from worker.training.teaching import Teaching
 from worker.training.views import AS_GIVEN, DrawnViews, draw_views, make_views
 
 from .support import tiny_config
@@ -62,6 +64,16 @@ def test_each_view_is_the_face_that_it_says() -> None:
         enlarge_bicubic(resize_bicubic(invented[3:4], 16)),
     ]
     assert torch.equal(views, normalise(torch.cat(expected)))
+
+
+def test_a_view_shows_the_person_that_the_teacher_speaks_of() -> None:
+    """Invented people come first, 8 faces each, then the real ones by class id."""
+    invented_u8 = torch.zeros(3 * FACES_OF_EACH, 1, 1, 1, dtype=torch.uint8)
+    teaching = Teaching(invented_u8, enlarge_bicubic, torch.eye(5, 512))
+    drawn = DrawnViews(torch.tensor([0, 7, AS_GIVEN, 8, 23, AS_GIVEN]), torch.full((6,), FACE_SIZE))
+    people = people_of(teaching, drawn, torch.tensor([1, 1, 1, 0, 0, 0]))
+    assert people.tolist() == [0, 0, 3 + 1, 1, 2, 3 + 0]
+    assert torch.equal(teaching.real_people, torch.eye(5, 512)[3:])
 
 
 def test_a_view_is_the_same_whatever_it_is_made_with() -> None:
