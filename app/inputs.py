@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
 from sqlmodel import Session
 
 from app.artifacts import Artifacts
@@ -17,6 +19,11 @@ from app.jobs.errors import DatasetNotFound, OutsideRoots, WeightsNotFound
 from app.jobs.made_weights import find_made, job_named
 from app.settings import Settings
 from app.weights_file import read_shapes
+
+_THREADS = 8
+
+_FileKey = tuple[Path, int, int]
+"""Path, modification time and size."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +54,8 @@ class DatasetChecks:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._good: set[tuple[Path, int, int]] = set()
-        self._prints: dict[tuple[Path, int, int], Print] = {}
+        self._good: set[_FileKey] = set()
+        self._prints: dict[_FileKey, Print] = {}
 
     def refuse_unreadable(self, paths: Sequence[Path]) -> list[JobWarning]:
         """Raises UnreadableImages. A warning where the dataset has more images than are checked at submission."""
@@ -67,12 +74,17 @@ class DatasetChecks:
         ]
 
     def refuse_equal(self, parts: Mapping[str, Split], allowed: AllowedLeaks) -> None:
-        """Raises PhotoCopied where VLR images of two parts, or of two subjects, have equal pixels; they can be read.
-        Those that the limit leaves out, near-duplicates and people under two names are left to the job."""
+        """Raises PhotoCopied where VLR images of two parts, or of two subjects, have equal pixels. Those that the limit
+        leaves out or that cannot be read, near-duplicates and people under two names are left to the job."""
+        if allowed.everything:
+            return
         images = [PartImage(part, path) for part, split in parts.items() for path in split.vlr_images][: self._limit]
         keys = {image: _file_key(image.path) for image in images}
-        self._prints.update({key: read_print(key[0]) for key in keys.values() if key not in self._prints})
-        copies = exact_copies({image: self._prints[key] for image, key in keys.items()})
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for key, print_ in pool.map(_read_print, {key for key in keys.values() if key not in self._prints}):
+                if print_ is not None:
+                    self._prints[key] = print_
+        copies = exact_copies({image: self._prints[key] for image, key in keys.items() if key in self._prints})
         refuse_copies(sorted(copies, key=str), allowed)
 
 
@@ -91,11 +103,9 @@ def check_inputs(inputs: Inputs, checks: DatasetChecks, allowed_leaks: Sequence[
         infer_dsr_layout(dsr, inputs.dsr)
     scan = scan_dataset(inputs.train_dir, inputs.val_dir)
     train_hr = paired_hr(scan.train) if inputs.invented_faces else ()
-    images = [*scan.train.vlr_images, *train_hr, *scan.val.vlr_images, *scan.val.hr_images]
+    images = [*scan.train.vlr_images, *scan.val.vlr_images, *scan.val.hr_images, *train_hr]
     warnings = [*scan.warnings, *warnings, *checks.refuse_unreadable(images)]
-    allowed = AllowedLeaks(allowed_leaks)
-    if not allowed.everything:
-        checks.refuse_equal({"train": scan.train, "val": scan.val}, allowed)
+    checks.refuse_equal({"train": scan.train, "val": scan.val}, AllowedLeaks(allowed_leaks))
     return warnings
 
 
@@ -115,7 +125,14 @@ def list_weights(root: Path) -> list[str]:
     )
 
 
-def _file_key(path: Path) -> tuple[Path, int, int]:
+def _read_print(key: _FileKey) -> tuple[_FileKey, Print | None]:
+    try:
+        return key, read_print(key[0])
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return key, None
+
+
+def _file_key(path: Path) -> _FileKey:
     try:
         stat = path.stat()
     except OSError:  # a link to nothing, or just removed: decoding it names it

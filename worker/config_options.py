@@ -30,23 +30,27 @@ def config_options(config: type[BaseModel]) -> Callable[[Command], Command]:
 
 def validated(config: type[_Config], given: Mapping[str, Any]) -> _Config:
     """What was given by flags, and else the config's defaults. Raises ConfigError, naming the fields."""
-    for name in _WEIGHTS:
-        if str(given.get(name)).startswith(OF_JOB):
-            raise ConfigError(
-                f"{name}: {given[name]!r} names weights of a service's job; here weights are files",
-                "fetch them first, by edgeface-finetune download JOB --format backbone, and give that file",
-            )
     context = click.get_current_context()
     by_default = click.core.ParameterSource.DEFAULT  # not given: a recipe may have another default
+    fields = {name: value for name, value in given.items() if context.get_parameter_source(name) is not by_default}
+    return validated_fields(config, fields)
+
+
+def validated_fields(config: type[_Config], fields: Mapping[str, Any]) -> _Config:
+    """Raises ConfigError, naming the fields."""
+    for name in _WEIGHTS:
+        if str(fields.get(name)).startswith(OF_JOB):
+            of_kind = "" if name == "dsr" else " --format backbone"
+            raise ConfigError(
+                f"{name}: {fields[name]!r} names weights of a service's job; here weights are files",
+                f"fetch them first, by edgeface-finetune download JOB{of_kind}, and give that file",
+            )
     try:
-        return config.model_validate(
-            {name: value for name, value in given.items() if context.get_parameter_source(name) is not by_default}
-        )
+        return config.model_validate(fields)
     except ValidationError as invalid:
         wrong = [f"{'.'.join(map(str, error['loc'])) or 'config'}: {error['msg']}" for error in invalid.errors()]
-        raise ConfigError(
-            "; ".join(wrong), f"see edgeface-finetune {context.info_name} --help for every option"
-        ) from None
+        command = click.get_current_context().info_name
+        raise ConfigError("; ".join(wrong), f"see edgeface-finetune {command} --help for every option") from None
 
 
 def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:

@@ -11,7 +11,7 @@ from app.artifacts import copy_whole
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ConfigError
 from worker.allocator import keep_freed_memory
-from worker.config_options import validated
+from worker.config_options import validated_fields
 from worker.interrupt import INTERRUPTED, stop_at_interrupt
 from worker.openmp import let_waiting_threads_sleep
 
@@ -103,4 +103,4 @@ def _read(config: TextIO) -> DsrTrainingConfig:
         raise click.BadParameter(f"{config.name} is not JSON: {error}") from None
     if not isinstance(given, dict):
         raise click.BadParameter(f"{config.name} holds a JSON {type(given).__name__}, not an object of fields")
-    return validated(DsrTrainingConfig, given)
+    return validated_fields(DsrTrainingConfig, given)

@@ -139,7 +139,7 @@ def _list_checkpoint(scope: Scope, job_id: str) -> None:
                     job_id=job_id,
                     attempt=attempt,
                     kind=kind,
-                    stage=2,
+                    stage=(job.checkpoint or {}).get("stage", 2),
                     epoch=epoch,
                     created_at=store.clock(session),
                     **file.model_dump(),

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from app.finetune.dataset import JobWarning
+
 Recipe = Literal["guide", "recommended"]
 
 RECOMMENDED: Mapping[str, Any] = {
@@ -24,3 +26,21 @@ def with_recipe(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """The fields as given, and those of the recipe that they name. An unknown recipe sets none."""
     recipe = values.get("recipe")
     return {**RECIPES.get(recipe, {}), **values} if isinstance(recipe, str) else values
+
+
+_MEASURED_VIEWS = 18_000
+_MANY_VIEWS = 40_000
+
+
+def views_warning(*, invented_people: int, stage2_epochs: int, train_images: int) -> JobWarning | None:
+    """Where a training with invented people shows many more faces than any that was measured."""
+    views = stage2_epochs * train_images
+    if not invented_people or views <= _MANY_VIEWS:
+        return None
+    return JobWarning(
+        code="more_views_than_measured",
+        message=f"stage 2 would show {views:,} faces: {stage2_epochs} epochs of {train_images:,} images. The "
+        f"recommended recipe was measured at {_MEASURED_VIEWS:,} (60 epochs of 300 images); with more of them, few "
+        f"people were learned by heart. Set stage2_epochs to about {max(1, round(_MEASURED_VIEWS / train_images))} and raise it by "
+        "what val says, or invent more people by invented_people",
+    )

@@ -198,7 +198,7 @@ class CheckpointNotKept(EdgefaceError):
     blame: Blame = "request"
 
     def __init__(self, job_id: str, epoch: int, attempt: int | None, kept: Sequence[int]) -> None:
-        of = f"stage 2 epoch {epoch}" + ("" if attempt is None else f" of attempt {attempt}")
+        of = f"epoch {epoch}" + ("" if attempt is None else f" of attempt {attempt}")
         has = f"kept are those of epoch {name_some(kept, 20)}" if kept else "none is kept"
         super().__init__(
             f"job {job_id} keeps no checkpoint of {of}; {has}",
@@ -300,7 +300,8 @@ class WeightsJobNotFound(InputError):
         super().__init__(
             field,
             f"{field}: there is no job {job_id!r}",
-            "GET /jobs?status=succeeded lists the jobs whose weights can be named; a file's name begins otherwise",
+            f"GET /jobs?status=succeeded{'&kind=dsr_training' if field == 'dsr' else ''} lists the jobs whose weights "
+            "can be named; a file's name begins otherwise",
         )
 
 

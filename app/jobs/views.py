@@ -52,9 +52,6 @@ class EpochView(BaseModel):
     epochs: int = Field(description="Epochs planned in this stage.")
     train_loss: float = Field(description="Of a DSR network the weighted sum of its three parts.")
     train_accuracy: float | None
-    train_pixel_loss: float | None = Field(description="Of a DSR network, unweighted, as the two that follow.")
-    train_perceptual_loss: float | None
-    train_identity_loss: float | None
     val_loss: float | None
     val_accuracy: float | None = Field(description="null where no val subject is in train.")
     val_auc: float | None = Field(description="Verification AUC of VLR probes against the HR gallery of val.")
@@ -65,17 +62,20 @@ class EpochView(BaseModel):
         description="Mean cosine between val images of different subjects; rising towards the genuine one: collapse."
     )
     val_d_prime: float | None = Field(description="Distance between the two means, in standard deviations.")
+    head_lr: float | None
+    backbone_lr: float | None = Field(description="null in stage 1: the backbone is frozen.")
+    seconds: float
+    images_per_second: float
+    best: bool = Field(description="Whether this epoch was the best so far when it ended.")
+    train_pixel_loss: float | None = Field(description="Of a DSR network, unweighted, as the two that follow.")
+    train_perceptual_loss: float | None
+    train_identity_loss: float | None
     val_psnr: float | None = Field(description="Decibels, of val's enlarged faces against the HR ones.")
     val_ssim: float | None = Field(description="-1..1, likewise.")
     val_identity: float | None = Field(
         description="Mean cosine between the embeddings of an enlarged face and of its HR image, -1..1."
     )
-    head_lr: float | None
-    backbone_lr: float | None = Field(description="null in stage 1: the backbone is frozen.")
     dsr_lr: float | None
-    seconds: float
-    images_per_second: float
-    best: bool = Field(description="Whether this epoch was the best so far when it ended.")
 
 
 class RecognitionView(BaseModel):

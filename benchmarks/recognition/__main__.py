@@ -1,7 +1,7 @@
 """`python -m benchmarks.recognition --json FILE [--check] [--quick]`: is it any better, on people it never saw?
 
 EdgeFace-XXS on aligned ORL at 8, 12, 16 and 24 px: 4 folds of unseen people (30 to train on, 10 to try on), 3 seeds;
-each fold's model on Yale too, by which nothing was ever chosen. Rows: direct feed (no network enlarges: the pipeline's
+each fold's model on Yale too. How far either took part in choosing the recommended recipe: docs/recognition.md. Rows: direct feed (no network enlarges: the pipeline's
 last resize), bicubic, DSR where one is given, the guide's recipe (a training for each size), the recommended one (one
 training for all sizes), and HR probes, the ceiling. What was measured is kept: the same command goes on where it was
 broken off.
@@ -33,7 +33,7 @@ from benchmarks.recognition.outcome import (
 )
 from benchmarks.recognition.people import FOLDS, Fold, People, read_fold, read_people
 from benchmarks.recognition.rates import HR, Rate, Rates, measure
-from benchmarks.recognition.trainings import config_of, train, what_is_not_default
+from benchmarks.recognition.trainings import config_of, train, what_figures_depend_on
 from benchmarks.support import argument_parser, describe_machine, report
 from worker.training.control import Control
 from worker.training.inputs import sha256_of
@@ -126,11 +126,11 @@ class _Bench:
             if GUIDE in rows:
                 config = config_of("guide", seed=seed)
                 for size in SIZES:
-                    cell = self._cell(GUIDE, fold, seed, size, config=what_is_not_default(config))
+                    cell = self._cell(GUIDE, fold, seed, size, config=what_figures_depend_on(config))
                     yield cell, self._cells.get(cell, partial(self._train, config, fold, (size,)))
             if RECOMMENDED in rows:
                 config = config_of("recommended", seed=seed)
-                cell = self._cell(RECOMMENDED, fold, seed, config=what_is_not_default(config))
+                cell = self._cell(RECOMMENDED, fold, seed, config=what_figures_depend_on(config))
                 yield cell, self._cells.get(cell, partial(self._train, config, fold, SIZES))
 
     def _cell(

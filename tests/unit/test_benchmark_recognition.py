@@ -10,7 +10,7 @@ from benchmarks.recognition.cells import Cell, Cells, Measured
 from benchmarks.recognition.outcome import BICUBIC, CEILING, GUIDE, ORL, RECOMMENDED, YALE, outcome
 from benchmarks.recognition.people import FOLDS, read_fold, unseen_of
 from benchmarks.recognition.rates import HR, MEASURES, Rate, Rates
-from benchmarks.recognition.trainings import config_of, what_is_not_default
+from benchmarks.recognition.trainings import config_of, what_figures_depend_on
 
 SIZES = (8, 12, 16, 24)
 
@@ -63,12 +63,12 @@ def test_a_cell_that_was_broken_off_is_measured_again(tmp_path: Path) -> None:
     assert Cells(tmp_path).get(cell, lambda: {ORL: {HR: rates(1.0)}})[ORL][HR]["rank-1"].value == 1.0
 
 
-def test_a_cell_depends_on_what_its_recipe_sets_and_not_on_fields_that_come_later() -> None:
-    assert what_is_not_default(config_of("guide", seed=3)) == {"device": "cpu"}
-    recommended = what_is_not_default(config_of("recommended", seed=3))
-    assert recommended["recipe"] == "recommended"
-    assert recommended["invented_people"]
-    assert "seed" not in recommended
+def test_a_cell_depends_on_every_number_of_its_recipe_but_the_seed_which_it_names_itself() -> None:
+    recommended = config_of("recommended", seed=3)
+    numbers = what_figures_depend_on(recommended)
+    assert numbers == what_figures_depend_on(config_of("recommended", seed=4))
+    for name in ("hr_share", "contrastive_temperature", "weight_decay"):
+        assert what_figures_depend_on(recommended.model_copy(update={name: 0.25})) != numbers
 
 
 def test_differences_are_paired_by_people() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.finetune.config import FinetuneConfig
-from app.finetune.recipes import RECOMMENDED
+from app.finetune.recipes import RECOMMENDED, views_warning
 from app.jobs.store import _digest
 from app.jobs.tables import FINETUNING
 
@@ -73,3 +73,14 @@ def test_a_request_of_before_there_were_recipes_is_still_the_same_request() -> N
     known = "755cfa1ff782f21215576fe7ea785e6fb37955506717521fd1d6245117b0721d"
     assert _digest(config, 0, FINETUNING) == known
     assert _digest(config.model_copy(update={"invented_people": 8}), 0, FINETUNING) != known
+
+
+def test_a_training_that_shows_many_more_faces_than_were_measured_warns() -> None:
+    def warned(people: int, epochs: int, images: int) -> str | None:
+        warning = views_warning(invented_people=people, stage2_epochs=epochs, train_images=images)
+        return None if warning is None else warning.message
+
+    assert warned(768, 60, 300) is None
+    assert warned(0, 60, 8500) is None, "the guide's"
+    assert "510,000 faces" in str(warned(768, 60, 8500))
+    assert "stage2_epochs to about 2 " in str(warned(768, 60, 8500))

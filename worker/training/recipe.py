@@ -13,6 +13,7 @@ from app.finetune.architectures import EMBEDDING_SIZE
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning, scan_dataset, subject_of
 from app.finetune.leaks import AllowedLeaks
+from app.finetune.recipes import views_warning
 from worker.training.checkpoint import Checkpoints, Provenance
 from worker.training.control import Control, StopRequested
 from worker.training.course import Course
@@ -70,7 +71,12 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     backbone, variant = foretelling.timed("load", partial(load_edgeface, files.edgeface, device))
     dsr = load_dsr(files.dsr) if files.dsr else None
     scan = scan_dataset(files.train_dir, files.val_dir)
-    for warning in scan.warnings:
+    many_views = views_warning(
+        invented_people=config.invented_people,
+        stage2_epochs=config.stage2_epochs,
+        train_images=len(scan.train.vlr_images),
+    )
+    for warning in (*scan.warnings, *([] if many_views is None else [many_views])):
         report(Warned(warning))
     inputs = digest_inputs(files, scan, config.num_workers, control, with_train_hr=config.needs_train_hr)
     if saved:

@@ -201,7 +201,7 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
         stage2_epoch_seconds=parts.stage2_epoch,
         device=describe_device(device),
         images_enlarged=sum(len(sample.faces_u8_NCHW) for sample in sampled if sample.missing),
-        process_bytes=_peak_of_process() + _FACE_BYTES * sum(sample.unseen for sample in sampled),
+        process_bytes=_peak_of_process() + _FACE_BYTES * (inventing.missing + sum(sample.unseen for sample in sampled)),
         device_bytes=_peak_of_device(device, images, practised),
         prepared_bytes=prepared_bytes,
         state_bytes=_STATES_AT_ONCE * written.state,
