@@ -41,6 +41,6 @@ def views_warning(*, invented_people: int, stage2_epochs: int, train_images: int
         code="more_views_than_measured",
         message=f"stage 2 would show {views:,} faces: {stage2_epochs} epochs of {train_images:,} images. The "
         f"recommended recipe was measured at {_MEASURED_VIEWS:,} (60 epochs of 300 images); with more of them, few "
-        f"people were learned by heart. Set stage2_epochs to about {max(1, round(_MEASURED_VIEWS / train_images))} and raise it by "
-        "what val says, or invent more people by invented_people",
+        f"people were learned by heart. Set stage2_epochs to about {max(1, round(_MEASURED_VIEWS / train_images))} "
+        "and raise it by what val says, or invent more people by invented_people",
     )

@@ -1,10 +1,10 @@
 """`python -m benchmarks.recognition --json FILE [--check] [--quick]`: is it any better, on people it never saw?
 
 EdgeFace-XXS on aligned ORL at 8, 12, 16 and 24 px: 4 folds of unseen people (30 to train on, 10 to try on), 3 seeds;
-each fold's model on Yale too. How far either took part in choosing the recommended recipe: docs/recognition.md. Rows: direct feed (no network enlarges: the pipeline's
-last resize), bicubic, DSR where one is given, the guide's recipe (a training for each size), the recommended one (one
-training for all sizes), and HR probes, the ceiling. What was measured is kept: the same command goes on where it was
-broken off.
+each fold's model on Yale too. docs/recognition.md says how far either took part in choosing the recommended recipe.
+Rows: direct feed (no network enlarges: the pipeline's last resize), bicubic, DSR where one is given, the guide's recipe
+(a training for each size), the recommended one (one training for all sizes), and HR probes, the ceiling. What was
+measured is kept: the same command goes on where it was broken off.
 """
 
 import argparse
