@@ -83,8 +83,8 @@ class FinetuneConfig(BaseModel):
     mixed_precision: Literal["auto", "bf16", "fp16", "off"] = Field(
         "auto",
         description="Autocast. On a GPU `auto` is bf16 where the GPU has it, else fp16 with loss scaling; on a CPU "
-        "bf16 where it has AMX, and for matrix products alone; else float32. Weights, losses and every validation are "
-        "float32 always.",
+        "bf16 where it multiplies that itself (AMX, AVX512-BF16), and for matrix products alone; else float32. "
+        "Weights, losses and every validation are float32 always.",
     )
     stage1_epochs: int = Field(
         5, ge=0, le=1000, description="Epochs of stage 1: the backbone is frozen, only the ArcFace head learns."

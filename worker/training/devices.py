@@ -38,7 +38,9 @@ def describe_device(device: torch.device) -> str:
 
 def choose_precision(wanted: str, device: torch.device) -> Precision:
     """`auto`, `bf16`, `fp16` or `off` on this device. A CPU knows no fp16: there it is float32."""
-    if wanted == "off" or (device.type == "cpu" and not (wanted == "bf16" or (wanted == "auto" and _has_amx()))):
+    if wanted == "off" or (
+        device.type == "cpu" and not (wanted == "bf16" or (wanted == "auto" and _multiplies_bf16()))
+    ):
         return Precision("float32", None, scaled=False)
     if device.type == "cpu":
         return Precision("bf16", torch.bfloat16, scaled=False)
@@ -50,10 +52,10 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
     return Precision("fp16", torch.float16, scaled=True)
 
 
-def _has_amx() -> bool:
-    """Whether this CPU multiplies matrices of bf16 many times as fast as those of float32."""
+def _multiplies_bf16() -> bool:
+    """Whether this CPU multiplies bf16 numbers itself, and so faster than float32 ones."""
     capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # since PyTorch 2.12
-    return bool(capabilities.get("amx_bf16"))
+    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def place(data: Tensor, device: torch.device) -> Tensor:
