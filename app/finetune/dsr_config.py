@@ -47,7 +47,7 @@ class DsrTrainingConfig(BaseModel):
     allowed_leaks: tuple[Name, ...] = Field(
         (),
         description="Photos that are in train and val, or under two subjects, and do not stop the job: file names, or "
-        "`*` for all. Equal pixels are looked for when the job is submitted.",
+        "`*` for all. Equal pixels are looked for when the job is submitted, altered copies when it starts.",
     )
     edgeface: Name = Field(
         "edgeface_xxs.pt",

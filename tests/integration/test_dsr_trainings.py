@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from app.database import Database
 from app.main import create_app
@@ -197,6 +198,19 @@ def test_a_photo_of_val_that_is_in_train_too_is_refused_unless_allowed(api: Test
     assert refused.status_code == 422
     assert copied.name in refused.json()["detail"]
     assert api.post("/dsr-trainings", json={"dataset": "faces", "allowed_leaks": [copied.name]}).status_code == 201
+
+
+def test_an_altered_copy_of_a_photo_ends_the_job_by_name(
+    api: TestClient, settings: Settings, work: Callable[[], threading.Thread]
+) -> None:
+    faces = settings.datasets_dir / "faces"
+    with Image.open(sorted((faces / "val_processed" / "hr_images").iterdir())[0]) as image:
+        image.convert("RGB").save(faces / "train_processed" / "hr_images" / "s01_copy.jpg", quality=90)
+    job_id = submitted(api)
+    work().join()
+    job = api.get(f"/jobs/{job_id}").json()
+    assert (job["status"], job["error"]["code"]) == ("failed", "photo_copied")
+    assert "s01_copy.jpg" in job["error"]["message"]
 
 
 def test_an_image_that_does_not_decode_and_people_that_cannot_be_compared_are_named(

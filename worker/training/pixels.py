@@ -99,10 +99,13 @@ def enlarge_bilinear(images_u8_NCHW: Tensor) -> Tensor:
     return _resize_bilinear(images_u8_NCHW.float() / 255)
 
 
-def enlarge_by_dsr(dsr: DSR, path: Path, device: torch.device) -> Enlarge:
+def enlarge_by_dsr(
+    dsr: DSR, path: Path, device: torch.device, on_faces: Callable[[int], None] = lambda _: None
+) -> Enlarge:
     """The `Enlarge` of a DSR network, in batches on `device` that fit its memory.
 
-    It raises EnlargementNotFinite, naming `path`, and OutOfMemory.
+    `on_faces` hears how many more it has enlarged, and may raise. It raises EnlargementNotFinite, naming `path`, and
+    OutOfMemory.
     """
     dsr = dsr.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     at_once, lanes = _DSR_PIXELS_AT_ONCE[device.type], all_lanes(device)
@@ -112,7 +115,7 @@ def enlarge_by_dsr(dsr: DSR, path: Path, device: torch.device) -> Enlarge:
         pixels = height * width * dsr.layout.enlargement**2
         not_finite: list[int] = []
         enlarge_some = partial(enlarge_at_once, not_finite)
-        faces_u8_NCHW = in_parts_that_fit(enlarge_some, vlr_u8_NCHW, max(1, at_once // pixels), lanes=lanes)
+        faces_u8_NCHW = in_parts_that_fit(enlarge_some, vlr_u8_NCHW, max(1, at_once // pixels), on_faces, lanes)
         if sum(not_finite):
             raise EnlargementNotFinite(path, sum(not_finite))
         return faces_u8_NCHW

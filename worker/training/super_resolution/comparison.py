@@ -1,6 +1,6 @@
 """What a DSR has brought, in words: beside direct feed and bicubic enlargement, on people it was not trained on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from app.finetune.evaluation import Change, Images
 from worker.training.evaluation.changes import change
@@ -11,16 +11,17 @@ _GUIDES_THRESHOLD = 0.35
 _IN_WORDS: dict[Images, str] = {"direct": "direct feed", "bicubic": "bicubic enlargement", "dsr": "this DSR"}
 
 
-def verdict_of(enlarged: Mapping[Images, Enlarged]) -> str:
-    """A sentence for each VLR size. `enlarged` has `direct`, `bicubic` and `dsr`, of the same faces."""
-    return " ".join(_sentence(size, enlarged) for size in enlarged["dsr"].e_ND)
+def verdict_of(enlarged: Mapping[Images, Enlarged], before_each: Callable[[], None] = lambda: None) -> str:
+    """A sentence for each VLR size. `enlarged` has `direct`, `bicubic` and `dsr`, of the same faces; `before_each` is
+    called before each comparison, and may raise."""
+    return " ".join(_sentence(size, enlarged, before_each) for size in enlarged["dsr"].e_ND)
 
 
-def _sentence(size: int, enlarged: Mapping[Images, Enlarged]) -> str:
-    compared: dict[Images, Compared] = {
-        name: compare(Row("given", name, "hr"), each.probes(size), each.val.gallery, _GUIDES_THRESHOLD)
-        for name, each in enlarged.items()
-    }
+def _sentence(size: int, enlarged: Mapping[Images, Enlarged], before_each: Callable[[], None]) -> str:
+    compared: dict[Images, Compared] = {}
+    for name, each in enlarged.items():
+        before_each()
+        compared[name] = compare(Row("given", name, "hr"), each.probes(size), each.val.gallery, _GUIDES_THRESHOLD)
     plain: Images = max(("direct", "bicubic"), key=lambda name: _auc(compared[name]))
     found = change("DSR", compared[plain], compared["dsr"], against=_IN_WORDS[plain])
     if found.measure is None:

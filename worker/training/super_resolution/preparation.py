@@ -1,13 +1,40 @@
-"""HR faces, decoded once and kept as every training keeps its faces."""
+"""HR faces, decoded once and kept as every training keeps its faces, and seen once by EdgeFace."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
+from app.finetune.dataset import JobWarning, Split
+from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ChangedWhileRead
+from app.finetune.leaks import AllowedLeaks, find_copies, refuse_copies
 from worker.training.control import Control
+from worker.training.evaluate import embed
 from worker.training.inputs import digest_images, refuse_unreadable
+from worker.training.lanes import Lanes
+from worker.training.models.edgeface import EdgeFace
 from worker.training.pixels import Faces, enlarge_bicubic, enlarge_images
 from worker.training.prepared import PreparedFaces, prepared_key
+
+# Shape suffixes: N faces, M of a part of them, C = 3 channels (RGB), H = W = 112 pixels, D = 512 dimensions; _u8 is
+# uint8 in 0..255.
+
+_FACES_AT_ONCE = 256
+
+
+def refuse_copied_photos(train: Split, val: Split, config: DsrTrainingConfig, control: Control) -> list[JobWarning]:
+    """A warning where `allowed_leaks` names what is none. Raises PhotoCopied and StopRequested. Images that cannot be
+    read are left to the preparation."""
+    allowed = AllowedLeaks(config.allowed_leaks)
+    if allowed.everything:
+        return []
+    # `scan_hr` has each HR image in the place of its VLR image too, which would be read and told a second time.
+    parts = {name: replace(split, vlr_images=()) for name, split in (("train", train), ("val", val))}
+    refuse_copies(find_copies(parts, threads=config.num_workers, on_images=control.refuse_if_stopped), allowed)
+    return allowed.unused_warnings()
 
 
 def prepare_hr(paths: tuple[Path, ...], digest: str, prepared_dir: Path, threads: int, control: Control) -> Faces:
@@ -26,3 +53,23 @@ def prepare_hr(paths: tuple[Path, ...], digest: str, prepared_dir: Path, threads
             raise ChangedWhileRead(paths[0].parent)
 
     return store.make(key, len(paths), decoded)
+
+
+def embed_both_ways(
+    edgeface: EdgeFace,
+    faces_u8_NCHW: Tensor,
+    device: torch.device,
+    on_faces: Callable[[int], None] = lambda _: None,
+    *,
+    lanes: Lanes,
+) -> Tensor:
+    """Embeddings [2, N, 512], on the CPU, of faces as they are and mirrored; the faces may be a memory map larger than
+    memory. `on_faces` hears how many more are done, and may raise. Raises OutOfMemory."""
+    e_ND = embed(edgeface, faces_u8_NCHW, device, on_faces, lanes=lanes).cpu()
+    mirrored_e_ND = torch.cat(
+        [
+            embed(edgeface, some_u8_MCHW.flip(3), device, on_faces, lanes=lanes).cpu()
+            for some_u8_MCHW in torch.split(faces_u8_NCHW, _FACES_AT_ONCE)
+        ]
+    )
+    return torch.stack([e_ND, mirrored_e_ND])

@@ -19,7 +19,6 @@ from app.finetune.errors import NothingToCompare
 from app.finetune.evaluation import Images
 from worker.training.control import Control, StopRequested
 from worker.training.devices import choose_device, describe_device
-from worker.training.evaluate import embed
 from worker.training.events import (
     EnlargementMeasured,
     Finished,
@@ -40,7 +39,7 @@ from worker.training.progress import FORWARD_WORK, Progress
 from worker.training.super_resolution.comparison import verdict_of
 from worker.training.super_resolution.epochs import DsrCourse, Work, state_dict_of, train_to_the_end
 from worker.training.super_resolution.network import new_dsr
-from worker.training.super_resolution.preparation import prepare_hr
+from worker.training.super_resolution.preparation import embed_both_ways, prepare_hr, refuse_copied_photos
 from worker.training.super_resolution.state import DsrInputs, DsrStates, DsrTraining, SavedDsrState
 from worker.training.super_resolution.val_faces import Enlarged, enlarge_val, val_faces
 from worker.training.writing import saved_bytes, write_whole
@@ -91,6 +90,9 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
     )
     if saved:
         saved.refuse_changed(inputs)
+    else:
+        for warning in refuse_copied_photos(train, val, config, control):
+            report(Warned(warning))
 
     # Prepare
     prepare = partial(prepare_hr, prepared_dir=files.prepared_dir, threads=config.num_workers, control=control)
@@ -118,7 +120,7 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
         control.refuse_if_stopped()
 
     lanes = lanes_for(device, config.batch_size)
-    faces_of_val = val_faces(val.hr_images, hr_faces.pixels_u8, config.vlr_sizes, edgeface, device)
+    faces_of_val = val_faces(val.hr_images, hr_faces.pixels_u8, config.vlr_sizes, edgeface, device, on_faces)
     measure = partial(enlarge_val, faces_of_val, edgeface=edgeface, device=device, on_faces=on_faces, lanes=lanes)
     without: dict[Images, Enlarge] = {"direct": enlarge_bilinear, "bicubic": enlarge_bicubic}
     enlarged: dict[Images, Enlarged] = {name: measure(enlarge) for name, enlarge in without.items()}
@@ -130,8 +132,7 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
     work = _work(dsr.layout, config)
     each_epoch = len(train.hr_images) * work.step + len(val.hr_images) * len(config.vlr_sizes) * work.validation
     progress = Progress(config.epochs * each_epoch, report, told=saved.progress if saved else 0.0)
-    mirrored_e_ND = embed(edgeface, train_faces.pixels_u8.flip(3), device, on_faces, lanes=lanes).cpu()
-    e_ND = embed(edgeface, train_faces.pixels_u8, device, on_faces, lanes=lanes).cpu()
+    train_e_2ND = embed_both_ways(edgeface, train_faces.pixels_u8, device, on_faces, lanes=lanes)
     optimizer = torch.optim.Adam(dsr.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=True)
     training = DsrTraining(dsr, optimizer, micro_batch_size=config.batch_size)
     states = DsrStates(files.output_dir, inputs, control, progress)
@@ -144,9 +145,9 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
         device=device,
         edgeface=edgeface,
         train_u8_NCHW=train_faces.pixels_u8,
-        train_e_2ND=torch.stack([e_ND, mirrored_e_ND]),
+        train_e_2ND=train_e_2ND,
         val=faces_of_val,
-        enlarge=enlarge_by_dsr(dsr, files.dsr or Path(DSR_NAME), device),
+        enlarge=enlarge_by_dsr(dsr, files.dsr or Path(DSR_NAME), device, on_faces),
         save=partial(_save, files.output_dir, control),
         work=work,
         report=report,
@@ -160,10 +161,9 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
 
     # Compare, by the file that is handed out
     path = best.full.path
-    enlarged["dsr"] = measure(enlarge_by_dsr(load_dsr(path), path, device))
+    enlarged["dsr"] = measure(enlarge_by_dsr(load_dsr(path), path, device, on_faces))
     report(_measured("dsr", enlarged["dsr"]))
-    control.refuse_if_stopped()
-    verdict = verdict_of(enlarged)
+    verdict = verdict_of(enlarged, control.refuse_if_stopped)
     progress.finish()
     return Finished(
         before=enlarged["bicubic"].measure().recognition,

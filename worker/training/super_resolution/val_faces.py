@@ -14,8 +14,11 @@ from worker.training.models.edgeface import EdgeFace
 from worker.training.pixels import Enlarge, resize_bicubic
 from worker.training.super_resolution.quality import psnr, ssim
 
-# Shape suffixes: N faces of val, P = N * sizes probes, C = 3 channels (RGB), H = W = 112 pixels, D = 512 dimensions;
-# _u8 is uint8.
+# Shape suffixes: N faces of val, M of a part of them, P = N * sizes probes, C = 3 channels (RGB), H = W = 112 pixels,
+# D = 512 dimensions; _u8 is uint8.
+
+_FACES_AT_ONCE = 64
+"""A CPU is through with so few before it has to answer a request to stop, and with more no faster."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,21 @@ class Enlarged:
 
 
 def val_faces(
-    paths: tuple[Path, ...], hr_u8_NCHW: Tensor, sizes: tuple[int, ...], edgeface: EdgeFace, device: torch.device
+    paths: tuple[Path, ...],
+    hr_u8_NCHW: Tensor,
+    sizes: tuple[int, ...],
+    edgeface: EdgeFace,
+    device: torch.device,
+    on_faces: Callable[[int], None] = lambda _: None,
 ) -> ValFaces:
-    """Raises OutOfMemory."""
-    vlr_u8 = {size: resize_bicubic(hr_u8_NCHW, size) for size in sizes}
-    return ValFaces(paths, hr_u8_NCHW, embed(edgeface, hr_u8_NCHW, device).cpu(), vlr_u8)
+    """`on_faces` hears how many more are done, and may raise. Raises OutOfMemory."""
+    reduced: dict[int, list[Tensor]] = {size: [] for size in sizes}
+    for hr_u8_MCHW in torch.split(hr_u8_NCHW, _FACES_AT_ONCE):
+        for size, parts in reduced.items():
+            parts.append(resize_bicubic(hr_u8_MCHW, size))
+        on_faces(len(hr_u8_MCHW))
+    vlr_u8 = {size: torch.cat(parts) for size, parts in reduced.items()}
+    return ValFaces(paths, hr_u8_NCHW, embed(edgeface, hr_u8_NCHW, device, on_faces).cpu(), vlr_u8)
 
 
 @torch.no_grad()
@@ -72,13 +85,20 @@ def enlarge_val(
     *,
     lanes: Lanes,
 ) -> Enlarged:
-    """`on_faces` hears how many more are done, and may raise. Raises OutOfMemory and EnlargementNotFinite."""
+    """No more than a few faces are in memory enlarged. `on_faces` hears how many more are done, and may raise. Raises
+    OutOfMemory and EnlargementNotFinite."""
     embedded, decibels, similar, cosines = {}, [], [], []
     for size, vlr_u8_NCHW in val.vlr_u8.items():
-        faces_u8_NCHW = enlarge(vlr_u8_NCHW)
-        embedded[size] = embed(edgeface, faces_u8_NCHW, device, on_faces, lanes=lanes).cpu()
-        decibels.append(psnr(faces_u8_NCHW, val.hr_u8_NCHW))
-        similar.append(ssim(faces_u8_NCHW, val.hr_u8_NCHW))
+        parts = []
+        for vlr_u8_MCHW, hr_u8_MCHW in zip(
+            torch.split(vlr_u8_NCHW, _FACES_AT_ONCE), torch.split(val.hr_u8_NCHW, _FACES_AT_ONCE), strict=True
+        ):
+            faces_u8_MCHW = enlarge(vlr_u8_MCHW)
+            parts.append(embed(edgeface, faces_u8_MCHW, device, lanes=lanes).cpu())
+            decibels.append(psnr(faces_u8_MCHW, hr_u8_MCHW))
+            similar.append(ssim(faces_u8_MCHW, hr_u8_MCHW))
+            on_faces(len(faces_u8_MCHW))
+        embedded[size] = torch.cat(parts)
         cosines.append((embedded[size] * val.hr_e_ND).sum(1))
     means = [torch.cat(each).mean().item() for each in (decibels, similar, cosines)]
     return Enlarged(val, embedded, *means)

@@ -1,14 +1,16 @@
 """A whole DSR training: what it tells and writes, that it repeats and goes on bit for bit, what ends it."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
-from app.finetune.errors import DsrLossNotFinite, InputsChanged, NothingToCompare, WeightsUnreadable
+from app.finetune.errors import DsrLossNotFinite, InputsChanged, NothingToCompare, PhotoCopied, WeightsUnreadable
 from tests.unit.training.super_resolution.support import (
     IMAGES,
     SUBJECTS,
@@ -32,6 +34,7 @@ from worker.training.events import (
     StateSaved,
     Stopped,
     TrainingEvent,
+    Warned,
 )
 from worker.training.files import ResumeFrom, TrainingFiles
 from worker.training.models.dsr import load_dsr
@@ -163,6 +166,54 @@ def test_people_that_cannot_be_compared_are_no_val(shared_assets: Path, weights:
         path.unlink()
     with pytest.raises(NothingToCompare):
         run(tiny_config(), files_in(faces, weights, tmp_path / "output"))
+
+
+def with_a_brightened_copy(shared_assets: Path, folder: Path) -> tuple[Path, str]:
+    """Faces of which train has one of val's, a little brighter and recompressed, and the copy's file name."""
+    faces = write_faces(shared_assets, folder)
+    original = sorted((faces / "val_processed" / "hr_images").iterdir())[0]
+    with Image.open(original) as image:
+        brighter = image.convert("RGB").point(lambda value: min(255, round(value * 1.05)))
+        brighter.save(faces / "train_processed" / "hr_images" / "s01_copy.jpg", quality=90)
+    return faces, "s01_copy.jpg"
+
+
+def test_an_altered_copy_of_vals_photo_in_train_ends_it_before_anything_is_written(
+    shared_assets: Path, weights: Path, tmp_path: Path
+) -> None:
+    faces, copy = with_a_brightened_copy(shared_assets, tmp_path / "faces")
+    with pytest.raises(PhotoCopied) as refused:
+        run(tiny_config(), files_in(faces, weights, tmp_path / "output"))
+    assert refused.value.message.count(copy) == 1
+    assert "a photo is in it twice" in refused.value.message
+    assert not (tmp_path / "output").exists()
+    assert not (faces / "prepared").exists()
+
+
+@pytest.mark.parametrize(("allowed", "warned"), [(["s01_copy.jpg", "s99.png"], ["s99.png"]), (["*"], [])])
+def test_a_copy_that_is_allowed_stops_nothing_and_a_name_of_none_is_told(
+    shared_assets: Path, weights: Path, tmp_path: Path, allowed: list[str], warned: list[str]
+) -> None:
+    faces, _ = with_a_brightened_copy(shared_assets, tmp_path / "faces")
+    config = tiny_config(epochs=1, allowed_leaks=allowed)
+    _, events = finished(config, files_in(faces, weights, tmp_path / "output"))
+    told = [event.warning for event in events if isinstance(event, Warned)]
+    unused = [warning.message for warning in told if warning.code == "allowed_leaks_unused"]
+    assert [name for message in unused for name in re.findall(r"s\d+\S*", message)] == warned
+
+
+def test_the_command_refuses_a_copied_photo(shared_assets: Path, weights: Path, tmp_path: Path) -> None:
+    faces, copy = with_a_brightened_copy(shared_assets, tmp_path / "faces")
+    config = tiny_config(epochs=1).model_dump(mode="json") | {
+        "train_dir": str(faces / "train_processed"),
+        "val_dir": str(faces / "val_processed"),
+        "edgeface": str(weights),
+    }
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    result = CliRunner().invoke(dsr_train, [str(path), "--output-dir", str(tmp_path / "out")])
+    assert isinstance(result.exception, PhotoCopied)
+    assert copy in result.exception.message
 
 
 def test_the_command_trains_and_writes_the_network(real_faces: Path, weights: Path, tmp_path: Path) -> None:
