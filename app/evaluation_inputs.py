@@ -27,6 +27,7 @@ class EvaluationInputs:
 
 def find_evaluation_inputs(config: EvaluationConfig, settings: Settings, session: Session) -> EvaluationInputs:
     """Raises OutsideRoots, DatasetNotFound or what `find_weights` raises, each naming the config's field."""
+    config = config.in_root(settings.datasets_dir)
     return EvaluationInputs(
         eval_dir=find_folder("eval_dir", config.eval_dir or "", settings.datasets_dir),
         edgeface=find_weights("edgeface", config.edgeface, settings, session),

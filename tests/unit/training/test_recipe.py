@@ -64,6 +64,7 @@ def test_the_events_of_a_training(files: TrainingFiles) -> None:
         "Warned",
         "Prepared",
         "RecognitionMeasured",
+        "Warned",
         "StateSaved",
         "StageStarted",
         "EpochFinished",

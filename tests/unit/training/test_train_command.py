@@ -29,7 +29,7 @@ def test_help_has_every_field_with_its_default() -> None:
     shown = " ".join(invoke("--help").output.split())
     for name, field in FinetuneConfig.model_fields.items():
         assert f"--{name.replace('_', '-')} " in shown
-        if field.default is not None:
+        if field.default not in (None, ()):
             assert f"[default: {field.default}]" in shown
 
 
