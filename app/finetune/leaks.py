@@ -7,17 +7,22 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations
+from functools import lru_cache
+from itertools import combinations, islice
 from pathlib import Path
 
 from PIL import Image
 
 from app.finetune.dataset import JobWarning, Split, image_name, subject_of
 from app.finetune.errors import PhotoCopied
-from app.finetune.same_photo import Print, are_copies, read_print, similar_pairs
+from app.finetune.same_photo import Print, are_copies, read_look, read_print, similar_pairs
 
 ALLOW_ALL = "*"
 """The entry of `allowed_leaks` that allows whatever is found."""
+
+_AT_ONCE = 256
+_PAIRS_OF_ONE_PHOTO = 10_000
+_LOOKS_KEPT = 4096  # 10 kB each
 
 _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
@@ -88,14 +93,14 @@ def find_copies(
     parts: Mapping[str, Split], *, threads: int, on_images: Callable[[], None] = lambda: None
 ) -> list[Copy]:
     """All of them, by part and name. Equal pixels are looked for in VLR and HR images alike, near-duplicates in the HR
-    images: a VLR image shows too little. Images that cannot be read are left out. `on_images` is called now and then
-    and may raise.
+    images: a VLR image shows too little. A photo that a subject has several times in one part is named once. Images
+    that cannot be read are left out. `on_images` is called now and then and may raise.
     """
     found: dict[tuple[str, str, str, str], Copy] = {}
     for kind in ("hr_images", "vlr_images"):
         images = [PartImage(part, path) for part, split in parts.items() for path in getattr(split, kind)]
         prints = dict(_prints(images, threads, on_images))
-        copies = [*exact_copies(prints), *(_near_copies(prints, on_images) if kind == "hr_images" else ())]
+        copies = [*exact_copies(prints), *(_near_copies(prints, threads, on_images) if kind == "hr_images" else ())]
         for copy in copies:
             ends = copy.first, copy.second
             found.setdefault(tuple(text for end in ends for text in (end.part, image_name(end.path))), copy)  # type: ignore[arg-type]
@@ -103,14 +108,14 @@ def find_copies(
 
 
 def exact_copies(prints: Mapping[PartImage, Print]) -> Iterator[Copy]:
-    """Images with equal pixels, or one with the other's mirrored."""
+    """Images with equal pixels, or one with the other's mirrored: of each subject in each part the first of those that
+    are equal, and of one photo no more than 10,000 pairs."""
     by_digest: defaultdict[bytes, list[PartImage]] = defaultdict(list)
-    for image, made in prints.items():
-        by_digest[made.digest].append(image)
+    for image in _first_of_each(prints):
+        by_digest[prints[image].digest].append(image)
     for same in by_digest.values():
-        for first, second in combinations(same, 2):
-            if _leaks(first, second):
-                yield Copy(first, second, exact=True)
+        for first, second in islice(combinations(same, 2), _PAIRS_OF_ONE_PHOTO):
+            yield Copy(first, second, exact=True)
 
 
 def refuse_copies(copies: Sequence[Copy], allowed: AllowedLeaks) -> None:
@@ -123,9 +128,9 @@ def _prints(
     images: Sequence[PartImage], threads: int, on_images: Callable[[], None]
 ) -> Iterator[tuple[PartImage, Print]]:
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        for start in range(0, len(images), 256):
+        for start in range(0, len(images), _AT_ONCE):
             on_images()
-            some = images[start : start + 256]
+            some = images[start : start + _AT_ONCE]
             for image, made in zip(some, pool.map(_print_or_none, some), strict=True):
                 if made is not None:
                     yield image, made
@@ -138,14 +143,32 @@ def _print_or_none(image: PartImage) -> Print | None:
         return None
 
 
-def _near_copies(prints: Mapping[PartImage, Print], on_images: Callable[[], None]) -> Iterator[Copy]:
-    images, made = list(prints), list(prints.values())
-    for first, second in similar_pairs(made):
-        a, b = images[first], images[second]
-        if _leaks(a, b) and made[first].digest != made[second].digest:
+def _near_copies(prints: Mapping[PartImage, Print], threads: int, on_images: Callable[[], None]) -> Iterator[Copy]:
+    images = _first_of_each(prints)
+    similar = (
+        (images[first], images[second])
+        for first, second in similar_pairs([prints[image] for image in images], on_images)
+    )
+    candidates = (pair for pair in similar if _leaks(*pair) and prints[pair[0]].digest != prints[pair[1]].digest)
+    read = lru_cache(_LOOKS_KEPT)(read_look)
+
+    def copied(pair: tuple[PartImage, PartImage]) -> bool:
+        return are_copies(read(pair[0].path), read(pair[1].path))
+
+    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+        while some := list(islice(candidates, _AT_ONCE)):
             on_images()
-            if are_copies(a.path, b.path):
-                yield Copy(a, b, exact=False)
+            for (first, second), found in zip(some, pool.map(copied, some), strict=True):
+                if found:
+                    yield Copy(first, second, exact=False)
+
+
+def _first_of_each(prints: Mapping[PartImage, Print]) -> list[PartImage]:
+    """Without those whose pixels are those of an earlier image of the same subject in the same part."""
+    first: dict[tuple[str, str, bytes], PartImage] = {}
+    for image, made in prints.items():
+        first.setdefault((image.part, image.subject, made.digest), image)
+    return list(first.values())
 
 
 def _leaks(first: PartImage, second: PartImage) -> bool:

@@ -4,7 +4,7 @@ Photos of one person taken seconds apart are alike too, but not to a thousandth:
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,14 @@ class Print:
     thumbnail: bytes
 
 
+@dataclass(frozen=True)
+class Look:
+    """What two candidates are compared by, 10 kB: `grey` [96, 96], uint8; `thumbnail` as a Print's."""
+
+    grey: npt.NDArray[np.uint8]
+    thumbnail: bytes
+
+
 def read_print(path: Path) -> Print:
     """Raises what Pillow raises for a file that is no whole image."""
     image = open_rgb(path)
@@ -53,37 +61,45 @@ def read_print(path: Path) -> Print:
     return Print(f"{image.width}x{image.height} ".encode() + min(digests), _thumbnail(image))
 
 
-def similar_pairs(prints: Sequence[Print]) -> Iterator[tuple[int, int]]:
+def read_look(path: Path) -> Look:
+    """Raises what Pillow raises for a file that is no whole image."""
+    image = open_rgb(path)
+    return Look(_grey(image), _thumbnail(image))
+
+
+def similar_pairs(prints: Sequence[Print], on_block: Callable[[], None] = lambda: None) -> Iterator[tuple[int, int]]:
     """Places (i < j) of the images whose thumbnails, or one's and the other's mirror image, correlate by
-    CANDIDATE_CORRELATION: all that can be copies, and some more. Blocked, in some 100 MB whatever their number."""
+    CANDIDATE_CORRELATION: all that can be copies, and some more. Blocked, in some 100 MB whatever their number;
+    `on_block` is called before each block and may raise."""
     unit_ND = _unit_thumbnails([each.thumbnail for each in prints])
     mirrored_ND = unit_ND.reshape(-1, _THUMBNAIL, _THUMBNAIL)[:, :, ::-1].reshape(unit_ND.shape)
     at_once = max(1, _PAIRS_AT_ONCE // max(1, len(prints)))
     for start in range(0, len(prints), at_once):
+        on_block()
         block_MD = unit_ND[start : start + at_once]
         similar_MN = block_MD @ unit_ND[start:].T >= CANDIDATE_CORRELATION
         similar_MN |= block_MD @ mirrored_ND[start:].T >= CANDIDATE_CORRELATION
-        for row, column in np.argwhere(similar_MN).tolist():
-            if row < column:
-                yield start + row, start + column
+        for row, similar_N in enumerate(similar_MN):
+            for column in np.flatnonzero(similar_N[row + 1 :]).tolist():
+                yield start + row, start + row + 1 + column
 
 
-def are_copies(first: Path, second: Path) -> bool:
-    """Raises what Pillow raises for a file that is no whole image."""
-    a, b = open_rgb(first), open_rgb(second)
-    mirrored = ImageOps.mirror(b)
-    a_D, b_D, mirrored_D = _unit_thumbnails([_thumbnail(each) for each in (a, b, mirrored)])
-    return copy_correlation(a, mirrored if a_D @ mirrored_D > a_D @ b_D else b) >= COPY_CORRELATION
+def are_copies(first: Look, second: Look) -> bool:
+    """Whether they, or one and the other's mirror image, reach COPY_CORRELATION."""
+    a_D, b_D = _unit_thumbnails([first.thumbnail, second.thumbnail])
+    mirrored_D = b_D.reshape(_THUMBNAIL, _THUMBNAIL)[:, ::-1].ravel()
+    b_SS = second.grey[:, ::-1] if a_D @ mirrored_D > a_D @ b_D else second.grey
+    return copy_correlation(first.grey, b_SS) >= COPY_CORRELATION
 
 
-def copy_correlation(first: Image.Image, second: Image.Image) -> float:
-    """Correlation (at most 1) of the middle frequencies of two images once `second` is registered to `first`.
+def copy_correlation(first_SS: npt.NDArray[np.uint8], second_SS: npt.NDArray[np.uint8]) -> float:
+    """Correlation (at most 1) of the middle frequencies of two grey images once the second is registered to the first.
 
     Registered by the shift, scales, gain and offset that least squares finds (Lucas, Kanade, "An iterative image
     registration technique", 1981); what only one of them shows does not count, nor what is white in either, since
     brightening clips. 0 for images without structure.
     """
-    a_SS, b_SS = _grey(first), _grey(second)
+    a_SS, b_SS = (each_SS.astype(np.float32) for each_SS in (first_SS, second_SS))
     motion, best = np.eye(3), 0.0
     for round_ in range(_ROUNDS + 1):
         warped_SS = _warp(b_SS, motion)
@@ -117,8 +133,8 @@ def _unit_thumbnails(thumbnails: Sequence[bytes]) -> Floats:
     return unit_ND
 
 
-def _grey(image: Image.Image) -> Floats:
-    return np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BICUBIC), np.float32)
+def _grey(image: Image.Image) -> npt.NDArray[np.uint8]:
+    return np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BICUBIC))
 
 
 def _warp(pixels_SS: Floats, motion: Doubles) -> Floats:

@@ -66,7 +66,8 @@ def submit_job(
             json_schema_extra={"enum": ["false", "true", "measure"]},
             description="`true`: check and resolve the config, queue nothing, answer 200. `measure`: a worker makes "
             "some real steps of each stage when it is the measurement's turn; `measured` of the job in Location then "
-            "says how long the training would take, in which memory and on how much disk.",
+            "says how long the training would take, in which memory and on how much disk. It looks for no "
+            "near-duplicates and for nobody under two names, as the job does before it trains.",
         ),
     ] = "false",
     priority: Priority = 0,

@@ -1,9 +1,11 @@
 """Photos that are there twice, planted among real faces; and real faces, none of which may be taken for a copy."""
 
 import io
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageEnhance, ImageOps
@@ -11,8 +13,16 @@ from PIL import Image, ImageEnhance, ImageOps
 from app.cli.dataset import dataset
 from app.dataset_build import build_dataset
 from app.finetune.dataset import scan_split
-from app.finetune.leaks import AllowedLeaks, find_copies
-from app.finetune.same_photo import COPY_CORRELATION, are_copies, copy_correlation, read_print, similar_pairs
+from app.finetune.leaks import AllowedLeaks, PartImage, exact_copies, find_copies
+from app.finetune.same_photo import (
+    COPY_CORRELATION,
+    Print,
+    are_copies,
+    copy_correlation,
+    read_look,
+    read_print,
+    similar_pairs,
+)
 
 
 def recompressed(face: Image.Image) -> Image.Image:
@@ -99,14 +109,59 @@ def test_no_two_photos_of_real_people_are_taken_for_one(shared_assets: Path, tmp
     pairs = list(similar_pairs(prints))
     equal = [(first, second) for first, second in pairs if prints[first].digest == prints[second].digest]
     assert len(equal) == (9 if folder == "yale_aligned" else 0)
-    assert [(paths[a], paths[b]) for a, b in pairs if (a, b) not in equal and are_copies(paths[a], paths[b])] == []
+    looks = {place: read_look(paths[place]) for pair in pairs for place in pair}
+    assert [(paths[a], paths[b]) for a, b in pairs if (a, b) not in equal and are_copies(looks[a], looks[b])] == []
     parts = {name: scan_split(built / f"{name}_processed") for name in ("train", "val")}
     assert find_copies(parts, threads=2) == []
 
 
 def test_images_without_structure_are_no_copies() -> None:
-    grey, white = Image.new("RGB", (112, 112), "grey"), Image.new("RGB", (112, 112), "white")
+    grey, white = (np.full((96, 96), level, np.uint8) for level in (128, 255))
     assert max(copy_correlation(grey, grey), copy_correlation(white, white)) < COPY_CORRELATION
+
+
+def test_a_photo_with_many_candidates_is_decoded_twice_at_most(
+    aligned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for its print, once to be compared, whatever it is compared with."""
+    folder, original, planted = plant(aligned, tmp_path, recompressed)
+    subject = planted.split("_")[0]
+    with Image.open(folder / "train_processed/hr_images" / original) as face:
+        for quality in range(70, 95, 5):
+            face.convert("RGB").save(folder / f"val_processed/hr_images/{subject}_{quality}.jpg", quality=quality)
+    opened: Counter[str] = Counter()
+    open_image = Image.open
+
+    def counting(path: Path) -> Image.Image:
+        opened[str(path)] += 1
+        return open_image(path)
+
+    monkeypatch.setattr(Image, "open", counting)
+    parts = {name: scan_split(folder / f"{name}_processed") for name in ("train", "val")}
+    copies = find_copies(parts, threads=1)
+    assert [copy.first.path.name for copy in copies] == [original] * 6
+    assert max(opened.values()) == 2
+
+
+def test_the_search_for_near_duplicates_can_be_stopped_where_nothing_is_similar(aligned: Path) -> None:
+    prints = [read_print(path) for path in sorted((aligned / "val_processed/hr_images").iterdir())[::9]]
+    blocks: list[None] = []
+    assert list(similar_pairs(prints, lambda: blocks.append(None))) == []
+    assert blocks
+
+
+def test_equal_images_are_told_by_the_first_of_each_subject_in_each_part() -> None:
+    """A camera that was covered for a minute makes thousands of equal images."""
+    blank = Print(b"blank", bytes(256))
+    of_two = {PartImage("train", Path(f"a_{number}.png")): blank for number in range(3000)}
+    of_two |= {PartImage("val", Path(f"{subject}_{number}.png")): blank for subject in "ab" for number in range(3000)}
+    assert {str(copy) for copy in exact_copies(of_two)} == {
+        "train a_0.png and val a_0.png",
+        "train a_0.png and val b_0.png",
+        "val a_0.png and val b_0.png",
+    }
+    of_many = {PartImage("train", Path(f"{subject}_0.png")): blank for subject in range(1000)}
+    assert len(list(exact_copies(of_many))) == 10_000
 
 
 def test_entries_that_allow_nothing_are_told() -> None:

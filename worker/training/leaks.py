@@ -1,7 +1,7 @@
 """Leaks are stopped before the training: photos in both train and val, people under two names."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -25,6 +25,8 @@ from worker.training.validation import ValEmbeddings
 
 _FACES_OF_ONE = 16
 """So many of train's images a subject show who it is."""
+
+_AT_ONCE = 256
 
 
 @profiled("leaks")
@@ -67,17 +69,20 @@ def refuse_people_under_two_names(
     else:
         places = _some_of_each(scan.train.vlr_images)
         chosen = [scan.train.vlr_images[place] for place in places]
-        e_ND = embedded(train_u8_NCHW[torch.tensor(places)])
+        e_ND = torch.cat([embedded(train_u8_NCHW[some]) for some in torch.split(torch.tensor(places), _AT_ONCE)])
         e_MD, val_paths = val.probes_PD, val.val.probe_paths
-    refused, warnings = judge_people(face_set(torch.cat([e_ND, e_MD.cpu()]), [*chosen, *val_paths]), allowed)
+    faces = face_set(torch.cat([e_ND, e_MD.cpu()]), [*chosen, *val_paths])
+    refused, warnings = judge_people(faces, allowed, control.refuse_if_stopped)
     if refused:
         raise PersonUnderTwoNames(refused)
     return warnings
 
 
-def judge_people(faces: FaceSet, allowed: AllowedLeaks) -> tuple[list[str], list[JobWarning]]:
+def judge_people(
+    faces: FaceSet, allowed: AllowedLeaks, on_people: Callable[[], None] = lambda: None
+) -> tuple[list[str], list[JobWarning]]:
     """Who looks like one person under two names and is not allowed, in words; and a warning where that cannot be told
-    by these embeddings."""
+    by these embeddings. `on_people` is called now and then and may raise."""
     people = gather_people(faces)
     if people is None or people.d_prime < LEAST_D_PRIME:
         return [], [
@@ -88,7 +93,7 @@ def judge_people(faces: FaceSet, allowed: AllowedLeaks) -> tuple[list[str], list
             )
         ]
     refused = []
-    for pair in find_same_people(people):
+    for pair in find_same_people(people, on_people):
         if not allowed.people(pair.first, pair.second):
             first, second = (_a_file_of(subject, faces) for subject in (pair.first, pair.second))
             refused.append(

@@ -3,7 +3,7 @@
 Judged by means over all pairs of images, since the best pair of two people is often better than one person's worst.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,9 @@ alike of the two (1). docs/decisions/0014 has what different people reach, and o
 LEAST_D_PRIME = 1.5
 """Of all pairs of faces: a backbone that tells people apart less well says nothing of who is who."""
 
-_SUBJECTS_AT_ONCE = 2048
+_PAIRS_AT_ONCE = 2**22
+_SUBJECTS_COMPARED = 1024
+_DEVIATION = 1.4826  # the standard deviation of normal numbers, in median absolute deviations
 
 
 @dataclass(frozen=True)
@@ -72,15 +74,20 @@ def gather_people(faces: FaceSet) -> People | None:
     )
 
 
-def find_same_people(people: People) -> Iterator[SamePerson]:
-    """Pairs of subjects at or above ALIKE, the most alike of each block first."""
-    for start in range(0, len(people.names), _SUBJECTS_AT_ONCE):
-        block = slice(start, start + _SUBJECTS_AT_ONCE)
+def find_same_people(people: People, on_block: Callable[[], None] = lambda: None) -> Iterator[SamePerson]:
+    """Pairs of subjects at or above ALIKE that stand out among all pairs, the most alike of each block first.
+    `on_block` is called before each block and may raise."""
+    least = least_outstanding(people)
+    at_once = max(1, _PAIRS_AT_ONCE // len(people.names))
+    for start in range(0, len(people.names), at_once):
+        on_block()
+        block = slice(start, start + at_once)
         similarity_RS = people.means_SD[block] @ people.means_SD.T
         own_RS = np.minimum(people.own_S[block, None], people.own_S)
         alike_RS = (similarity_RS - people.impostor_mean) / np.maximum(own_RS - people.impostor_mean, 1e-9)
         later_RS = np.arange(start, start + len(similarity_RS))[:, None] < np.arange(len(people.names))
-        found = np.argwhere(later_RS & (alike_RS >= ALIKE) & (own_RS > people.impostor_mean))
+        stands_out_RS = (own_RS > people.impostor_mean) & (similarity_RS >= least)
+        found = np.argwhere(later_RS & (alike_RS >= ALIKE) & stands_out_RS)
         for row, column in sorted(found.tolist(), key=lambda at: -float(alike_RS[at[0], at[1]])):
             yield SamePerson(
                 people.names[start + row],
@@ -88,6 +95,22 @@ def find_same_people(people: People) -> Iterator[SamePerson]:
                 float(similarity_RS[row, column]),
                 float(alike_RS[row, column]),
             )
+
+
+def least_outstanding(people: People) -> float:
+    """The mean similarity that the most alike of as many pairs would reach by chance, were they normal numbers.
+
+    ALIKE alone accuses those whose own images are of several people: everybody is as alike as they are. By the median
+    and the median absolute deviation, which hold where half of the pairs are of one person under many names; of at most
+    1024 subjects, evenly chosen.
+    """
+    subjects = len(people.names)
+    chosen = np.linspace(0, subjects - 1, min(subjects, _SUBJECTS_COMPARED)).round().astype(np.int64)
+    means_SD = people.means_SD[chosen]
+    similarity_P = (means_SD @ means_SD.T)[np.triu_indices(len(chosen), 1)]
+    median = float(np.median(similarity_P))
+    deviation = _DEVIATION * float(np.median(np.abs(similarity_P - median)))
+    return median + deviation * float(np.sqrt(2 * np.log(max(subjects * (subjects - 1) / 2, 2))))
 
 
 def _spread(

@@ -1,6 +1,7 @@
 """What stops a training before it begins: copies, and people under two names."""
 
 import shutil
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,16 +11,21 @@ import torch
 from PIL import Image
 
 from app.dataset_build import build_dataset
+from app.finetune.dataset import scan_dataset
 from app.finetune.errors import PersonUnderTwoNames, PhotoCopied
 from app.finetune.leaks import AllowedLeaks
+from worker.training.control import Control, StopRequested
 from worker.training.evaluate import embed, face_set
 from worker.training.events import Prepared, TrainingEvent, Warned
 from worker.training.files import TrainingFiles
-from worker.training.leaks import judge_people
+from worker.training.lanes import ONE_LANE
+from worker.training.leaks import judge_people, refuse_people_under_two_names
 from worker.training.metrics import FaceSet
 from worker.training.models.edgeface import load_edgeface
 from worker.training.pixels import enlarge_bicubic, enlarge_images
 from worker.training.recipe import finetune
+from worker.training.same_person import find_same_people, gather_people
+from worker.training.validation import ValEmbeddings, ValFaces
 
 from .support import run, tiny_config, write_training
 
@@ -74,6 +80,88 @@ def test_real_people_are_told_apart_and_one_person_under_two_names_is_found(
         assert all(each.startswith(f"{person} and {person}-again ") for each in refused)
         caught += len(refused)
     assert caught / len(people) >= found
+
+
+def renamed(faces: FaceSet, subjects: list[str]) -> FaceSet:
+    return FaceSet(faces.embeddings, subjects, faces.names)
+
+
+def test_people_with_mixed_up_images_have_nobody_accused(
+    shared_assets: Path, backbone: torch.nn.Module, tmp_path: Path
+) -> None:
+    """Four subjects of ten people's first images each are as alike to everybody as to themselves."""
+    faces = embedded(backbone, shared_assets / "faces" / "orl_aligned", tmp_path / "out")
+    people = sorted(set(faces.subjects))
+    subjects = list(faces.subjects)
+    for number, person in enumerate(people):
+        subjects[faces.subjects.index(person)] = f"mixed{number // 10}"
+    assert judge_people(renamed(faces, subjects), AllowedLeaks([])) == ([], [])
+    twice = [f"{each}-again" if each == people[20] and n % 2 else each for n, each in enumerate(subjects)]
+    [refused], _ = judge_people(renamed(faces, twice), AllowedLeaks([]))
+    assert refused.startswith(f"{people[20]} and {people[20]}-again ")
+
+
+def test_few_people_who_all_have_two_names_are_found(
+    shared_assets: Path, backbone: torch.nn.Module, tmp_path: Path
+) -> None:
+    """So many pairs of one person must not hide each other."""
+    for number in range(10, 14):
+        (tmp_path / "faces" / f"s{number}").parent.mkdir(exist_ok=True)
+        (tmp_path / "faces" / f"s{number}").symlink_to(shared_assets / "faces/orl_aligned" / f"s{number}")
+    faces = embedded(backbone, tmp_path / "faces", tmp_path / "out")
+    subjects = [f"{each}-again" if n % 2 else each for n, each in enumerate(faces.subjects)]
+    refused, _ = judge_people(renamed(faces, subjects), AllowedLeaks([]))
+    assert sorted(each.split(" (")[0] for each in refused) == [f"s{n} and s{n}-again" for n in range(10, 14)]
+
+
+def test_many_people_are_compared_in_bounded_memory() -> None:
+    e_ND = np.random.default_rng(0).normal(size=(12_000, 8)).astype(np.float32)
+    e_ND /= np.linalg.norm(e_ND, axis=1, keepdims=True)
+    people = gather_people(FaceSet(e_ND, [f"{n // 2}" for n in range(len(e_ND))], [f"{n}" for n in range(len(e_ND))]))
+    assert people
+    blocks: list[None] = []
+    tracemalloc.start()
+    for _ in find_same_people(people, lambda: blocks.append(None)):
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 250e6
+    assert len(blocks) > 3
+
+
+def test_a_stop_is_obeyed_while_faces_without_hr_images_are_embedded(tmp_path: Path) -> None:
+    for part, images in (("train", 10), ("val", 2)):
+        (tmp_path / part / "vlr_images").mkdir(parents=True)
+        for subject in range(40):
+            for image in range(images):
+                Image.new("RGB", (12, 12), (6 * subject, image, 0)).save(
+                    tmp_path / part / "vlr_images" / f"{subject:02}_{image}.png"
+                )
+    (tmp_path / "val" / "hr_images").mkdir()
+    for path in sorted((tmp_path / "val" / "vlr_images").iterdir()):
+        shutil.copy(path, tmp_path / "val" / "hr_images" / path.name)
+    scan = scan_dataset(tmp_path / "train", tmp_path / "val")
+    faces_u8_NCHW = torch.zeros(len(scan.train.vlr_images), 3, 112, 112, dtype=torch.uint8)
+    control = Control()
+    backbone = torch.nn.Sequential(torch.nn.AvgPool2d(28), torch.nn.Flatten())
+    seen: list[int] = []
+
+    def stop(_: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        seen.append(len(inputs[0]))
+        control.stop.set()
+
+    backbone.register_forward_pre_hook(stop)
+    e_MD = torch.zeros(80, 48)
+    val = ValEmbeddings(
+        ValFaces(faces_u8_NCHW[:80], scan.val.vlr_images, faces_u8_NCHW[:80], scan.val.hr_images, scan.subject_to_id),
+        e_MD,
+        e_MD,
+    )
+    with pytest.raises(StopRequested):
+        refuse_people_under_two_names(
+            scan, faces_u8_NCHW, val, backbone, tiny_config(), torch.device("cpu"), AllowedLeaks([]), control, ONE_LANE
+        )
+    assert sum(seen) <= 256
 
 
 def test_a_person_under_two_names_ends_the_job_unless_allowed(shared_assets: Path, tmp_path: Path) -> None:
