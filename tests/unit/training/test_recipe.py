@@ -80,7 +80,12 @@ def test_the_events_of_a_training(files: TrainingFiles) -> None:
         "Finished",
     ]
     assert events[-1] == finished
-    assert codes(events) == ["bicubic_enlargement", "val_subjects_trained_on", "val_chose_the_epoch"]
+    assert codes(events) == [
+        "bicubic_enlargement",
+        "names_not_compared",
+        "val_subjects_trained_on",
+        "val_chose_the_epoch",
+    ]
     prepared = next(event for event in events if isinstance(event, Prepared))
     assert (prepared.train_images, prepared.val_images, prepared.subjects) == (16, 8, 4)
     assert (prepared.selection, prepared.enlargement, prepared.device) == ("val_accuracy", "bicubic", "cpu")
