@@ -100,7 +100,7 @@ def test_val_stops_before_all_of_it_is_enlarged(val: ValFaces, edgeface: EdgeFac
     at_once: list[int] = []
     with pytest.raises(StopRequested):
         enlarge_val(val, recorded(enlarge_bicubic, at_once), edgeface, CPU, stop_after(1), lanes=ONE_LANE)
-    assert len(at_once) == 1
+    assert sum(at_once) < FACES
 
 
 def test_val_stops_before_all_of_it_is_reduced(paths: tuple[Path, ...], hr_faces: Tensor, edgeface: EdgeFace) -> None:
