@@ -8,14 +8,14 @@ queues a job holds what it names.
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from sqlalchemy import String, cast, or_
+from sqlalchemy import String, and_, cast, or_
 from sqlmodel import Session, col, select
 
 from app.finetune.config import OF_JOB
 from app.jobs import queries
 from app.jobs.errors import JobNotFound, WeightsJobNotFound, WeightsNotKept, WeightsNotOfKind, WeightsNotReady
 from app.jobs.resume import StoredFile
-from app.jobs.states import TERMINAL, JobStatus
+from app.jobs.states import RETRYABLE, TERMINAL, JobStatus
 from app.jobs.tables import DSR_TRAINING, FINETUNING, Artifact, Job
 
 Weights = Literal["EdgeFace", "DSR"]
@@ -81,7 +81,8 @@ def hold_named(session: Session, config: Mapping[str, Any]) -> None:
 def named_by_others(session: Session) -> set[str]:
     """The jobs whose weights are named by a job that has not ended, or that can go on from a saved state."""
     going = col(Job.status).not_in(TERMINAL)
-    can_go_on = col(Job.id).in_(select(Artifact.job_id).where(Artifact.kind == "state"))
+    has_state = col(Job.id).in_(select(Artifact.job_id).where(Artifact.kind == "state"))
+    can_go_on = and_(col(Job.status).in_(RETRYABLE), has_state)
     # Most name none: those are not even read.
     names_some = cast(col(Job.config), String).contains(f'"{OF_JOB}')
     configs = session.exec(select(Job.config).where(names_some, or_(going, can_go_on)))
