@@ -139,11 +139,9 @@ class ClaimedJob:
         if isinstance(config, DsrTrainingConfig):
             return self._dsr_order(config)
         inputs = self._read(lambda session: find_inputs(config, self._settings, session))
-        point = self._newest_whole_point()
-        self._write(lambda session: store.begin_attempt(session, self._claim, point))
         return TrainingOrder(
             config,
-            self._files(inputs, point),
+            self._begin(inputs),
             self._lease,
             self._settings.save_every_seconds,
             self._reserved,
@@ -154,11 +152,9 @@ class ClaimedJob:
 
     def _dsr_order(self, config: DsrTrainingConfig) -> DsrTrainingOrder:
         inputs = self._read(lambda session: find_dsr_inputs(config, self._settings, session))
-        point = self._newest_whole_point()
-        self._write(lambda session: store.begin_attempt(session, self._claim, point))
         return DsrTrainingOrder(
             config,
-            self._files(inputs, point),
+            self._begin(inputs),
             self._lease,
             self._settings.save_every_seconds,
             self._reserved,
@@ -195,7 +191,10 @@ class ClaimedJob:
         self._renew_lease()  # a large file on a slow drive takes its time
         return self._artifacts.is_whole(file.key, file.size, file.sha256)
 
-    def _files(self, inputs: Inputs, point: ResumePoint | None) -> TrainingFiles:
+    def _begin(self, inputs: Inputs) -> TrainingFiles:
+        """At the newest state that is whole, or anew."""
+        point = self._newest_whole_point()
+        self._write(lambda session: store.begin_attempt(session, self._claim, point))
         return TrainingFiles(
             train_dir=inputs.train_dir,
             val_dir=inputs.val_dir,

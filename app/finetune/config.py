@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.finetune.directories import refuse_unnamed_directories, with_directories
 from app.finetune.recipes import Recipe, with_recipe
 
 FACE_SIZE = 112
@@ -161,20 +162,11 @@ class FinetuneConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _directories_of_dataset(cls, values: object) -> object:
-        if isinstance(values, dict) and isinstance(values.get("dataset"), str):
-            name = values["dataset"].rstrip("/")
-            return {
-                **values,
-                "train_dir": values.get("train_dir") or f"{name}/train_processed",
-                "val_dir": values.get("val_dir") or f"{name}/val_processed",
-            }
-        return values
+        return with_directories(values)
 
     @model_validator(mode="after")
     def _a_dataset_is_named(self) -> Self:
-        if self.train_dir is None or self.val_dir is None:
-            missing = " and ".join(name for name in ("train_dir", "val_dir") if getattr(self, name) is None)
-            raise ValueError(f"{missing} missing: name a dataset, or both train_dir and val_dir")
+        refuse_unnamed_directories(train_dir=self.train_dir, val_dir=self.val_dir)
         return self
 
     @model_validator(mode="after")

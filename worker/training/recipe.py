@@ -15,9 +15,10 @@ from app.finetune.dataset import JobWarning, scan_dataset, subject_of
 from app.finetune.leaks import AllowedLeaks
 from app.finetune.recipes import views_warning
 from worker.training.checkpoint import Checkpoints, Provenance
-from worker.training.control import Control, StopRequested
+from worker.training.control import Control
 from worker.training.course import Course
 from worker.training.devices import choose_device, choose_precision, describe_device, place
+from worker.training.ending import tell_the_last
 from worker.training.evaluation_costs import time_evaluation, unknown_embeddings
 from worker.training.events import Finished, Prepared, RecognitionMeasured, Report, Stopped, Warned
 from worker.training.files import TrainingFiles
@@ -51,13 +52,7 @@ def finetune(
     Raises EdgefaceError and its kin: device, weights and file names are checked before any image is opened, and all
     images before any is enlarged.
     """
-    last: Finished | Stopped
-    try:
-        last = _finetune(config, files, report, control or Control())
-    except StopRequested:
-        last = Stopped()
-    report(last)
-    return last
+    return tell_the_last(partial(_finetune, config, files, report, control or Control()), report)
 
 
 def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, control: Control) -> Finished:

@@ -20,10 +20,11 @@ from app.finetune.config import FACE_SIZE, FACES_OF_EACH, FinetuneConfig
 from app.finetune.dataset import DatasetScan, paired_hr, scan_dataset, subject_of
 from app.finetune.errors import LossNotFinite, OutOfMemory
 from worker.training.checkpoint import Checkpoints, Provenance
-from worker.training.control import Control, StopRequested
+from worker.training.control import Control
 from worker.training.costs import Costs, Position, Sizes, batches_of, parts_left
 from worker.training.course import Course
 from worker.training.devices import choose_device, choose_precision, describe_device, place
+from worker.training.ending import tell_the_last
 from worker.training.estimate import NOTHING, Estimate
 from worker.training.evaluate import embed
 from worker.training.evaluation_costs import time_evaluation, unknown_embeddings
@@ -63,13 +64,7 @@ def rehearse(
     """Find out what `finetune` of the same would take; the last event is what this returns. Raises what that raises of
     the device, the weights and the dataset; of the images only those tried are found unreadable.
     """
-    last: Rehearsed | Stopped
-    try:
-        last = _rehearse(config, files, control or Control())
-    except StopRequested:
-        last = Stopped()
-    report(last)
-    return last
+    return tell_the_last(partial(_rehearse, config, files, control or Control()), report)
 
 
 @dataclass(frozen=True)

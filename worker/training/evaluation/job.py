@@ -1,10 +1,12 @@
 """An evaluation as a job of its own: what it tells, and the files it leaves."""
 
+from functools import partial
 from pathlib import Path
 
 from app.finetune.evaluation_config import EvaluationConfig
-from worker.training.control import Control, StopRequested
+from worker.training.control import Control
 from worker.training.devices import choose_device, describe_device
+from worker.training.ending import tell_the_last
 from worker.training.evaluation.evaluate_backbone import evaluate_backbone
 from worker.training.evaluation.written import write_evaluation
 from worker.training.events import EvaluationStarted, EvaluationWritten, Progressed, Report, Stopped
@@ -19,13 +21,12 @@ def run_evaluation(
 
     Raises EdgefaceError and its kin.
     """
-    control = control or Control()
-    last: EvaluationWritten | Stopped
-    try:
-        report(EvaluationStarted(describe_device(choose_device(config.device, control.slot))))
-        evaluated = evaluate_backbone(config, files, control, lambda share: report(Progressed(share, None, None, None)))
-        last = write_evaluation(evaluated, output_dir, control)
-    except StopRequested:
-        last = Stopped()
-    report(last)
-    return last
+    return tell_the_last(partial(_evaluate, config, files, output_dir, report, control or Control()), report)
+
+
+def _evaluate(
+    config: EvaluationConfig, files: EvaluationFiles, output_dir: Path, report: Report, control: Control
+) -> EvaluationWritten:
+    report(EvaluationStarted(describe_device(choose_device(config.device, control.slot))))
+    evaluated = evaluate_backbone(config, files, control, lambda share: report(Progressed(share, None, None, None)))
+    return write_evaluation(evaluated, output_dir, control)

@@ -17,8 +17,9 @@ from app.finetune.dataset import JobWarning, comparable, scan_hr, subject_of
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import NothingToCompare
 from app.finetune.evaluation import Images
-from worker.training.control import Control, StopRequested
+from worker.training.control import Control
 from worker.training.devices import choose_device, describe_device
+from worker.training.ending import tell_the_last
 from worker.training.events import (
     EnlargementMeasured,
     Finished,
@@ -60,13 +61,7 @@ def train_dsr(
     from there as if nothing had happened. A CPU run repeats exactly, bit for bit, on the same machine, in one go or in
     several. Raises EdgefaceError and its kin.
     """
-    last: Finished | Stopped
-    try:
-        last = _train(config, files, report, control or Control())
-    except StopRequested:
-        last = Stopped()
-    report(last)
-    return last
+    return tell_the_last(partial(_train, config, files, report, control or Control()), report)
 
 
 def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, control: Control) -> Finished:
