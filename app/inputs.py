@@ -12,7 +12,16 @@ from sqlmodel import Session
 from app.artifacts import Artifacts
 from app.finetune.architectures import infer_dsr_layout, recognise_edgeface
 from app.finetune.config import BICUBIC, FACES_OF_EACH, FinetuneConfig
-from app.finetune.dataset import BICUBIC_ENLARGEMENT, JobWarning, Split, paired_hr, refuse_unreadable, scan_dataset
+from app.finetune.dataset import (
+    BICUBIC_ENLARGEMENT,
+    TRAIN_FOLDER,
+    VAL_FOLDER,
+    JobWarning,
+    Split,
+    paired_hr,
+    refuse_unreadable,
+    scan_dataset,
+)
 from app.finetune.leaks import AllowedLeaks, PartImage, exact_copies, refuse_copies
 from app.finetune.same_photo import Print, read_print
 from app.jobs.errors import DatasetNotFound, OutsideRoots, WeightsNotFound
@@ -113,8 +122,8 @@ def list_datasets(root: Path) -> list[str]:
     """Names that `dataset` can have: folders with train_processed/ and val_processed/."""
     return sorted(
         folder.parent.relative_to(root).as_posix()
-        for folder in root.glob("**/train_processed")
-        if (folder.parent / "val_processed").is_dir() and folder.parent != root
+        for folder in root.glob(f"**/{TRAIN_FOLDER}")
+        if (folder.parent / VAL_FOLDER).is_dir() and folder.parent != root
     )
 
 

@@ -9,7 +9,15 @@ import click
 from app.cli.alignment import align_photos, tell_distances
 from app.dataset_build import SplitBy, build_dataset, build_folds
 from app.finetune.config import FACE_SIZE
-from app.finetune.dataset import TEST_FOLDER, find_unreadable, scan_dataset, scan_split, split_warnings
+from app.finetune.dataset import (
+    TEST_FOLDER,
+    TRAIN_FOLDER,
+    VAL_FOLDER,
+    find_unreadable,
+    scan_dataset,
+    scan_split,
+    split_warnings,
+)
 from app.finetune.leaks import AllowedLeaks, Copy, find_copies
 from app.settings import Settings
 
@@ -106,7 +114,7 @@ def check(folder: Path, allow_leak: tuple[str, ...]) -> None:
     A photo in two parts or under two names is a leak. People under two names are found by the job, which has a backbone
     to tell people by.
     """
-    scan = scan_dataset(folder / "train_processed", folder / "val_processed")
+    scan = scan_dataset(folder / TRAIN_FOLDER, folder / VAL_FOLDER)
     parts = {"train": scan.train, "val": scan.val}
     warnings = list(scan.warnings)
     if (folder / TEST_FOLDER).is_dir():
@@ -135,6 +143,6 @@ def check(folder: Path, allow_leak: tuple[str, ...]) -> None:
 
 
 def _copies_in(folder: Path) -> list[Copy]:
-    folders = {name: folder / f"{name}_processed" for name in ("train", "val", "test")}
+    folders = {"train": folder / TRAIN_FOLDER, "val": folder / VAL_FOLDER, "test": folder / TEST_FOLDER}
     parts = {name: scan_split(part) for name, part in folders.items() if part.is_dir()}
     return find_copies(parts, threads=_THREADS)

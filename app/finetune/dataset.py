@@ -27,8 +27,8 @@ from app.finetune.errors import (
 )
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
-TEST_FOLDER = "test_processed"
-"""Of a dataset, beside train_processed and val_processed: what no training sees."""
+TRAIN_FOLDER, VAL_FOLDER, TEST_FOLDER = "train_processed", "val_processed", "test_processed"
+"""Of a dataset. No training sees the last."""
 
 Selection = Literal["val_accuracy", "verification_auc", "last_epoch"]
 

@@ -1,5 +1,7 @@
 """`dataset`, which is short for train_dir and val_dir in the configs of trainings."""
 
+from app.finetune.dataset import TRAIN_FOLDER, VAL_FOLDER
+
 
 def with_directories(values: object) -> object:
     """The fields as given, and the directories that `dataset` stands for where they are not given themselves."""
@@ -7,8 +9,8 @@ def with_directories(values: object) -> object:
         name = values["dataset"].rstrip("/")
         return {
             **values,
-            "train_dir": values.get("train_dir") or f"{name}/train_processed",
-            "val_dir": values.get("val_dir") or f"{name}/val_processed",
+            "train_dir": values.get("train_dir") or f"{name}/{TRAIN_FOLDER}",
+            "val_dir": values.get("val_dir") or f"{name}/{VAL_FOLDER}",
         }
     return values
 

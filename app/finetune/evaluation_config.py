@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.finetune.config import BICUBIC, DEVICE_PATTERN, FACE_SIZE, Name
-from app.finetune.dataset import TEST_FOLDER
+from app.finetune.dataset import TEST_FOLDER, VAL_FOLDER
 
 
 class EvaluationConfig(BaseModel):
@@ -77,4 +77,4 @@ class EvaluationConfig(BaseModel):
             return self
         name = self.dataset.rstrip("/")
         has_test = os.path.isdir(root / name / TEST_FOLDER)  # noqa: PTH112 - Path.is_dir raises for a name too long
-        return self.model_copy(update={"eval_dir": f"{name}/{TEST_FOLDER if has_test else 'val_processed'}"})
+        return self.model_copy(update={"eval_dir": f"{name}/{TEST_FOLDER if has_test else VAL_FOLDER}"})

@@ -16,7 +16,7 @@ from sqlalchemy import Update, and_, case, func, tuple_
 from sqlmodel import Session, col, delete, select, update
 
 from app.database import database_now
-from app.finetune.dataset import TEST_FOLDER, JobWarning
+from app.finetune.dataset import TEST_FOLDER, VAL_FOLDER, JobWarning
 from app.finetune.errors import ErrorReport
 from app.jobs import queries
 from app.jobs.checkpoint_files import checkpoint_files, kinds_of
@@ -529,7 +529,7 @@ def _digest(config: JobConfig, priority: int, kind: JobKind) -> str:
     content = config.model_dump(mode="json", exclude=later)
     # Whether a dataset has a test part, which an evaluation then takes, is no part of the request.
     if (dataset := content.get("dataset")) and content.get("eval_dir") == f"{dataset.rstrip('/')}/{TEST_FOLDER}":
-        content["eval_dir"] = f"{dataset.rstrip('/')}/val_processed"
+        content["eval_dir"] = f"{dataset.rstrip('/')}/{VAL_FOLDER}"
     request = json.dumps([content, priority, *of_kind], sort_keys=True)
     return hashlib.sha256(request.encode()).hexdigest()
 
