@@ -97,7 +97,12 @@ class FinetuneConfig(BaseModel):
     )
     head_lr: float = Field(1e-3, gt=0, le=1, description="Learning rate of the ArcFace head in stage 1.")
     backbone_lr: float = Field(5e-6, gt=0, le=1, description="Learning rate of the backbone in stage 2.")
-    head_lr_stage2: float = Field(5e-5, gt=0, le=1, description="Learning rate of the ArcFace head in stage 2.")
+    head_lr_stage2: float = Field(
+        5e-5,
+        gt=0,
+        le=1,
+        description="Learning rate of the ArcFace head in stage 2; with invented people, of what is learned of them.",
+    )
     arcface_scale: float = Field(64.0, gt=0, le=1024, description="ArcFace scale s: logits are s * cos(theta).")
     arcface_margin: float = Field(
         0.5, ge=0, lt=1.5707963267948966, description="ArcFace angular margin m in radians, added to the target angle."
@@ -117,6 +122,13 @@ class FinetuneConfig(BaseModel):
         "best",
         description="Whose checkpoint is handed out: the epoch's of stage 2 that val finds best, or the last validated "
         "one's, and then stage 2 never ends early. A val of few people says little.",
+    )
+    interpolation: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="How far the weights that are handed out, and validated, lie on the way from those given to those "
+        "trained. Below 1 less is learned, and less lost on cameras that train does not show (WiSE-FT).",
     )
     invented_people: int = Field(
         0,

@@ -12,10 +12,12 @@ RECOMMENDED: Mapping[str, Any] = {
     "stage2_epochs": 60,
     "batch_size": 64,
     "backbone_lr": 1e-4,
+    "head_lr_stage2": 1e-3,
     "early_stop_patience": 0,
     "val_interval": 5,
     "keep": "last",
     "warmup": 0.05,
+    "interpolation": 0.7,
     "invented_people": 768,
 }
 

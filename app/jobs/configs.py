@@ -18,6 +18,7 @@ ADDED_LATER = frozenset(
         "recipe",
         "warmup",
         "keep",
+        "interpolation",
         "invented_people",
         "vlr_share",
         "hr_share",

@@ -52,7 +52,7 @@ def ceiling(inputs: Inputs, _output: Path) -> Trained:
     batches = list(places_of(0, images, config.batch_size))
     steps = len(batches) * config.stage2_epochs
     optimization = backbone_and_head(
-        backbone, head, config, steps=steps, scale=1.0, device=device.type, scaled=precision.scaled
+        backbone, head.parameters(), config, steps=steps, scale=1.0, device=device.type, scaled=precision.scaled
     )
     backbone.train()
 

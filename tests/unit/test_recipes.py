@@ -15,10 +15,12 @@ GUIDE = {
     "stage2_epochs": 20,
     "batch_size": 32,
     "backbone_lr": 5e-6,
+    "head_lr_stage2": 5e-5,
     "early_stop_patience": 8,
     "val_interval": 1,
     "warmup": 0.0,
     "keep": "best",
+    "interpolation": 1.0,
     "invented_people": 0,
 }
 

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
+from app.finetune.architectures import EMBEDDING_SIZE
 from app.finetune.config import FinetuneConfig
 from worker.training.estimate import NOTHING, Estimate
 from worker.training.events import Stage
@@ -26,18 +28,20 @@ class Position:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of the weights: of the backbone, and of the ArcFace head. AdamW keeps two moments of what it moves."""
+    """Bytes of the weights: of the backbone, of the ArcFace head, and of the people who learn in its place in stage 2,
+    0 without a teacher. AdamW keeps two moments of what it moves."""
 
     backbone: int
     head: int
+    people: int = 0
 
     @property
     def stage1_state(self) -> int:
-        return self.backbone + 3 * self.head
+        return self.backbone + 3 * self.head + self.people
 
     @property
     def stage2_state(self) -> int:
-        return 3 * (self.backbone + self.head)
+        return 3 * self.backbone + (3 * self.people + self.head if self.people else 3 * self.head)
 
     @property
     def checkpoint(self) -> int:
@@ -45,8 +49,12 @@ class Sizes:
         return 2 * self.backbone + self.head
 
     @classmethod
-    def of(cls, backbone: nn.Module, head: nn.Module) -> "Sizes":
-        return cls(*(sum(tensor.nbytes for tensor in each.state_dict().values()) for each in (backbone, head)))
+    def of(cls, backbone: nn.Module, head: nn.Module, people: int) -> "Sizes":
+        """`people` is how many learn."""
+        of_backbone, of_head = (
+            sum(tensor.nbytes for tensor in each.state_dict().values()) for each in (backbone, head)
+        )
+        return cls(of_backbone, of_head, people * EMBEDDING_SIZE * torch.float32.itemsize)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from app.finetune.dataset import Selection
 from worker.training.control import Control
 from worker.training.devices import Precision
 from worker.training.events import Report
+from worker.training.interpolation import Weights, interpolated
 from worker.training.lanes import ONE_LANE, Lanes
+from worker.training.models.edgeface import EdgeFace
 from worker.training.progress import Progress
 from worker.training.teaching import Teaching
 from worker.training.validation import ValFaces
@@ -24,7 +26,8 @@ class Course:
     """What is learned from and judged by, on which device, and who is told and who may stop it.
 
     `faces_u8_NCHW` may lie elsewhere than on `device`, even on disk; `labels_N` lie beside them. `after_step` is called
-    after each step of the optimizer. `teaching` is for stage 2, None where that is by ArcFace.
+    after each step of the optimizer. `teaching` is for stage 2, None where that is by ArcFace. `given` are the weights
+    of the backbone before the first step, None where the trained ones are handed out as they are.
     """
 
     config: FinetuneConfig
@@ -40,7 +43,12 @@ class Course:
     lanes: Lanes = ONE_LANE
     after_step: Callable[[], None] = lambda: None
     teaching: Teaching | None = None
+    given: Weights | None = None
 
     @property
     def steps_per_epoch(self) -> int:
         return -(-len(self.labels_N) // self.config.batch_size)
+
+    def handed_out(self, backbone: EdgeFace) -> EdgeFace:
+        """What a user gets of a training whose `backbone` it is."""
+        return backbone if self.given is None else interpolated(self.given, backbone, self.config.interpolation)

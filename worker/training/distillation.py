@@ -3,7 +3,7 @@
 The loss is the cross-entropy between how similar the teacher finds the face's person to all people and how similar the
 student finds the face to them: soft targets, as in SEED (Fang et al., ICLR 2021, arXiv:2101.04731, equation 3), but of
 people in place of images. All that the teacher says is known before the first step, and a face's loss depends on no
-other face of its batch.
+other face of its batch. What the student's people are is learned with it, from what the teacher says of them.
 """
 
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ class Distillation:
     correct: Tensor
 
 
-def distil(e_BD: Tensor, person_B: Tensor, people_PD: Tensor, temperature: float) -> Distillation:
-    """Embeddings of views, of any length; their people's numbers; and what the teacher says of all people,
-    L2-normalised. In float32 whatever autocast does."""
+def distil(e_BD: Tensor, person_B: Tensor, people_PD: Tensor, teachers_PD: Tensor, temperature: float) -> Distillation:
+    """Embeddings of views and the student's of all people, of any length; which people the views show; and the
+    teacher's embeddings of all people, L2-normalised. In float32 whatever autocast does."""
     with torch.autocast(e_BD.device.type, enabled=False):
-        similarity_BP = F.normalize(e_BD.float()) @ people_PD.T
-        wanted_BP = (people_PD[person_B] @ people_PD.T / temperature).softmax(1)
+        similarity_BP = F.normalize(e_BD.float()) @ F.normalize(people_PD).T
+        wanted_BP = (teachers_PD[person_B] @ teachers_PD.T / temperature).softmax(1)
         loss = F.cross_entropy(similarity_BP / temperature, wanted_BP, reduction="sum")
         correct = (similarity_BP.detach().argmax(1) == person_B).sum()
     return Distillation(loss, correct)

@@ -126,7 +126,7 @@ class Foretelling:
         else:
             stage1_step = NOTHING
             stage2_step = Estimate.of(self._steps[1:] or self._steps)
-        sizes = Sizes.of(training.backbone, training.head)
+        sizes = Sizes.of(training.backbone, training.head, 0 if training.people is None else len(training.people))
         config, taken = course.config, self._taken
         embed = taken.get("embed")
         if embed is None:
@@ -134,7 +134,7 @@ class Foretelling:
             face = stage2_step.likely / min(config.batch_size, len(course.labels_N))
             embed = faces * FORWARD_WORK / work_of_a_face(2, config) * face
         measure = taken.get("measure", _MEASURE_OF_EMBED * embed)
-        first_state = sizes.stage1_state if config.stage1_epochs else sizes.backbone + sizes.head
+        first_state = sizes.stage1_state if config.stage1_epochs else sizes.backbone + sizes.head + sizes.people
         return Costs(
             stage1_step=stage1_step,
             stage2_step=stage2_step,
@@ -177,7 +177,7 @@ def probe_stage2(course: Course, training: Training) -> list[float] | None:
 
 
 def _copy_for_stage2(course: Course, training: Training) -> Training:
-    backbone, head = copy.deepcopy(training.backbone), copy.deepcopy(training.head)
+    backbone, head, people = copy.deepcopy((training.backbone, training.head, training.people))
     backbone.requires_grad_(True).train()
     return Training(
         backbone=backbone,
@@ -187,7 +187,8 @@ def _copy_for_stage2(course: Course, training: Training) -> Training:
         best=Best(course.selection),
         micro_batch_size=training.micro_batch_size,
         stage=2,
-        optimization=optimization_of(2, course, backbone, head, scale=training.learning_rate_scale),
+        optimization=optimization_of(2, course, backbone, head, people, scale=training.learning_rate_scale),
+        people=people,
     )
 
 

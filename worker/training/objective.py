@@ -33,13 +33,15 @@ class PartLoss:
 def part_loss(
     course: Course, training: Training, running: RunningEpoch, embeddings: Embeddings, places: slice
 ) -> PartLoss:
-    """ArcFace on `embeddings`; in an epoch of views what the teacher says of them, and the head rests."""
+    """ArcFace on `embeddings`; in an epoch of views what the teacher says of them."""
     labels_M = labels_at(course, running, places)
     if running.views is not None:
-        assert course.teaching is not None, "views are of invented people"  # noqa: S101
+        assert course.teaching is not None and training.people is not None, "views are of people"  # noqa: S101
         e_MD = embed_faces(course, training.backbone, views_at(course, running, places))
         person_M = people_of(course.teaching, running.views.at(places), labels_M)
-        distilled = distil(e_MD, person_M, course.teaching.people_PD, course.config.contrastive_temperature)
+        distilled = distil(
+            e_MD, person_M, training.people, course.teaching.people_PD, course.config.contrastive_temperature
+        )
         return PartLoss(distilled.loss, distilled.correct)
     logits_MS, cosine_logits_MS = training.head(embeddings(places), labels_M)
     loss_sum = F.cross_entropy(logits_MS, labels_M, label_smoothing=course.config.label_smoothing, reduction="sum")

@@ -1,7 +1,7 @@
 """What moves the weights in each stage: AdamW, the loss scaler where fp16 needs one, and stage 2's schedule."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ def head_alone(head: nn.Module, config: FinetuneConfig, *, scale: float, device:
 
 def backbone_and_head(
     backbone: nn.Module,
-    head: nn.Module,
+    head: Iterable[nn.Parameter],
     config: FinetuneConfig,
     *,
     steps: int,
@@ -79,7 +79,7 @@ def backbone_and_head(
     optimizer = AdamW(
         [
             {"params": backbone.parameters(), "lr": scale * config.backbone_lr},
-            {"params": head.parameters(), "lr": scale * config.head_lr_stage2},
+            {"params": head, "lr": scale * config.head_lr_stage2},
         ],
         weight_decay=config.weight_decay,
         fused=True,

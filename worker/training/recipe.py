@@ -25,6 +25,7 @@ from worker.training.files import TrainingFiles
 from worker.training.final_evaluation import evaluate_training
 from worker.training.foretelling import Foretelling
 from worker.training.inputs import digest_inputs
+from worker.training.interpolation import weights_of
 from worker.training.lanes import lanes_for
 from worker.training.leaks import refuse_copied_photos, refuse_people_under_two_names
 from worker.training.losses import ArcFace
@@ -132,8 +133,6 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
         # Of the backbone as it was given: a saved state is restored later.
         asked = partial(ask, backbone, device=device, lanes=lanes, progress=progress, control=control)
         teaching = teach(train_hr, invented, labels, by_dsr or enlarge_bicubic, asked)
-        if not config.stage1_epochs:
-            head.weight.data.copy_(teaching.real_people)
     course = Course(
         config=config,
         device=device,
@@ -148,6 +147,7 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
         lanes=lanes,
         after_step=foretelling.after_step,
         teaching=teaching,
+        given=weights_of(backbone) if config.interpolation < 1 else None,
     )
     training = begin(course, backbone, head.to(device), generator, before)
     states = States(files.output_dir, inputs, control, files.resume, report)

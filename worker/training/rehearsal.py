@@ -151,13 +151,16 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
             backbone.eval()
             stage1_step = _time_steps(course, training, states)
         training.stage, training.epoch = 2, 0
-        training.optimization = optimization_of(2, course, backbone, training.head, scale=1.0)
+        training.optimization = optimization_of(2, course, backbone, training.head, training.people, scale=1.0)
         backbone.train()
         stage2_step = _time_steps(course, training, states)
         written = _write(course, training, states, Checkpoints(files.output_dir, provenance, control), validated)
     finally:
         _remove_written(files.output_dir)
 
+    practised_people = 0 if training.people is None else len(training.people)
+    people = practised_people + config.invented_people - practice.invented_people
+    practised_sizes, sizes = (Sizes.of(backbone, training.head, count) for count in (practised_people, people))
     costs = Costs(
         stage1_step=stage1_step,
         stage2_step=stage2_step,
@@ -167,7 +170,7 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
         measure=measure.seconds,
         evaluation=evaluation,
         write_byte=written.seconds / (written.state + written.checkpoint),
-        sizes=Sizes.of(backbone, training.head),
+        sizes=sizes,
         batches=batches_of(images, config.batch_size, device.type),
         save_every_seconds=control.save_every_seconds,
     )
@@ -199,7 +202,7 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
         process_bytes=_peak_of_process() + _FACE_BYTES * (inventing.missing + sum(sample.unseen for sample in sampled)),
         device_bytes=_peak_of_device(device, images, practised),
         prepared_bytes=prepared_bytes,
-        state_bytes=_STATES_AT_ONCE * written.state,
+        state_bytes=_STATES_AT_ONCE * (written.state + sizes.stage2_state - practised_sizes.stage2_state),
         checkpoint_bytes=written.checkpoint,
     )
 

@@ -26,6 +26,7 @@ from worker.training.events import (
 )
 from worker.training.lanes import ONE_LANE
 from worker.training.memory import unless_out_of_memory
+from worker.training.models.edgeface import EdgeFace
 from worker.training.objective import Embeddings, part_loss
 from worker.training.optimization import add_gradients
 from worker.training.profiled import profiled
@@ -83,9 +84,10 @@ def train_all(course: Course, training: Training, states: States, checkpoints: C
         totals = train_epoch(course, training, states)
         validated, write_checkpoint = None, None
         if _validation_is_due(epoch, epochs, config.val_interval):
-            validated = _validate(course, training, states)
+            backbone = course.handed_out(training.backbone)
+            validated = _validate(course, training, backbone, states)
             if training.best.offer(epoch, validated):
-                write_checkpoint = _checkpoint_of(training, checkpoints, epoch, validated)
+                write_checkpoint = _checkpoint_of(training, backbone, checkpoints, epoch, validated)
         _finish_epoch(course, training, states, totals, validated, epochs, write_checkpoint)
 
 
@@ -178,7 +180,7 @@ def _enter_stage_2(course: Course, training: Training) -> None:
     if training.stage == 1:
         training.stage, training.epoch = 2, 0
         training.optimization = optimization_of(
-            2, course, training.backbone, training.head, scale=training.learning_rate_scale
+            2, course, training.backbone, training.head, training.people, scale=training.learning_rate_scale
         )
 
 
@@ -198,13 +200,11 @@ def _save_if_asked(course: Course, training: Training, states: States) -> None:
     course.control.refuse_if_stopped()
 
 
-def _validate(course: Course, training: Training, states: States) -> Validated:
-    """Stage 2's. Where it is stopped the state of before it is saved."""
+def _validate(course: Course, training: Training, backbone: EdgeFace, states: States) -> Validated:
+    """Stage 2's, of the `backbone` that is handed out. Where it is stopped the state of before it is saved."""
     started, work_done = time.monotonic(), course.progress.work_done
     try:
-        embeddings = embed_val(
-            training.backbone, course.val, course.device, course.progress, course.control, course.lanes
-        )
+        embeddings = embed_val(backbone, course.val, course.device, course.progress, course.control, course.lanes)
     except StopRequested:
         course.progress.go_back(work_done)
         course.report(states.write(training, course))
@@ -216,11 +216,11 @@ def _validate(course: Course, training: Training, states: States) -> Validated:
 
 
 def _checkpoint_of(
-    training: Training, checkpoints: Checkpoints, epoch: int, validated: Validated
+    training: Training, backbone: EdgeFace, checkpoints: Checkpoints, epoch: int, validated: Validated
 ) -> Callable[[], CheckpointWritten]:
     """What writes the networks as they are now, in any thread."""
     write = checkpoints.snapshot(
-        training.backbone, training.head, epoch=epoch, val_acc=validated.accuracy, val_auc=validated.auc
+        backbone, training.head, epoch=epoch, val_acc=validated.accuracy, val_auc=validated.auc
     )
     score = training.best.score(validated)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from app.finetune.errors import InputsChanged, WeightsUnreadable
 from worker.training.beside import Beside
@@ -40,7 +40,8 @@ class NotFinite(Exception):
 @dataclass
 class Training:
     """`epoch` epochs of `stage` are finished; `running` is the next, None before its first step. `checkpoint` is that
-    of the best epoch. `learning_rate_scale` is below 1 once the training was rolled back."""
+    of the best epoch. `people` [P, 512] are the student's embeddings of those whom the teacher knows, which learn in
+    place of the head; None without a teacher. `learning_rate_scale` is below 1 once the training was rolled back."""
 
     backbone: EdgeFace
     head: ArcFace
@@ -50,6 +51,7 @@ class Training:
     micro_batch_size: int
     stage: Stage
     optimization: Optimization
+    people: nn.Parameter | None = None
     checkpoint: CheckpointWritten | None = None
     epoch: int = 0
     steps_done: int = 0
@@ -67,6 +69,8 @@ class Training:
     def refuse_not_finite(self) -> None:
         """Raises NotFinite where a weight, or the loss of any step of the running epoch, is NaN or infinity."""
         numbers: list[Tensor] = [*self.backbone.parameters(), *self.head.parameters()]
+        if self.people is not None:
+            numbers.append(self.people)
         if self.running is not None:
             numbers.append(self.running.loss_sum)
         if not torch.stack([number.isfinite().all() for number in numbers]).all():
@@ -79,6 +83,11 @@ def begin(
     """A training before its first step."""
     config = course.config
     stage: Stage = 1 if config.stage1_epochs else 2
+    people = None
+    if course.teaching is not None:
+        people = nn.Parameter(course.teaching.people_PD.clone())
+        if stage == 2:  # The real ones are the head, in the same memory.
+            head.weight.data = people.data[course.teaching.invented_people :]
     return Training(
         backbone=backbone,
         head=head,
@@ -87,17 +96,21 @@ def begin(
         best=Best(course.selection, keeps_last=config.keep == "last"),
         micro_batch_size=min(config.batch_size, len(course.labels_N)),
         stage=stage,
-        optimization=optimization_of(stage, course, backbone, head, scale=1.0),
+        optimization=optimization_of(stage, course, backbone, head, people, scale=1.0),
+        people=people,
     )
 
 
-def optimization_of(stage: Stage, course: Course, backbone: EdgeFace, head: ArcFace, *, scale: float) -> Optimization:
-    """A stage's optimizer before its first step."""
+def optimization_of(
+    stage: Stage, course: Course, backbone: EdgeFace, head: ArcFace, people: nn.Parameter | None, *, scale: float
+) -> Optimization:
+    """A stage's optimizer before its first step. In stage 2 the head rests where there are `people`."""
     device, scaled, config = course.device.type, course.precision.scaled, course.config
     if stage == 1:
         return head_alone(head, config, scale=scale, device=device, scaled=scaled)
     steps = config.stage2_epochs * course.steps_per_epoch
-    return backbone_and_head(backbone, head, config, steps=steps, scale=scale, device=device, scaled=scaled)
+    classes = head.parameters() if people is None else [people]
+    return backbone_and_head(backbone, classes, config, steps=steps, scale=scale, device=device, scaled=scaled)
 
 
 class SavedState:
@@ -132,6 +145,8 @@ class SavedState:
         try:
             training.backbone.load_state_dict(content["backbone"], strict=True)
             training.head.load_state_dict(content["head"], strict=True)
+            if training.people is not None:
+                training.people.data.copy_(content["people"])
             training.generator.set_state(content["generator"])
             training.best = replace(training.best, **content["best"])
             training.stage, training.epoch = self.stage, content["epoch"]
@@ -144,7 +159,12 @@ class SavedState:
             # A state of version 0.1 lacks them: its report's curves begin where it was gone on from.
             training.epochs_told = [EpochFinished(**epoch) for epoch in content.get("epochs_told", [])]
             training.optimization = optimization_of(
-                self.stage, course, training.backbone, training.head, scale=training.learning_rate_scale
+                self.stage,
+                course,
+                training.backbone,
+                training.head,
+                training.people,
+                scale=training.learning_rate_scale,
             )
             training.optimization.load_state_dict(content["optimization"])
             course.progress.go_back(content["work_done"])
@@ -211,6 +231,7 @@ class States:
             "progress": progress.share,
             "backbone": plain(training.backbone.state_dict()),
             "head": plain(training.head.state_dict()),
+            "people": None if training.people is None else training.people.detach().cpu(),
             "optimization": training.optimization.state_dict(),
             "generator": training.generator.get_state(),
             "best": {

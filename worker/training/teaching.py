@@ -37,11 +37,6 @@ class Teaching:
     def invented_people(self) -> int:
         return len(self.invented_u8_QCHW) // FACES_OF_EACH
 
-    @property
-    def real_people(self) -> Tensor:
-        """[S, 512] by their class ids."""
-        return self.people_PD[self.invented_people :]
-
 
 def invent(
     config: FinetuneConfig,
