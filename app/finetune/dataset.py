@@ -188,7 +188,7 @@ def _warnings(train: Split, val: Split, unknown: Sequence[str]) -> Iterable[JobW
         yield JobWarning(
             code="val_subjects_unknown",
             message=f"{len(unknown)} of {len(val.subjects)} val subjects are not in train ({name_some(unknown)}): "
-            "the best epoch is chosen by verification AUC between VLR probes and HR gallery, and class accuracy is "
+            "epochs are scored by verification AUC between VLR probes and HR gallery, and class accuracy is "
             + (f"given for the {known} known ones only" if known else "not given"),
         )
     yield from split_warnings(train, "train")

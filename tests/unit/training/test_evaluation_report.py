@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from worker.evaluate_command import evaluate
 from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
 from worker.training.evaluation.report import render_report
 from worker.training.evaluation.report.svg import Axis, Line, line_chart, round_ticks
+from worker.training.evaluation.report.training_curves import training_curves
 from worker.training.evaluation.table import render_table
 from worker.training.events import EpochFinished
 from worker.training.files import EvaluationFiles
@@ -216,6 +218,14 @@ def test_ticks_are_few_and_inside(low: float, width: float) -> None:
     ticks = round_ticks(low, low + width)
     assert 2 <= len(ticks) <= 7
     assert all(low - 1e-6 * width <= tick <= low + width * (1 + 1e-6) for tick in ticks)
+
+
+def test_no_two_ticks_of_a_curve_read_alike() -> None:
+    """Though all that was measured is nearly the same."""
+    epochs = [replace(epoch(2, number, validated=True), val_auc=auc) for number, auc in ((1, 0.99893), (2, 0.99901))]
+    (chart,) = (chart for chart in training_curves(epochs) if "val AUC" in chart)
+    texts = [text for text in re.findall(r">([0-9.]+)</text>", chart) if text.startswith("0.99")]
+    assert len(texts) == len(set(texts)) >= 2
 
 
 @given(st.lists(st.floats(0, 1), max_size=5), st.booleans())

@@ -92,7 +92,7 @@ def _histogram(comparison: Comparison, threshold: float | None) -> str:
     }
     filled = np.flatnonzero(sum(shares.values()))
     low, high = (float(edges[filled[0]]), float(edges[filled[-1] + 1])) if len(filled) else (-1.0, 1.0)
-    top = max(0.01, *(float(share.max()) for share in shares.values()))
+    top = 1.1 * max(0.01, *(float(share.max()) for share in shares.values()))
     x = Axis("cosine", low, high, [(tick, f"{tick:.2g}") for tick in round_ticks(low, high)])
     y = Axis("share of the pairs", 0, top, percent_ticks(0, top))
     lines = [

@@ -40,7 +40,7 @@ def _chart(
     margin = (high - low or 1.0) * 0.06
     low, high = low - margin, high + margin
     across = Axis("epoch, both stages", 1, max(2, len(epochs)), _epoch_ticks(len(epochs)))
-    up = Axis(title, low, high, [(tick, f"{tick:.4g}") for tick in round_ticks(low, high)])
+    up = Axis(title, low, high, [(tick, f"{tick:.10g}") for tick in round_ticks(low, high)])
     first_of_stage_2 = next((number for number, each in enumerate(epochs, 1) if each.stage == 2), None)
     best = max((number for number, each in enumerate(epochs, 1) if each.best and each.stage == 2), default=None)
     marks = [Mark(first_of_stage_2 - 0.5, "stage 2")] if first_of_stage_2 is not None and first_of_stage_2 > 1 else []
