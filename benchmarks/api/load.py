@@ -57,17 +57,25 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._arrived += data
+        while (answer := self._next_answer()) is not None:
+            if not answer.startswith(b"HTTP/1.1 200"):
+                self.failure = answer.decode()
+                self._transport.close()
+                return
+            self.answers += 1
+            if self._at_once:
+                self.ask()
+
+    def _next_answer(self) -> bytes | None:
+        """The head of the next answer that has arrived whole: several asked for in a row may come together."""
         head, end, body = self._arrived.partition(b"\r\n\r\n")
-        if not end or len(body) < int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]):
-            return
-        if not head.startswith(b"HTTP/1.1 200"):
-            self.failure = head.decode()
-            self._transport.close()
-            return
-        self.answers += 1
-        self._arrived = b""
-        if self._at_once:
-            self.ask()
+        if not end:
+            return None
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        if len(body) < length:
+            return None
+        self._arrived = body[length:]
+        return head
 
     def connection_lost(self, _: Exception | None) -> None:
         self.failure = self.failure or "the connection broke"
