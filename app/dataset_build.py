@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from app.finetune.config import FACE_SIZE
-from app.finetune.dataset import IMAGE_SUFFIXES, open_rgb
+from app.finetune.dataset import IMAGE_SUFFIXES, PART_FOLDERS, open_rgb
 from app.finetune.errors import DataError, FolderEmpty, FolderMissing, UnreadableImages, name_some
 
 SplitBy = Literal["subjects", "images"]
@@ -221,7 +221,7 @@ def _write_dataset(
 ) -> BuiltDataset:
     """Into `folder`, which will be `output`."""
     for name, part in parts.items():
-        _write_part(part, folder / f"{name}_processed", vlr_size, face_source)
+        _write_part(part, folder / PART_FOLDERS[name], vlr_size, face_source)
     built = [BuiltPart(name, len(part), len({face.subject for face in part})) for name, part in parts.items()]
     return BuiltDataset(output, tuple(built))
 

@@ -10,6 +10,7 @@ from app.cli.alignment import align_photos, tell_distances
 from app.dataset_build import SplitBy, build_dataset, build_folds
 from app.finetune.config import FACE_SIZE
 from app.finetune.dataset import (
+    PART_FOLDERS,
     TEST_FOLDER,
     TRAIN_FOLDER,
     VAL_FOLDER,
@@ -143,6 +144,6 @@ def check(folder: Path, allow_leak: tuple[str, ...]) -> None:
 
 
 def _copies_in(folder: Path) -> list[Copy]:
-    folders = {"train": folder / TRAIN_FOLDER, "val": folder / VAL_FOLDER, "test": folder / TEST_FOLDER}
+    folders = {name: folder / part for name, part in PART_FOLDERS.items()}
     parts = {name: scan_split(part) for name, part in folders.items() if part.is_dir()}
     return find_copies(parts, threads=_THREADS)

@@ -29,6 +29,7 @@ from app.finetune.errors import (
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 TRAIN_FOLDER, VAL_FOLDER, TEST_FOLDER = "train_processed", "val_processed", "test_processed"
 """Of a dataset. No training sees the last."""
+PART_FOLDERS = {"train": TRAIN_FOLDER, "val": VAL_FOLDER, "test": TEST_FOLDER}
 
 Selection = Literal["val_accuracy", "verification_auc", "last_epoch"]
 
