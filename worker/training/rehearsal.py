@@ -40,7 +40,7 @@ from worker.training.pixels import RESAMPLER, Enlarge, Faces, enlarge_bicubic, e
 from worker.training.prepared import PreparedFaces, prepared_key
 from worker.training.progress import Progress
 from worker.training.stages import StepDidNotFit, train_epoch
-from worker.training.state import NotFinite, States, Training, begin, optimization_of
+from worker.training.state import NotFinite, States, Training, begin
 from worker.training.teaching import ask, teach
 from worker.training.validation import ValFaces, Validated, validate
 
@@ -151,7 +151,7 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
             backbone.eval()
             stage1_step = _time_steps(course, training, states)
         training.stage, training.epoch = 2, 0
-        training.optimization = optimization_of(2, course, backbone, training.head, training.people, scale=1.0)
+        training.start_optimization(course)
         backbone.train()
         stage2_step = _time_steps(course, training, states)
         written = _write(course, training, states, Checkpoints(files.output_dir, provenance, control), validated)

@@ -32,7 +32,7 @@ from worker.training.optimization import add_gradients
 from worker.training.profiled import profiled
 from worker.training.progress import work_of_a_face
 from worker.training.running import RunningEpoch, start_epoch
-from worker.training.state import NotFinite, States, Training, optimization_of
+from worker.training.state import NotFinite, States, Training
 from worker.training.validation import Best, ValEmbeddings, Validated, embed_val, validate
 
 _GPU_STEPS_BETWEEN_LOOKS = 50
@@ -179,9 +179,7 @@ def _is_looked_at(step: int, device: torch.device) -> bool:
 def _enter_stage_2(course: Course, training: Training) -> None:
     if training.stage == 1:
         training.stage, training.epoch = 2, 0
-        training.optimization = optimization_of(
-            2, course, training.backbone, training.head, training.people, scale=training.learning_rate_scale
-        )
+        training.start_optimization(course)
 
 
 def _tell_start(course: Course, training: Training, states: States, epochs: int) -> None:

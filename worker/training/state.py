@@ -66,6 +66,12 @@ class Training:
         """Optimizer steps done in the running epoch."""
         return 0 if self.running is None else self.running.step
 
+    def start_optimization(self, course: Course) -> None:
+        """The stage's optimizer, before its first step."""
+        self.optimization = optimization_of(
+            self.stage, course, self.backbone, self.head, self.people, scale=self.learning_rate_scale
+        )
+
     def refuse_not_finite(self) -> None:
         """Raises NotFinite where a weight, or the loss of any step of the running epoch, is NaN or infinity."""
         numbers: list[Tensor] = [*self.backbone.parameters(), *self.head.parameters()]
@@ -158,14 +164,7 @@ class SavedState:
             training.collapse_told = content["collapse_told"]
             # A state of version 0.1 lacks them: its report's curves begin where it was gone on from.
             training.epochs_told = [EpochFinished(**epoch) for epoch in content.get("epochs_told", [])]
-            training.optimization = optimization_of(
-                self.stage,
-                course,
-                training.backbone,
-                training.head,
-                training.people,
-                scale=training.learning_rate_scale,
-            )
+            training.start_optimization(course)
             training.optimization.load_state_dict(content["optimization"])
             course.progress.go_back(content["work_done"])
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:

@@ -57,7 +57,8 @@ def test_gone_on_with_it_is_still_between_the_weights_first_given(tmp_path: Path
     told, saved = told_until_saved(go(first, control, stop_at(8, control), config))
     assert saved.stage == 2
     went_on = go(resumed(first, saved, 1), config=config)
-    assert all(torch.equal(tensor, handed_out(unbroken)[name]) for name, tensor in handed_out(went_on).items())
+    expected = handed_out(unbroken)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in handed_out(went_on).items())
     measured = [
         event for events in (unbroken, told + went_on) for event in events if isinstance(event, RecognitionMeasured)
     ]
