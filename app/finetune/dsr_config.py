@@ -47,8 +47,9 @@ class DsrTrainingConfig(BaseModel):
     )
     allowed_leaks: tuple[Name, ...] = Field(
         (),
-        description="Photos that are in train and val, or under two subjects, and do not stop the job: file names, or "
-        "`*` for all. Equal pixels are looked for when the job is submitted, altered copies when it starts.",
+        description="Leaks that do not stop the job: a file name (a photo that is in train and val, or under two "
+        "subjects), `a=b` (subjects a and b, who look like one person), or `*` for all. Equal pixels are looked for "
+        "when the job is submitted, everything else when it starts.",
     )
     edgeface: Name = Field(
         "edgeface_xxs.pt",

@@ -71,7 +71,11 @@ def refuse_people_under_two_names(
         chosen = [scan.train.vlr_images[place] for place in places]
         e_ND = torch.cat([embedded(train_u8_NCHW[some]) for some in torch.split(torch.tensor(places), _AT_ONCE)])
         e_MD, val_paths = val.probes_PD, val.val.probe_paths
-    faces = face_set(torch.cat([e_ND, e_MD.cpu()]), [*chosen, *val_paths])
+    return refuse_same_people(face_set(torch.cat([e_ND, e_MD.cpu()]), [*chosen, *val_paths]), allowed, control)
+
+
+def refuse_same_people(faces: FaceSet, allowed: AllowedLeaks, control: Control) -> list[JobWarning]:
+    """A warning where these embeddings cannot tell. Raises PersonUnderTwoNames and StopRequested."""
     refused, warnings = judge_people(faces, allowed, control.refuse_if_stopped)
     if refused:
         raise PersonUnderTwoNames(refused)

@@ -7,8 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from app.finetune.dataset import JobWarning, Split
-from app.finetune.dsr_config import DsrTrainingConfig
+from app.finetune.dataset import Split
 from app.finetune.errors import ChangedWhileRead
 from app.finetune.leaks import AllowedLeaks, find_copies, refuse_copies
 from worker.training.control import Control
@@ -25,16 +24,11 @@ from worker.training.prepared import PreparedFaces, prepared_key
 _FACES_AT_ONCE = 256
 
 
-def refuse_copied_photos(train: Split, val: Split, config: DsrTrainingConfig, control: Control) -> list[JobWarning]:
-    """A warning where `allowed_leaks` names what is none. Raises PhotoCopied and StopRequested. Images that cannot be
-    read are left to the preparation."""
-    allowed = AllowedLeaks(config.allowed_leaks)
-    if allowed.everything:
-        return []
+def refuse_copied_photos(train: Split, val: Split, threads: int, allowed: AllowedLeaks, control: Control) -> None:
+    """Raises PhotoCopied and StopRequested. Images that cannot be read are left to the preparation."""
     # `scan_hr` has each HR image in the place of its VLR image too, which would be read and told a second time.
     parts = {name: replace(split, vlr_images=()) for name, split in (("train", train), ("val", val))}
-    refuse_copies(find_copies(parts, threads=config.num_workers, on_images=control.refuse_if_stopped), allowed)
-    return allowed.unused_warnings()
+    refuse_copies(find_copies(parts, threads=threads, on_images=control.refuse_if_stopped), allowed)
 
 
 def prepare_hr(paths: tuple[Path, ...], digest: str, prepared_dir: Path, threads: int, control: Control) -> Faces:

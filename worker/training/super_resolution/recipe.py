@@ -17,9 +17,11 @@ from app.finetune.dataset import JobWarning, comparable, scan_hr, subject_of
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import NothingToCompare
 from app.finetune.evaluation import Images
+from app.finetune.leaks import AllowedLeaks
 from worker.training.control import Control
 from worker.training.devices import choose_device, describe_device
 from worker.training.ending import tell_the_last
+from worker.training.evaluate import face_set
 from worker.training.events import (
     EnlargementMeasured,
     Finished,
@@ -33,6 +35,7 @@ from worker.training.events import (
 from worker.training.files import TrainingFiles
 from worker.training.inputs import digest_images, sha256_of
 from worker.training.lanes import lanes_for
+from worker.training.leaks import refuse_same_people
 from worker.training.models.dsr import DSR, load_dsr
 from worker.training.models.edgeface import load_edgeface
 from worker.training.pixels import RESAMPLER, Enlarge, Faces, enlarge_bicubic, enlarge_bilinear, enlarge_by_dsr
@@ -85,9 +88,10 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
     )
     if saved:
         saved.refuse_changed(inputs)
-    else:
-        for warning in refuse_copied_photos(train, val, config, control):
-            report(Warned(warning))
+    allowed = AllowedLeaks(config.allowed_leaks)
+    look_for_leaks = not saved and not allowed.everything
+    if look_for_leaks:
+        refuse_copied_photos(train, val, config.num_workers, allowed, control)
 
     # Prepare
     prepare = partial(prepare_hr, prepared_dir=files.prepared_dir, threads=config.num_workers, control=control)
@@ -110,12 +114,19 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
         )
     )
 
-    # Measure what can be had without it
+    # Refuse people under two names
     def on_faces(_: int) -> None:
         control.refuse_if_stopped()
 
     lanes = lanes_for(device, config.batch_size)
     faces_of_val = val_faces(val.hr_images, hr_faces.pixels_u8, config.vlr_sizes, edgeface, device, on_faces)
+    train_e_2ND = embed_both_ways(edgeface, train_faces.pixels_u8, device, on_faces, lanes=lanes)
+    if look_for_leaks:
+        all_faces = face_set(torch.cat([train_e_2ND[0], faces_of_val.hr_e_ND]), [*train.hr_images, *val.hr_images])
+        for warning in (*refuse_same_people(all_faces, allowed, control), *allowed.unused_warnings()):
+            report(Warned(warning))
+
+    # Measure what can be had without it
     measure = partial(enlarge_val, faces_of_val, edgeface=edgeface, device=device, on_faces=on_faces, lanes=lanes)
     without: dict[Images, Enlarge] = {"direct": enlarge_bilinear, "bicubic": enlarge_bicubic}
     enlarged: dict[Images, Enlarged] = {name: measure(enlarge) for name, enlarge in without.items()}
@@ -127,7 +138,6 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
     work = _work(dsr.layout, config)
     each_epoch = len(train.hr_images) * work.step + len(val.hr_images) * len(config.vlr_sizes) * work.validation
     progress = Progress(config.epochs * each_epoch, report, told=saved.progress if saved else 0.0)
-    train_e_2ND = embed_both_ways(edgeface, train_faces.pixels_u8, device, on_faces, lanes=lanes)
     optimizer = torch.optim.Adam(dsr.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=True)
     training = DsrTraining(dsr, optimizer, micro_batch_size=config.batch_size)
     states = DsrStates(files.output_dir, inputs, control, progress)

@@ -10,7 +10,14 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from app.finetune.errors import DsrLossNotFinite, InputsChanged, NothingToCompare, PhotoCopied, WeightsUnreadable
+from app.finetune.errors import (
+    DsrLossNotFinite,
+    InputsChanged,
+    NothingToCompare,
+    PersonUnderTwoNames,
+    PhotoCopied,
+    WeightsUnreadable,
+)
 from tests.unit.training.super_resolution.support import (
     IMAGES,
     SUBJECTS,
@@ -200,6 +207,23 @@ def test_a_copy_that_is_allowed_stops_nothing_and_a_name_of_none_is_told(
     told = [event.warning for event in events if isinstance(event, Warned)]
     unused = [warning.message for warning in told if warning.code == "allowed_leaks_unused"]
     assert [name for message in unused for name in re.findall(r"s\d+\S*", message)] == warned
+
+
+def test_a_person_under_two_names_ends_the_training_unless_allowed(
+    shared_assets: Path, weights: Path, tmp_path: Path
+) -> None:
+    faces = write_faces(shared_assets, tmp_path / "faces")
+    for source in sorted((shared_assets / "faces/orl_aligned/s01").glob("*.png"))[IMAGES:]:
+        with Image.open(source) as image:
+            image.convert("RGB").save(faces / "val_processed/hr_images" / f"zz_{source.name}")
+    files = files_in(faces, weights, tmp_path / "output")
+    with pytest.raises(PersonUnderTwoNames, match=r"s01 and zz \(such as s01_01 and zz_04; mean similarity 0\."):
+        run(tiny_config(), files)
+    assert not (tmp_path / "output").exists()
+    _, events = finished(tiny_config(epochs=1, allowed_leaks=["zz=s01"]), files)
+    assert {event.warning.code for event in events if isinstance(event, Warned)}.isdisjoint(
+        {"allowed_leaks_unused", "names_not_compared"}
+    )
 
 
 def test_the_command_refuses_a_copied_photo(shared_assets: Path, weights: Path, tmp_path: Path) -> None:
