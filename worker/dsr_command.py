@@ -1,18 +1,14 @@
 """`edgeface-finetune dsr-train`: the training of a DSR network at the terminal, without any service."""
 
 import json
-import shlex
 from pathlib import Path
 from typing import TextIO
 
 import click
 
-from app.artifacts import copy_whole
 from app.finetune.dsr_config import DsrTrainingConfig
-from app.finetune.errors import ConfigError
 from worker.allocator import keep_freed_memory
 from worker.config_options import validated_fields
-from worker.interrupt import INTERRUPTED, stop_at_interrupt
 from worker.openmp import let_waiting_threads_sleep
 
 
@@ -44,55 +40,12 @@ def dsr_train(config: TextIO | None, output_dir: Path, prepared_dir: Path | None
     # PyTorch takes seconds to import: --help and a wrong config do without.
     let_waiting_threads_sleep()
     keep_freed_memory()
-    from worker.training.console import render
-    from worker.training.control import Control
-    from worker.training.events import CheckpointWritten, StateSaved, Stopped, TrainingEvent
-    from worker.training.files import TrainingFiles
-    from worker.training.resume_points import ResumePoints
+    from worker.terminal_training import settle, train_here
     from worker.training.super_resolution.recipe import train_dsr
 
-    points, resume_from = ResumePoints(output_dir), None
-    unfinished = points.read()
-    if begun is not None and unfinished is not None:
-        raise ConfigError(
-            f"{output_dir} holds an unfinished training",
-            f"go on with it by --resume, choose another --output-dir, or remove {output_dir} to start anew",
-        )
-    if begun is None:
-        if unfinished is None or not isinstance(unfinished.config, DsrTrainingConfig):
-            raise ConfigError(f"{output_dir} holds no unfinished training of a DSR network", "give CONFIG to start one")
-        begun, resume_from = unfinished.config, points.newest_whole(unfinished)
-    settled = begun
-
-    control = Control()
-    best: list[CheckpointWritten] = [resume_from.best] if resume_from and resume_from.best else []
-
-    def show(event: TrainingEvent) -> None:
-        if (line := render(event)) is not None:
-            click.echo(line)
-        if isinstance(event, CheckpointWritten):
-            best.append(event)
-        if isinstance(event, StateSaved):
-            points.record(settled, event)
-
-    files = TrainingFiles(
-        train_dir=Path(settled.train_dir or ""),
-        val_dir=Path(settled.val_dir or ""),
-        edgeface=Path(settled.edgeface),
-        dsr=None if settled.dsr is None else Path(settled.dsr),
-        output_dir=output_dir,
-        prepared_dir=prepared_dir or output_dir / "prepared",
-        resume=resume_from,
-    )
-    with stop_at_interrupt(control.stop):
-        last = train_dsr(settled, files, show, control)
-    if isinstance(last, Stopped):
-        if points.read() is not None:
-            click.echo(f"To go on: edgeface-finetune dsr-train --resume --output-dir {shlex.quote(str(output_dir))}")
-        click.get_current_context().exit(INTERRUPTED)
-    written = best[-1].full.path
-    click.echo(f"Saved {copy_whole(written, output_dir / written.name)}")
-    points.clear()
+    settled, resume_from = settle(DsrTrainingConfig, begun, output_dir)
+    dsr = None if settled.dsr is None else Path(settled.dsr)
+    train_here(train_dsr, settled, dsr, output_dir, prepared_dir, resume_from)
 
 
 def _read(config: TextIO) -> DsrTrainingConfig:
