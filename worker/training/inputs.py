@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 from app.finetune.config import BICUBIC
 from app.finetune.dataset import DatasetScan, find_unreadable, paired_hr
@@ -28,7 +29,17 @@ _IN_WORDS = {
 
 
 @dataclass(frozen=True)
-class InputDigests:
+class Digests:
+    """Of what a training is made from, by the names in _IN_WORDS."""
+
+    def differences(self, others: Self) -> list[str]:
+        """What is not the same, in words."""
+        theirs = asdict(others)
+        return [_IN_WORDS[name] for name, digest in asdict(self).items() if theirs[name] != digest]
+
+
+@dataclass(frozen=True)
+class InputDigests(Digests):
     """sha256 of the weights files (`dsr` is `bicubic` without one) and of the folders' images: of the name and the
     sha256 of every file, in order. `train_hr` is None where the training does not read them."""
 
@@ -38,11 +49,6 @@ class InputDigests:
     val_vlr: str
     val_hr: str
     train_hr: str | None = None
-
-    def differences(self, others: "InputDigests") -> list[str]:
-        """What is not the same, in words."""
-        theirs = asdict(others)
-        return [_IN_WORDS[name] for name, digest in asdict(self).items() if theirs[name] != digest]
 
 
 @profiled("digests")

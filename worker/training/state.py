@@ -1,7 +1,5 @@
 """All of a training that changes while it trains: in memory, and as a file that a later training goes on from."""
 
-import itertools
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -11,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from app.finetune.errors import InputsChanged, WeightsUnreadable
 from worker.training.beside import Beside
 from worker.training.checkpoint import plain
 from worker.training.control import Control
@@ -23,10 +20,10 @@ from worker.training.inputs import InputDigests
 from worker.training.losses import ArcFace
 from worker.training.metrics import Separation
 from worker.training.models.edgeface import EdgeFace
-from worker.training.models.state_dicts import load_plain
 from worker.training.optimization import Optimization, backbone_and_head, head_alone
 from worker.training.profiled import profiled
 from worker.training.running import RunningEpoch, restore_epoch
+from worker.training.state_files import StateContent, StateFiles
 from worker.training.validation import Best
 from worker.training.writing import saved_bytes, write_whole
 
@@ -119,28 +116,14 @@ def optimization_of(
     return backbone_and_head(backbone, classes, config, steps=steps, scale=scale, device=device, scaled=scaled)
 
 
-class SavedState:
-    """A state file's content. Raises WeightsUnreadable, WeightsUnsafe or WeightsQuantized for what is no such file."""
+class SavedState(StateContent[InputDigests]):
+    """A fine-tuning's."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        content = load_plain(path)
-        if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
-            raise WeightsUnreadable(path, f"it is no training state of format {FORMAT_VERSION}")
-        self._content = content
-        try:
-            self.stage: Stage = 2 if content["stage"] == 2 else 1
-            self.progress = float(content["progress"])
-            self.before = _measurement(content["before"])
-            self.inputs = InputDigests(**content["inputs"])
-            self.best_epoch = int(content["best"]["epoch"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._damaged(error) from None
-
-    def refuse_changed(self, inputs: InputDigests) -> None:
-        """Raises InputsChanged."""
-        if changed := inputs.differences(self.inputs):
-            raise InputsChanged(changed)
+        super().__init__(path, ("format_version", FORMAT_VERSION), InputDigests)
+        with self._damage_told():
+            self.stage: Stage = 2 if self._content["stage"] == 2 else 1
+            self.before = _measurement(self._content["before"])
 
     def restore(self, training: Training, course: Course) -> None:
         """Everything as it was when the state was saved, but for the best checkpoint, which is a file of its own.
@@ -148,7 +131,7 @@ class SavedState:
         Raises WeightsUnreadable where the state does not fit the networks.
         """
         content = self._content
-        try:
+        with self._damage_told():
             training.backbone.load_state_dict(content["backbone"], strict=True)
             training.head.load_state_dict(content["head"], strict=True)
             if training.people is not None:
@@ -167,39 +150,26 @@ class SavedState:
             training.start_optimization(course)
             training.optimization.load_state_dict(content["optimization"])
             course.progress.go_back(content["work_done"])
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            raise self._damaged(error) from None
         if training.epoch or training.running:
             training.stages_told.add(training.stage)
-
-    def checkpoint_of(self, resume: ResumeFrom) -> CheckpointWritten | None:
-        """The best checkpoint that goes with the state. Raises WeightsUnreadable where another or none is given."""
-        given = resume.best.epoch if resume.best else 0
-        if given != self.best_epoch:
-            raise WeightsUnreadable(self.path, f"its best epoch is {self.best_epoch}, the checkpoint given of {given}")
-        return resume.best
-
-    def _damaged(self, error: Exception) -> WeightsUnreadable:
-        return WeightsUnreadable(self.path, f"it is no whole training state ({type(error).__name__}: {error})")
 
 
 class States:
     """The state files of one training, under its output folder. `newest` is what it goes back to: a file of this
-    training, or the one it was resumed from. None is removed here, and none overwritten."""
+    training, or the one it was resumed from."""
 
     def __init__(
         self, output_dir: Path, inputs: InputDigests, control: Control, resume: ResumeFrom | None, report: Report
     ) -> None:
         self.beside = Beside(report)
-        self._output_dir = output_dir
+        self._files = StateFiles(output_dir, control)
         self._inputs = inputs
         self._control = control
         self._newest = resume.state if resume else None
-        self._saved_at = time.monotonic()
 
     def is_due(self) -> bool:
         """Whether it is time for a state inside an epoch."""
-        return time.monotonic() - self._saved_at >= self._control.save_every_seconds
+        return self._files.is_due()
 
     def write(self, training: Training, course: Course) -> StateSaved:
         """Write `state-STEPS.pth`, once what is written beside is settled. To be told once all is told that it stands
@@ -243,7 +213,7 @@ class States:
             "collapse_told": training.collapse_told,
             "epochs_told": [asdict(epoch) for epoch in training.epochs_told],
         }
-        bytes_, path = saved_bytes(content), self._new_path(training.steps_done)
+        bytes_, path = saved_bytes(content), self._files.begin(training.steps_done)
         describe = partial(
             StateSaved,
             stage=training.stage,
@@ -252,7 +222,6 @@ class States:
             steps_done=training.steps_done,
             progress=progress.share,
         )
-        self._saved_at = time.monotonic()
 
         def write(best: CheckpointWritten | None) -> StateSaved:
             file = write_whole(path, bytes_, self._control)
@@ -267,11 +236,6 @@ class States:
         self.beside.settle()
         assert self._newest is not None, "a training saves its state before its first step"  # noqa: S101
         return SavedState(self._newest)
-
-    def _new_path(self, steps_done: int) -> Path:
-        name = f"state-{steps_done:08d}"
-        names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-        return next(path for name in names if not (path := self._output_dir / f"{name}.pth").exists())
 
 
 def _measurement(saved: Mapping[str, Any]) -> Measurement:

@@ -142,7 +142,8 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
     training = DsrTraining(dsr, optimizer, micro_batch_size=config.batch_size)
     states = DsrStates(files.output_dir, inputs, control, progress)
     if saved and files.resume:
-        saved.restore(training, progress, files.resume)
+        saved.restore(training, progress)
+        training.checkpoint = saved.checkpoint_of(files.resume)
     else:
         report(states.write(training))
     course = DsrCourse(

@@ -1,21 +1,18 @@
 """All of a DSR training that changes while it trains: in memory, and as a file that a later one goes on from."""
 
-import itertools
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from app.finetune.errors import InputsChanged, WeightsUnreadable
 from worker.training.checkpoint import plain
 from worker.training.control import Control
 from worker.training.events import CheckpointWritten, StateSaved
-from worker.training.files import ResumeFrom
+from worker.training.inputs import Digests
 from worker.training.models.dsr import DSR
-from worker.training.models.state_dicts import load_plain
 from worker.training.progress import Progress
+from worker.training.state_files import StateContent, StateFiles
 from worker.training.validation import Best
 from worker.training.writing import saved_bytes, write_whole
 
@@ -23,7 +20,7 @@ FORMAT = "dsr-training-1"
 
 
 @dataclass(frozen=True)
-class DsrInputs:
+class DsrInputs(Digests):
     """sha256 of the EdgeFace weights, of the DSR weights it began with (None: a new network), and of the folders'
     images: of the name and the sha256 of every file, in order."""
 
@@ -31,19 +28,6 @@ class DsrInputs:
     dsr: str | None
     train_hr: str
     val_hr: str
-
-    def differences(self, others: "DsrInputs") -> list[str]:
-        """What is not the same, in words."""
-        theirs = asdict(others)
-        return [_IN_WORDS[name] for name, digest in asdict(self).items() if theirs[name] != digest]
-
-
-_IN_WORDS = {
-    "edgeface": "the EdgeFace weights",
-    "dsr": "the DSR weights",
-    "train_hr": "train's HR images",
-    "val_hr": "val's HR images",
-}
 
 
 @dataclass
@@ -63,31 +47,19 @@ class DsrTraining:
     seconds: float = 0.0
 
 
-class SavedDsrState:
-    """A state file's content. Raises WeightsUnreadable, WeightsUnsafe or WeightsQuantized for what is no such file."""
+class SavedDsrState(StateContent[DsrInputs]):
+    """A DSR training's."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        content = load_plain(path)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise WeightsUnreadable(path, f"it is no {FORMAT} state")
-        self._content = content
-        try:
-            self.progress = float(content["progress"])
-            self.inputs = DsrInputs(**content["inputs"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._damaged(error) from None
+        super().__init__(path, ("format", FORMAT), DsrInputs)
 
-    def refuse_changed(self, inputs: DsrInputs) -> None:
-        """Raises InputsChanged."""
-        if changed := inputs.differences(self.inputs):
-            raise InputsChanged(changed)
+    def restore(self, training: DsrTraining, progress: Progress) -> None:
+        """Everything as it was when the state was saved, but for the best checkpoint, which is a file of its own.
 
-    def restore(self, training: DsrTraining, progress: Progress, resume: ResumeFrom) -> None:
-        """Everything as it was when the state was saved. Raises WeightsUnreadable where the state does not fit the
-        network, or the checkpoint given is not that of its best epoch."""
+        Raises WeightsUnreadable where the state does not fit the network.
+        """
         content = self._content
-        try:
+        with self._damage_told():
             training.dsr.load_state_dict(content["dsr"], strict=True)
             training.optimizer.load_state_dict(content["optimizer"])
             training.best = Best("verification_auc", **content["best"])
@@ -97,31 +69,20 @@ class SavedDsrState:
             training.seconds = float(content["seconds"])
             training.micro_batch_size = int(content["micro_batch_size"])
             progress.go_back(float(content["work_done"]))
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            raise self._damaged(error) from None
-        given = resume.best.epoch if resume.best else 0
-        if given != training.best.epoch:
-            reason = f"its best epoch is {training.best.epoch}, the checkpoint given of {given}"
-            raise WeightsUnreadable(self._path, reason)
-        training.checkpoint = resume.best
-
-    def _damaged(self, error: Exception) -> WeightsUnreadable:
-        return WeightsUnreadable(self._path, f"it is no whole training state ({type(error).__name__}: {error})")
 
 
 class DsrStates:
-    """The state files of one training, under its output folder. None is removed here, and none overwritten."""
+    """The state files of one training, under its output folder."""
 
     def __init__(self, output_dir: Path, inputs: DsrInputs, control: Control, progress: Progress) -> None:
-        self._output_dir = output_dir
+        self._files = StateFiles(output_dir, control)
         self._inputs = inputs
         self._control = control
         self._progress = progress
-        self._saved_at = time.monotonic()
 
     def is_due(self) -> bool:
         """Whether it is time for a state inside an epoch."""
-        return time.monotonic() - self._saved_at >= self._control.save_every_seconds
+        return self._files.is_due()
 
     def write(self, training: DsrTraining) -> StateSaved:
         """Write `state-STEPS.pth`; it loads with weights_only=True. To be told once all is told that it stands after.
@@ -145,8 +106,7 @@ class DsrStates:
             "work_done": self._progress.work_done,
             "progress": self._progress.share,
         }
-        file = write_whole(self._new_path(training.steps_done), saved_bytes(content), self._control)
-        self._saved_at = time.monotonic()
+        file = write_whole(self._files.begin(training.steps_done), saved_bytes(content), self._control)
         return StateSaved(
             file=file,
             stage=0,
@@ -156,8 +116,3 @@ class DsrStates:
             progress=self._progress.share,
             best=training.checkpoint,
         )
-
-    def _new_path(self, steps_done: int) -> Path:
-        name = f"state-{steps_done:08d}"
-        names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-        return next(path for name in names if not (path := self._output_dir / f"{name}.pth").exists())

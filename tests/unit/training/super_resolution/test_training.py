@@ -142,7 +142,7 @@ def test_other_faces_or_weights_are_no_place_to_go_on(
     resumed = files_in(faces, weights, tmp_path / "second", ResumeFrom(state.file.path, state.best))
     with pytest.raises(InputsChanged, match="train's HR images"):
         run(tiny_config(epochs=1), resumed)
-    with pytest.raises(WeightsUnreadable, match="no dsr-training-1 state"):
+    with pytest.raises(WeightsUnreadable, match="no training state of format dsr-training-1"):
         run(tiny_config(), replace(files, resume=ResumeFrom(weights, None)))
 
 
