@@ -9,7 +9,7 @@ demo: install
 	.venv/bin/edgeface-finetune demo $(DEMO_OPTIONS)
 
 test: install-dev lint
-	.venv/bin/pytest --slow --numprocesses 2
+	.venv/bin/pytest --slow --numprocesses 2 --durations 15
 
 # Kills real processes at random points: make chaos KILLS=200 SEED=1
 chaos: install-dev
