@@ -42,7 +42,7 @@ def settle(kind: type[_Config], begun: _Config | None, output_dir: Path) -> tupl
             )
         return begun, None
     if unfinished is None:
-        raise ConfigError(f"{output_dir} holds no unfinished training", "leave --resume out to start one")
+        raise ConfigError(f"{output_dir} holds no unfinished training", "leave --resume out, and say what to train")
     if not isinstance(unfinished.config, kind):
         command = _COMMANDS[type(unfinished.config)]
         raise ConfigError(f"{output_dir} holds a training by {command}", f"go on with it by {command} --resume")

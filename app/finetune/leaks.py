@@ -76,9 +76,14 @@ class AllowedLeaks:
         """Whether it names both subjects, as `first=second` in either order."""
         return self._any(_pair(first, second))
 
-    def unused_warnings(self) -> list[JobWarning]:
-        """One, where entries allowed nothing that was found: a name misspelled, or a leak mended."""
-        unused = [entry for entry in self._entries if entry not in self._used and entry != ALLOW_ALL]
+    def unused_warnings(self, *, people_compared: bool) -> list[JobWarning]:
+        """One, where entries allowed nothing that was found: a name misspelled, or a leak mended. Of two subjects only
+        where people were compared."""
+        unused = [
+            entry
+            for entry in self._entries
+            if entry not in self._used and entry != ALLOW_ALL and (people_compared or "=" not in entry)
+        ]
         if not unused:
             return []
         return [JobWarning(code="allowed_leaks_unused", message=f"allowed_leaks names no leak: {', '.join(unused)}")]

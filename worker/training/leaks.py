@@ -1,7 +1,7 @@
 """Leaks are stopped before the training: photos in both train and val, people under two names."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 
 import torch
@@ -52,7 +52,8 @@ def refuse_people_under_two_names(
 ) -> list[JobWarning]:
     """By the HR images where train has one for each VLR image, else by the VLR faces as they were prepared.
 
-    A warning where the backbone cannot tell. Raises PersonUnderTwoNames, UnreadableImages, OutOfMemory, StopRequested.
+    A warning where the backbone cannot tell, and of allowed leaks that are none. Raises PersonUnderTwoNames,
+    UnreadableImages, OutOfMemory, StopRequested.
     """
 
     def embedded(faces_u8_BCHW: Tensor) -> Tensor:
@@ -61,29 +62,36 @@ def refuse_people_under_two_names(
 
     known = {image_name(path) for path in scan.train.hr_images}
     if all(image_name(path) in known for path in scan.train.vlr_images):
-        chosen = [scan.train.hr_images[place] for place in _some_of_each(scan.train.hr_images)]
+        chosen = [scan.train.hr_images[place] for place in some_of_each(scan.train.hr_images)]
         refuse_unreadable(chosen, config.num_workers, control)
         chunks = enlarge_images(chosen, enlarge_bicubic, threads=config.num_workers)
         e_ND = torch.cat([embedded(faces.pixels_u8) for faces in chunks])
         e_MD, val_paths = val.gallery_GD, val.val.gallery_paths
     else:
-        places = _some_of_each(scan.train.vlr_images)
+        places = some_of_each(scan.train.vlr_images)
         chosen = [scan.train.vlr_images[place] for place in places]
         e_ND = torch.cat([embedded(train_u8_NCHW[some]) for some in torch.split(torch.tensor(places), _AT_ONCE)])
         e_MD, val_paths = val.probes_PD, val.val.probe_paths
     return refuse_same_people(face_set(torch.cat([e_ND, e_MD.cpu()]), [*chosen, *val_paths]), allowed, control)
 
 
-def refuse_same_people(faces: FaceSet, allowed: AllowedLeaks, control: Control) -> list[JobWarning]:
-    """A warning where these embeddings cannot tell. Raises PersonUnderTwoNames and StopRequested."""
-    refused, warnings = judge_people(faces, allowed, control.refuse_if_stopped)
+def refuse_same_people(
+    faces: FaceSet, allowed: AllowedLeaks, control: Control, *, with_one_of: Set[str] | None = None
+) -> list[JobWarning]:
+    """A warning where these embeddings cannot tell, and of allowed leaks that are none. Pairs without a subject
+    `with_one_of` are let pass. Raises PersonUnderTwoNames and StopRequested."""
+    refused, warnings = judge_people(faces, allowed, control.refuse_if_stopped, with_one_of=with_one_of)
     if refused:
         raise PersonUnderTwoNames(refused)
-    return warnings
+    return [*warnings, *allowed.unused_warnings(people_compared=not warnings)]
 
 
 def judge_people(
-    faces: FaceSet, allowed: AllowedLeaks, on_people: Callable[[], None] = lambda: None
+    faces: FaceSet,
+    allowed: AllowedLeaks,
+    on_people: Callable[[], None] = lambda: None,
+    *,
+    with_one_of: Set[str] | None = None,
 ) -> tuple[list[str], list[JobWarning]]:
     """Who looks like one person under two names and is not allowed, in words; and a warning where that cannot be told
     by these embeddings. `on_people` is called now and then and may raise."""
@@ -96,22 +104,21 @@ def judge_people(
                 "these people apart before the training",
             )
         ]
+    # In reverse, so that of a subject's files the first stays.
+    file_of = dict(zip(reversed(faces.subjects), reversed(faces.names), strict=True))
     refused = []
     for pair in find_same_people(people, on_people):
-        if not allowed.people(pair.first, pair.second):
-            first, second = (_a_file_of(subject, faces) for subject in (pair.first, pair.second))
+        concerns = with_one_of is None or not with_one_of.isdisjoint({pair.first, pair.second})
+        if concerns and not allowed.people(pair.first, pair.second):
+            first, second = file_of[pair.first], file_of[pair.second]
             refused.append(
                 f"{pair.first} and {pair.second} (such as {first} and {second}; mean similarity {pair.similarity:.2f})"
             )
     return refused, []
 
 
-def _a_file_of(subject: str, faces: FaceSet) -> str:
-    return next(name for name, whose in zip(faces.names, faces.subjects, strict=True) if whose == subject)
-
-
-def _some_of_each(paths: Sequence[Path]) -> list[int]:
-    """Places of the first _FACES_OF_ONE images of each subject."""
+def some_of_each(paths: Sequence[Path]) -> list[int]:
+    """Places of the first 16 images of each subject."""
     seen: Counter[str] = Counter()
     chosen = []
     for place, path in enumerate(paths):

@@ -116,10 +116,9 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
 
     # Refuse people under two names, whom only a backbone can tell
     if not saved and frozen and not allowed.everything:
-        told = refuse_people_under_two_names(
+        for warning in refuse_people_under_two_names(
             scan, train.pixels_u8, frozen, backbone, config, device, allowed, control, lanes
-        )
-        for warning in (*told, *allowed.unused_warnings()):
+        ):
             report(Warned(warning))
 
     # Train

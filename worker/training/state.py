@@ -213,7 +213,7 @@ class States:
             "collapse_told": training.collapse_told,
             "epochs_told": [asdict(epoch) for epoch in training.epochs_told],
         }
-        bytes_, path = saved_bytes(content), self._files.begin(training.steps_done)
+        bytes_, path = saved_bytes(content), self._files.new_path(training.steps_done)
         describe = partial(
             StateSaved,
             stage=training.stage,
@@ -222,6 +222,7 @@ class States:
             steps_done=training.steps_done,
             progress=progress.share,
         )
+        self._files.restart_clock()
 
         def write(best: CheckpointWritten | None) -> StateSaved:
             file = write_whole(path, bytes_, self._control)

@@ -23,15 +23,18 @@ class StateFiles:
     def __init__(self, output_dir: Path, control: Control) -> None:
         self._output_dir = output_dir
         self._control = control
-        self._begun_at = time.monotonic()
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """The time to the next state begins."""
+        self._started_at = time.monotonic()
 
     def is_due(self) -> bool:
         """Whether it is time for a state inside an epoch."""
-        return time.monotonic() - self._begun_at >= self._control.save_every_seconds
+        return time.monotonic() - self._started_at >= self._control.save_every_seconds
 
-    def begin(self, steps_done: int) -> Path:
-        """The name of the next one, `state-STEPS.pth`; the time to the one after it begins."""
-        self._begun_at = time.monotonic()
+    def new_path(self, steps_done: int) -> Path:
+        """`state-STEPS.pth`, or another name where that is taken."""
         name = f"state-{steps_done:08d}"
         names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
         return next(path for name in names if not (path := self._output_dir / f"{name}.pth").exists())

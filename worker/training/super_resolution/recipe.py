@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from app.finetune.architectures import DsrLayout
 from app.finetune.config import FACE_SIZE
-from app.finetune.dataset import JobWarning, comparable, scan_hr, subject_of
+from app.finetune.dataset import JobWarning, Split, comparable, scan_hr, subject_of
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import NothingToCompare
 from app.finetune.evaluation import Images
@@ -35,7 +36,7 @@ from worker.training.events import (
 from worker.training.files import TrainingFiles
 from worker.training.inputs import digest_images, sha256_of
 from worker.training.lanes import lanes_for
-from worker.training.leaks import refuse_same_people
+from worker.training.leaks import refuse_same_people, some_of_each
 from worker.training.models.dsr import DSR, load_dsr
 from worker.training.models.edgeface import load_edgeface
 from worker.training.pixels import RESAMPLER, Enlarge, Faces, enlarge_bicubic, enlarge_bilinear, enlarge_by_dsr
@@ -45,7 +46,7 @@ from worker.training.super_resolution.epochs import DsrCourse, Work, state_dict_
 from worker.training.super_resolution.network import new_dsr
 from worker.training.super_resolution.preparation import embed_both_ways, prepare_hr, refuse_copied_photos
 from worker.training.super_resolution.state import DsrInputs, DsrStates, DsrTraining, SavedDsrState
-from worker.training.super_resolution.val_faces import Enlarged, enlarge_val, val_faces
+from worker.training.super_resolution.val_faces import Enlarged, ValFaces, enlarge_val, val_faces
 from worker.training.writing import saved_bytes, write_whole
 
 DSR_NAME = "dsr.pth"
@@ -122,8 +123,7 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
     faces_of_val = val_faces(val.hr_images, hr_faces.pixels_u8, config.vlr_sizes, edgeface, device, on_faces)
     train_e_2ND = embed_both_ways(edgeface, train_faces.pixels_u8, device, on_faces, lanes=lanes)
     if look_for_leaks:
-        all_faces = face_set(torch.cat([train_e_2ND[0], faces_of_val.hr_e_ND]), [*train.hr_images, *val.hr_images])
-        for warning in (*refuse_same_people(all_faces, allowed, control), *allowed.unused_warnings()):
+        for warning in _refuse_people_of_val(train, train_e_2ND[0], faces_of_val, allowed, control):
             report(Warned(warning))
 
     # Measure what can be had without it
@@ -178,6 +178,17 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
         best_epoch=best.epoch,
         seconds=time.monotonic() - started,
     )
+
+
+def _refuse_people_of_val(
+    train: Split, train_e_ND: Tensor, val: ValFaces, allowed: AllowedLeaks, control: Control
+) -> list[JobWarning]:
+    """Who of val is there under two names, or under another in train, whose names mean nothing of themselves. Raises
+    PersonUnderTwoNames and StopRequested."""
+    places = some_of_each(train.hr_images)
+    paths = [*(train.hr_images[place] for place in places), *val.paths]
+    faces = face_set(torch.cat([train_e_ND[places], val.hr_e_ND]), paths)
+    return refuse_same_people(faces, allowed, control, with_one_of={subject_of(path.name) for path in val.paths})
 
 
 def _warnings(train: set[str], val: set[str], train_faces: Faces) -> list[JobWarning]:

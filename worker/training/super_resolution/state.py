@@ -106,7 +106,8 @@ class DsrStates:
             "work_done": self._progress.work_done,
             "progress": self._progress.share,
         }
-        file = write_whole(self._files.begin(training.steps_done), saved_bytes(content), self._control)
+        file = write_whole(self._files.new_path(training.steps_done), saved_bytes(content), self._control)
+        self._files.restart_clock()
         return StateSaved(
             file=file,
             stage=0,
