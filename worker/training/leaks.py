@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from app.finetune.config import FinetuneConfig
-from app.finetune.dataset import DatasetScan, JobWarning, image_name, subject_of
+from app.finetune.dataset import DatasetScan, JobWarning, Split, image_name, subject_of
 from app.finetune.errors import PersonUnderTwoNames
 from app.finetune.leaks import AllowedLeaks, find_copies, refuse_copies
 from worker.training.control import Control
@@ -30,11 +30,9 @@ _AT_ONCE = 256
 
 
 @profiled("leaks")
-def refuse_copied_photos(scan: DatasetScan, config: FinetuneConfig, allowed: AllowedLeaks, control: Control) -> None:
+def refuse_copied_photos(train: Split, val: Split, threads: int, allowed: AllowedLeaks, control: Control) -> None:
     """Raises PhotoCopied and StopRequested. Images that cannot be read are left to the preparation."""
-    copies = find_copies(
-        {"train": scan.train, "val": scan.val}, threads=config.num_workers, on_images=control.refuse_if_stopped
-    )
+    copies = find_copies({"train": train, "val": val}, threads=threads, on_images=control.refuse_if_stopped)
     refuse_copies(copies, allowed)
 
 
@@ -94,7 +92,8 @@ def judge_people(
     with_one_of: Set[str] | None = None,
 ) -> tuple[list[str], list[JobWarning]]:
     """Who looks like one person under two names and is not allowed, in words; and a warning where that cannot be told
-    by these embeddings. `on_people` is called now and then and may raise."""
+    by these embeddings. Pairs without a subject `with_one_of` are let pass. `on_people` is called now and then and may
+    raise."""
     people = gather_people(faces)
     if people is None or people.d_prime < LEAST_D_PRIME:
         return [], [

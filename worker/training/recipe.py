@@ -80,7 +80,7 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
 
     allowed = AllowedLeaks(config.allowed_leaks)
     if not saved and not allowed.everything:
-        refuse_copied_photos(scan, config, allowed, control)
+        refuse_copied_photos(scan.train, scan.val, config.num_workers, allowed, control)
 
     # Prepare
     work = total_work(config, scan, with_dsr=dsr is not None)

@@ -154,7 +154,7 @@ class SavedState(StateContent[InputDigests]):
             training.stages_told.add(training.stage)
 
 
-class States:
+class States(StateFiles):
     """The state files of one training, under its output folder. `newest` is what it goes back to: a file of this
     training, or the one it was resumed from."""
 
@@ -162,14 +162,9 @@ class States:
         self, output_dir: Path, inputs: InputDigests, control: Control, resume: ResumeFrom | None, report: Report
     ) -> None:
         self.beside = Beside(report)
-        self._files = StateFiles(output_dir, control)
+        super().__init__(output_dir, control)
         self._inputs = inputs
-        self._control = control
         self._newest = resume.state if resume else None
-
-    def is_due(self) -> bool:
-        """Whether it is time for a state inside an epoch."""
-        return self._files.is_due()
 
     def write(self, training: Training, course: Course) -> StateSaved:
         """Write `state-STEPS.pth`, once what is written beside is settled. To be told once all is told that it stands
@@ -203,17 +198,13 @@ class States:
             "people": None if training.people is None else training.people.detach().cpu(),
             "optimization": training.optimization.state_dict(),
             "generator": training.generator.get_state(),
-            "best": {
-                "rank": training.best.rank,
-                "epoch": training.best.epoch,
-                "validations_since": training.best.validations_since,
-            },
+            "best": training.best.saved(),
             "micro_batch_size": training.micro_batch_size,
             "learning_rate_scale": training.learning_rate_scale,
             "collapse_told": training.collapse_told,
             "epochs_told": [asdict(epoch) for epoch in training.epochs_told],
         }
-        bytes_, path = saved_bytes(content), self._files.new_path(training.steps_done)
+        bytes_, path = saved_bytes(content), self.new_path(training.steps_done)
         describe = partial(
             StateSaved,
             stage=training.stage,
@@ -222,7 +213,7 @@ class States:
             steps_done=training.steps_done,
             progress=progress.share,
         )
-        self._files.restart_clock()
+        self.restart_clock()
 
         def write(best: CheckpointWritten | None) -> StateSaved:
             file = write_whole(path, bytes_, self._control)

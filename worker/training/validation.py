@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -131,6 +132,10 @@ class Best:
             return False
         self.rank, self.epoch, self.validations_since = rank, epoch, 0
         return True
+
+    def saved(self) -> dict[str, Any]:
+        """The fields that a training's state keeps."""
+        return {"rank": self.rank, "epoch": self.epoch, "validations_since": self.validations_since}
 
     def score(self, validated: Validated) -> float:
         """What epochs are chosen by, in 0..1."""

@@ -1,15 +1,12 @@
 """HR faces, decoded once and kept as every training keeps its faces, and seen once by EdgeFace."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from app.finetune.dataset import Split
 from app.finetune.errors import ChangedWhileRead
-from app.finetune.leaks import AllowedLeaks, find_copies, refuse_copies
 from worker.training.control import Control
 from worker.training.evaluate import embed
 from worker.training.inputs import digest_images, refuse_unreadable
@@ -22,13 +19,6 @@ from worker.training.prepared import PreparedFaces, prepared_key
 # uint8 in 0..255.
 
 _FACES_AT_ONCE = 256
-
-
-def refuse_copied_photos(train: Split, val: Split, threads: int, allowed: AllowedLeaks, control: Control) -> None:
-    """Raises PhotoCopied and StopRequested. Images that cannot be read are left to the preparation."""
-    # `scan_hr` has each HR image in the place of its VLR image too, which would be read and told a second time.
-    parts = {name: replace(split, vlr_images=()) for name, split in (("train", train), ("val", val))}
-    refuse_copies(find_copies(parts, threads=threads, on_images=control.refuse_if_stopped), allowed)
 
 
 def prepare_hr(paths: tuple[Path, ...], digest: str, prepared_dir: Path, threads: int, control: Control) -> Faces:

@@ -6,6 +6,7 @@ most like the HR faces, which a network that gives everybody the same looks woul
 """
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from worker.training.events import (
 from worker.training.files import TrainingFiles
 from worker.training.inputs import digest_images, sha256_of
 from worker.training.lanes import lanes_for
-from worker.training.leaks import refuse_same_people, some_of_each
+from worker.training.leaks import refuse_copied_photos, refuse_same_people, some_of_each
 from worker.training.models.dsr import DSR, load_dsr
 from worker.training.models.edgeface import load_edgeface
 from worker.training.pixels import RESAMPLER, Enlarge, Faces, enlarge_bicubic, enlarge_bilinear, enlarge_by_dsr
@@ -44,7 +45,7 @@ from worker.training.progress import FORWARD_WORK, Progress
 from worker.training.super_resolution.comparison import verdict_of
 from worker.training.super_resolution.epochs import DsrCourse, Work, state_dict_of, train_to_the_end
 from worker.training.super_resolution.network import new_dsr
-from worker.training.super_resolution.preparation import embed_both_ways, prepare_hr, refuse_copied_photos
+from worker.training.super_resolution.preparation import embed_both_ways, prepare_hr
 from worker.training.super_resolution.state import DsrInputs, DsrStates, DsrTraining, SavedDsrState
 from worker.training.super_resolution.val_faces import Enlarged, ValFaces, enlarge_val, val_faces
 from worker.training.writing import saved_bytes, write_whole
@@ -92,7 +93,9 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
     allowed = AllowedLeaks(config.allowed_leaks)
     look_for_leaks = not saved and not allowed.everything
     if look_for_leaks:
-        refuse_copied_photos(train, val, config.num_workers, allowed, control)
+        # `scan_hr` has each HR image in the place of its VLR image too, which would be read and told a second time.
+        train_hr, val_hr = (replace(split, vlr_images=()) for split in (train, val))
+        refuse_copied_photos(train_hr, val_hr, config.num_workers, allowed, control)
 
     # Prepare
     prepare = partial(prepare_hr, prepared_dir=files.prepared_dir, threads=config.num_workers, control=control)

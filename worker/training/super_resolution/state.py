@@ -71,18 +71,13 @@ class SavedDsrState(StateContent[DsrInputs]):
             progress.go_back(float(content["work_done"]))
 
 
-class DsrStates:
+class DsrStates(StateFiles):
     """The state files of one training, under its output folder."""
 
     def __init__(self, output_dir: Path, inputs: DsrInputs, control: Control, progress: Progress) -> None:
-        self._files = StateFiles(output_dir, control)
+        super().__init__(output_dir, control)
         self._inputs = inputs
-        self._control = control
         self._progress = progress
-
-    def is_due(self) -> bool:
-        """Whether it is time for a state inside an epoch."""
-        return self._files.is_due()
 
     def write(self, training: DsrTraining) -> StateSaved:
         """Write `state-STEPS.pth`; it loads with weights_only=True. To be told once all is told that it stands after.
@@ -92,11 +87,7 @@ class DsrStates:
             "inputs": asdict(self._inputs),
             "dsr": plain(training.dsr.state_dict()),
             "optimizer": training.optimizer.state_dict(),
-            "best": {
-                "rank": training.best.rank,
-                "epoch": training.best.epoch,
-                "validations_since": training.best.validations_since,
-            },
+            "best": training.best.saved(),
             "epoch": training.epoch,
             "step": training.step,
             "steps_done": training.steps_done,
@@ -106,8 +97,8 @@ class DsrStates:
             "work_done": self._progress.work_done,
             "progress": self._progress.share,
         }
-        file = write_whole(self._files.new_path(training.steps_done), saved_bytes(content), self._control)
-        self._files.restart_clock()
+        file = write_whole(self.new_path(training.steps_done), saved_bytes(content), self._control)
+        self.restart_clock()
         return StateSaved(
             file=file,
             stage=0,
