@@ -1,5 +1,5 @@
-"""The prepared faces on the disk, as worker/training/prepared.py writes them, seen from outside: their age, and whether
-they are whole. Nothing here is needed: what is deleted is made again."""
+"""Prepared faces on the disk, in the format of worker/training/data/face_cache.py: their age, and whether they are
+whole. None of them is needed: a job makes a deleted file again."""
 
 import hashlib
 import json

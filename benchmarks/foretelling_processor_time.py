@@ -20,7 +20,7 @@ from app.finetune.config import FinetuneConfig
 from app.settings import Settings
 from benchmarks.foretelling import JOBS, PACKAGES, QUICK, TOO_FAR_OFF, write_inputs
 from benchmarks.support import Outcome, Table, Target, argument_parser, describe_machine, report
-from worker.openmp import let_waiting_threads_sleep
+from worker.process.openmp import let_waiting_threads_sleep
 
 COLUMNS = ["dataset", "config", "rehearsed s", "off", "predicted s", "actual s", "off", "rehearsal took s"]
 
@@ -39,11 +39,11 @@ def measure(folder: Path, *, quick: bool) -> Outcome:
 
 
 def _rehearse_and_train(job: dict[str, Any], datasets_dir: Path, weights: Path, folder: Path) -> dict[str, Any]:
-    from worker.training.control import Control
-    from worker.training.events import EpochFinished, Finished, Foretold, Rehearsed, TrainingEvent
-    from worker.training.files import TrainingFiles
-    from worker.training.recipe import finetune
-    from worker.training.rehearsal import rehearse
+    from app.finetune.events import EpochFinished, Finished, Foretold, Rehearsed, TrainingEvent
+    from worker.training.estimation.dry_run import rehearse
+    from worker.training.finetune import finetune
+    from worker.training.runtime.control import Control
+    from worker.training.storage.paths import TrainingFiles
 
     config = FinetuneConfig.model_validate(job | {"device": "cpu"})
     files = TrainingFiles(

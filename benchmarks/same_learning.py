@@ -14,13 +14,13 @@ import torch
 from scipy import stats  # type: ignore[import-untyped]
 
 from app.finetune.config import BICUBIC
+from app.finetune.events import CheckpointWritten, EpochFinished, TrainingEvent
 from benchmarks.support import Outcome, Table, Target, argument_parser, describe_machine, report
 from benchmarks.training import reference
 from benchmarks.training.data import Inputs, config, write_inputs
-from worker.training.devices import choose_precision
-from worker.training.events import CheckpointWritten, EpochFinished, TrainingEvent
+from worker.training.finetune import finetune
 from worker.training.models.edgeface import load_edgeface
-from worker.training.recipe import finetune
+from worker.training.runtime.device import choose_precision
 
 PACKAGES = ("torch", "timm", "torchvision", "scipy")
 SIGNIFICANCE = 0.05

@@ -18,8 +18,8 @@ from app.drawn_faces import draw_face
 from app.finetune.config import BICUBIC, FinetuneConfig
 from benchmarks.support import Outcome, Table, Target, argument_parser, describe_machine, report
 from benchmarks.training.data import VLR_SIZE
-from worker.training.files import TrainingFiles
 from worker.training.models.edgeface import new_edgeface
+from worker.training.storage.paths import TrainingFiles
 
 PACKAGES = ("torch", "timm")
 CASES = ((1_000, 100), (10_000, 100), (10_000, 10_000), (100_000, 100), (100_000, 100_000))
@@ -70,13 +70,13 @@ def _write(folder: Path, images: int, subjects: int) -> None:
 
 
 def _train(folder: Path) -> None:
-    from worker.allocator import keep_freed_memory
-    from worker.openmp import let_waiting_threads_sleep
+    from worker.process.allocator import keep_freed_memory
+    from worker.process.openmp import let_waiting_threads_sleep
 
     let_waiting_threads_sleep()
     keep_freed_memory()
-    from worker.training.events import EpochFinished, Prepared, TrainingEvent
-    from worker.training.recipe import finetune
+    from app.finetune.events import EpochFinished, Prepared, TrainingEvent
+    from worker.training.finetune import finetune
 
     figures: dict[str, float] = {}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.openmp import let_waiting_threads_sleep
+from worker.process.openmp import let_waiting_threads_sleep
 
 let_waiting_threads_sleep()
 

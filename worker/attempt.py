@@ -18,12 +18,13 @@ from sqlmodel import Session
 
 from app.artifacts import RESERVATION, Artifacts
 from app.database import Database
-from app.dsr_inputs import find_dsr_inputs
-from app.evaluation_inputs import find_evaluation_inputs
+from app.finetune import events
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ConfigError, DiskFull, EdgefaceError, ErrorReport
 from app.finetune.evaluation_config import EvaluationConfig
-from app.inputs import Inputs, find_inputs
+from app.inputs.dsr_training import find_dsr_inputs
+from app.inputs.evaluation import find_evaluation_inputs
+from app.inputs.finetuning import Inputs, find_inputs
 from app.jobs import queries, store
 from app.jobs.checkpoint_files import checkpoint_files
 from app.jobs.configs import config_of
@@ -56,8 +57,7 @@ from worker.messages import (
 )
 from worker.recording import record
 from worker.space import make_directory, remove_if_empty, reserved
-from worker.training import events
-from worker.training.files import EvaluationFiles, ResumeFrom, TrainingFiles
+from worker.training.storage.paths import EvaluationFiles, ResumeFrom, TrainingFiles
 
 _log = logging.getLogger(__name__)
 

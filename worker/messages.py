@@ -12,9 +12,9 @@ from app.finetune.config import FinetuneConfig
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ErrorReport
 from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.events import TrainingEvent
 from worker.lease import LeaseClock
-from worker.training.events import TrainingEvent
-from worker.training.files import EvaluationFiles, TrainingFiles
+from worker.training.storage.paths import EvaluationFiles, TrainingFiles
 
 
 @dataclass(frozen=True)

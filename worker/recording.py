@@ -6,11 +6,11 @@ from typing import Any
 from sqlmodel import Session
 
 from app.artifacts import Artifacts
+from app.finetune import events
 from app.jobs import store
 from app.jobs.states import JobStatus
 from app.jobs.store import Claim
 from worker.messages import TrainerMessage
-from worker.training import events
 
 
 def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: Artifacts) -> list[str]:

@@ -15,7 +15,7 @@ from app.finetune.config import FACE_SIZE
 from app.finetune.dataset import scan_dataset, scan_hr
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import DiskFull
-from app.inputs import Inputs
+from app.inputs.finetuning import Inputs
 from app.settings import Settings
 
 MARGIN_BYTES = 64 * 2**20

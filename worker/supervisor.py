@@ -14,11 +14,11 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.artifacts import Artifacts
 from app.database import Database
-from app.dsr_inputs import find_dsr_inputs
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import EdgefaceError
 from app.finetune.evaluation_config import EvaluationConfig
-from app.inputs import find_inputs
+from app.inputs.dsr_training import find_dsr_inputs
+from app.inputs.finetuning import find_inputs
 from app.jobs import queries, store
 from app.jobs.configs import config_of
 from app.jobs.errors import LeaseLost

@@ -17,7 +17,7 @@ from app.jobs.rescue import Rounds
 from app.queue import RUN_NEXT_JOB, Bell, make_celery
 from app.settings import Settings
 from worker.attempt import TrainerMain
-from worker.openmp import let_waiting_threads_sleep
+from worker.process.openmp import let_waiting_threads_sleep
 from worker.supervisor import Supervisor
 from worker.trainer_process import train
 
@@ -26,11 +26,11 @@ CLEAN_EVERY_SECONDS = 3600.0
 _log = logging.getLogger(__name__)
 
 _WARM_MODULES = [
-    "worker.forkserver_signals",
+    "worker.process.forkserver_signals",
     "worker.trainer_process",
-    "worker.training.recipe",
-    "worker.training.rehearsal",
-    "worker.training.super_resolution.recipe",
+    "worker.training.finetune",
+    "worker.training.estimation.dry_run",
+    "worker.training.super_resolution.train_dsr",
 ]
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from app.finetune.errors import EdgefaceError, FileGone
 from app.jobs.errors import DeviceFailed, MachineFailed, TrainerCrashed
-from worker.allocator import keep_freed_memory
 from worker.lease import LeaseClock
 from worker.messages import (
     DsrTrainingOrder,
@@ -26,8 +25,9 @@ from worker.messages import (
     TrainerMessage,
     TrainingOrder,
 )
-from worker.training.control import Control
-from worker.training.files import EvaluationFiles, TrainingFiles
+from worker.process.allocator import keep_freed_memory
+from worker.training.runtime.control import Control
+from worker.training.storage.paths import EvaluationFiles, TrainingFiles
 
 _log = logging.getLogger(__name__)
 
@@ -42,10 +42,10 @@ def train(connection: Connection, order: Order) -> None:
     whose events go up the pipe."""
     import torch
 
+    from worker.training.estimation.dry_run import rehearse
     from worker.training.evaluation.job import run_evaluation
-    from worker.training.recipe import finetune
-    from worker.training.rehearsal import rehearse
-    from worker.training.super_resolution.recipe import train_dsr
+    from worker.training.finetune import finetune
+    from worker.training.super_resolution.train_dsr import train_dsr
 
     control, report = obey(connection, order), partial(tell, connection)
     keep_freed_memory()

@@ -21,9 +21,9 @@ from app.client import Client
 from app.dataset_build import build_dataset
 from app.drawn_faces import write_drawn_faces
 from app.finetune.architectures import recognise_edgeface
+from app.inputs.weights_file import read_shapes
 from app.jobs.states import JobStatus
 from app.jobs.views import JobView
-from app.weights_file import read_shapes
 
 PLAIN_PYTORCH = """\
 import sys, timm, torch

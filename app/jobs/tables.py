@@ -69,7 +69,7 @@ class Job(SQLModel, table=True):
     seconds_worked: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
     """Of the attempts that have ended: from the claim until each was last heard of or let the job go."""
     measured: dict[str, Any] | None = Field(default=None, sa_type=JSON)
-    """Of a measurement: the fields of `Rehearsed` in worker/training/events.py."""
+    """Of a measurement: the fields of `Rehearsed` in app/finetune/events.py."""
     facts: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     recognition_before: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     recognition_after: dict[str, Any] | None = Field(default=None, sa_type=JSON)
@@ -101,7 +101,7 @@ class Attempt(SQLModel, table=True):
 
 
 class EpochMetric(SQLModel, table=True):
-    """The metrics of one epoch; the fields are those of `EpochFinished` in worker/training/events.py, and in stage 0
+    """The metrics of one epoch; the fields are those of `EpochFinished` in app/finetune/events.py, and in stage 0
     those of `DsrEpochFinished`."""
 
     __table_args__ = (UniqueConstraint("job_id", "stage", "epoch", name="uq_epochmetric_once"),)

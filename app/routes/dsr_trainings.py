@@ -3,9 +3,9 @@
 
 from fastapi import APIRouter, Response, status
 
-from app.dsr_inputs import check_dsr_inputs, find_dsr_inputs
 from app.finetune.dataset import JobWarning
 from app.finetune.dsr_config import DsrTrainingConfig
+from app.inputs.dsr_training import check_dsr_inputs, find_dsr_inputs
 from app.jobs.tables import DSR_TRAINING
 from app.jobs.views import JobView
 from app.problems import PROBLEM_RESPONSES

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter, Response, status
 
-from app.evaluation_inputs import check_evaluation_inputs, find_evaluation_inputs
 from app.finetune.dataset import JobWarning
 from app.finetune.evaluation_config import EvaluationConfig
+from app.inputs.evaluation import check_evaluation_inputs, find_evaluation_inputs
 from app.jobs.tables import EVALUATION
 from app.jobs.views import JobView
 from app.problems import PROBLEM_RESPONSES

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationEr
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
-from app.inputs import check_inputs, find_inputs
+from app.inputs.finetuning import check_inputs, find_inputs
 from app.jobs import queries
 from app.jobs.errors import CursorInvalid
 from app.jobs.states import JobStatus

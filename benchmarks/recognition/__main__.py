@@ -35,11 +35,11 @@ from benchmarks.recognition.people import FOLDS, Fold, People, read_fold, read_p
 from benchmarks.recognition.rates import HR, Rate, Rates, measure
 from benchmarks.recognition.trainings import config_of, train, what_figures_depend_on
 from benchmarks.support import argument_parser, describe_machine, report
-from worker.training.control import Control
-from worker.training.inputs import sha256_of
+from worker.training.data.preprocess import RESAMPLER, Enlarge, enlarge_bicubic, enlarge_bilinear, enlarge_by_dsr
 from worker.training.models.dsr import load_dsr
 from worker.training.models.edgeface import EdgeFace, load_edgeface
-from worker.training.pixels import RESAMPLER, Enlarge, enlarge_bicubic, enlarge_bilinear, enlarge_by_dsr
+from worker.training.runtime.control import Control
+from worker.training.storage.digests import sha256_of
 
 PACKAGES = ("torch", "timm", "numpy")
 SIZES = (8, 12, 16, 24)

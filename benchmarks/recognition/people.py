@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from worker.training.pixels import decode, enlarge_bicubic, resize_bicubic
+from worker.training.data.preprocess import decode, enlarge_bicubic, resize_bicubic
 
 # Shape suffixes: N images, C = 3 channels (RGB), H = W = 112 pixels; _u8 is uint8 in 0..255.
 

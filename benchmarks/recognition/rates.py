@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.recognition.people import People
-from worker.training.evaluate import embed, face_set
+from worker.training.data.preprocess import Enlarge, enlarge_bicubic
 from worker.training.metrics import FaceSet, score_pairs, tar_at_far
 from worker.training.metrics.bootstrap import draw_rank_rate, draw_subjects, draw_verification
 from worker.training.metrics.identification import rank_rate, search
-from worker.training.pixels import Enlarge, enlarge_bicubic
+from worker.training.validation.measure import embed, face_set
 
 # Shape suffixes: B draws, S subjects.
 

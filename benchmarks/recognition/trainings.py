@@ -7,13 +7,13 @@ from PIL import Image
 from torch import Tensor
 
 from app.finetune.config import FinetuneConfig
+from app.finetune.events import CheckpointWritten, TrainingEvent
 from app.finetune.recipes import Recipe
 from benchmarks.recognition.people import People
-from worker.training.control import Control
-from worker.training.events import CheckpointWritten, TrainingEvent
-from worker.training.files import TrainingFiles
+from worker.training.finetune import finetune
 from worker.training.models.edgeface import EdgeFace, load_edgeface
-from worker.training.recipe import finetune
+from worker.training.runtime.control import Control
+from worker.training.storage.paths import TrainingFiles
 
 _VAL_IMAGES = 2
 

@@ -10,9 +10,9 @@ from torch import nn
 from app.drawn_faces import draw_face
 from app.finetune.architectures import DsrLayout
 from app.finetune.config import BICUBIC, FinetuneConfig
-from worker.training.files import TrainingFiles
 from worker.training.models.dsr import DSR
 from worker.training.models.edgeface import new_edgeface
+from worker.training.storage.paths import TrainingFiles
 
 VLR_SIZE = 16
 FACE_SIZE = 112

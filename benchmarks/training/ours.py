@@ -7,17 +7,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from app.finetune.events import EpochFinished, RecognitionMeasured, TrainingEvent
 from benchmarks.training.data import FACE_SIZE, Inputs
 from benchmarks.training.outcome import Trained
 from benchmarks.training.plain import subjects_of
-from worker.training.batches import places_of
-from worker.training.devices import choose_device, choose_precision
-from worker.training.events import EpochFinished, RecognitionMeasured, TrainingEvent
-from worker.training.lanes import lanes_for
-from worker.training.losses import ArcFace
+from worker.training.data.loader import places_of
+from worker.training.finetune import finetune
+from worker.training.loop.optimizers import add_gradients, backbone_and_head
 from worker.training.models.edgeface import load_edgeface
-from worker.training.optimization import add_gradients, backbone_and_head
-from worker.training.recipe import finetune
+from worker.training.objectives.arcface import ArcFace
+from worker.training.runtime.cpu_parallel import lanes_for
+from worker.training.runtime.device import choose_device, choose_precision
 
 
 def train(inputs: Inputs, output: Path) -> Trained:

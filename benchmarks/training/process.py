@@ -33,8 +33,8 @@ def train(peer: str, inputs: Inputs) -> Trained:
 def main() -> None:
     peer, folder, config = sys.argv[1:]
     if peer in ("ours", "ceiling"):
-        from worker.allocator import keep_freed_memory
-        from worker.openmp import let_waiting_threads_sleep
+        from worker.process.allocator import keep_freed_memory
+        from worker.process.openmp import let_waiting_threads_sleep
 
         let_waiting_threads_sleep()
         keep_freed_memory()

@@ -15,11 +15,11 @@ from torchvision.transforms.v2 import functional  # type: ignore[import-untyped]
 from app.finetune.dataset import scan_dataset, subject_of
 from benchmarks.training.data import Inputs
 from benchmarks.training.plain import load_backbone
-from worker.training.augment import draw
-from worker.training.evaluate import embed, face_set
-from worker.training.losses import ArcFace
+from worker.training.data.augment import draw
+from worker.training.data.preprocess import Enlarge, decode, enlarge_bicubic
 from worker.training.metrics import score_pairs, tar_at_far
-from worker.training.pixels import Enlarge, decode, enlarge_bicubic
+from worker.training.objectives.arcface import ArcFace
+from worker.training.validation.measure import embed, face_set
 
 
 def train(inputs: Inputs) -> tuple[float, float]:

@@ -4,8 +4,8 @@ import json
 import tempfile
 from pathlib import Path
 
+from app.finetune.events import EpochFinished
 from tests.unit.training.support import run, write_training
-from worker.training.events import EpochFinished
 
 LOSSES = Path(__file__).with_name("losses.json")
 Losses = dict[str, dict[str, float]]

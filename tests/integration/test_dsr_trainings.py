@@ -20,7 +20,7 @@ from app.main import create_app
 from app.settings import Settings
 from tests.support.datasets import write_dataset
 from tests.unit.training.super_resolution.support import write_faces
-from worker.openmp import let_waiting_threads_sleep
+from worker.process.openmp import let_waiting_threads_sleep
 from worker.supervisor import Supervisor
 from worker.trainer_process import train
 from worker.training.models.dsr import load_dsr
@@ -51,7 +51,9 @@ def work(settings: Settings) -> Iterator[Callable[[], threading.Thread]]:
     """Has a worker of its own do all jobs that wait."""
     database = Database(settings.database_url)
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["worker.training.super_resolution.recipe"])  # or each trainer imports torch anew
+    processes.set_forkserver_preload(
+        ["worker.training.super_resolution.train_dsr"]
+    )  # or each trainer imports torch anew
     supervisor = Supervisor(database, settings, processes, train)
     threads: list[threading.Thread] = []
 

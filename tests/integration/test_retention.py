@@ -19,9 +19,9 @@ from app.jobs.tables import MEASUREMENT, Attempt, Job, JobEvent, WorkerSeen
 from app.prepared_faces import find_prepared
 from app.settings import Settings
 from tests.support.job_files import JobFiles, make_old, write_old, write_prepared
-from worker.training.control import Control
-from worker.training.pixels import Faces
-from worker.training.prepared import PreparedFaces
+from worker.training.data.face_cache import PreparedFaces
+from worker.training.data.preprocess import Faces
+from worker.training.runtime.control import Control
 
 FOR_EVER = Retention(states=float("inf"), checkpoints=None)
 

@@ -140,7 +140,7 @@ def make_old(path: Path, seconds: float = LONG_AGO) -> Path:
 
 
 def write_prepared(folder: Path, key: str, *, seconds: float = LONG_AGO) -> tuple[Path, Path]:
-    """One face, as worker/training/prepared.py keeps it (tests/integration/test_retention.py compares the two)."""
+    """One face in the format of worker/training/data/face_cache.py; tests/integration/test_retention.py compares both."""
     header = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + b" " * 118
     content = header + bytes(3 * FACE_SIZE**2)
     said = {"sha256": hashlib.sha256(content).hexdigest(), "sizes": [[16, 16, 1]]}

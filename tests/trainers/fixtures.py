@@ -8,14 +8,14 @@ import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from app.finetune import events
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import DiskFull, ErrorReport
 from app.finetune.evaluation import EvaluatedOn, Evaluation
+from app.finetune.ranges import Estimate
 from worker.messages import EvaluationOrder, Failed, TrainingOrder
 from worker.trainer_process import obey
-from worker.training import events
-from worker.training.control import Control
-from worker.training.estimate import Estimate
+from worker.training.runtime.control import Control
 
 RECOGNITION = events.Recognition(0.9, 0.8, 0.7, 0.6, 100, 1000)
 PREPARED = events.Prepared(

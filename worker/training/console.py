@@ -1,6 +1,6 @@
 """A training's events as the lines that a person at a terminal reads."""
 
-from worker.training.events import (
+from app.finetune.events import (
     BatchSplit,
     CheckpointWritten,
     DsrEpochFinished,

@@ -8,11 +8,11 @@ from PIL import Image
 
 from app.drawn_faces import draw_face
 from app.finetune.config import FinetuneConfig
-from worker.training.control import Control
-from worker.training.events import Finished, TrainingEvent
-from worker.training.files import TrainingFiles
+from app.finetune.events import Finished, TrainingEvent
+from worker.training.finetune import finetune
 from worker.training.models.edgeface import new_edgeface
-from worker.training.recipe import finetune
+from worker.training.runtime.control import Control
+from worker.training.storage.paths import TrainingFiles
 
 
 def write_drawn_split(folder: Path, subjects: Iterable[int], images: Iterable[int], vlr_size: int = 16) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as torchvision_functional  # type: ignore[import-untyped]
 
-from worker.training.augment import adjust_brightness, adjust_contrast, adjust_saturation, augment, draw
+from worker.training.data.augment import adjust_brightness, adjust_contrast, adjust_saturation, augment, draw
 
 
 def faces(count: int) -> Tensor:

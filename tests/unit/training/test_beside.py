@@ -5,8 +5,8 @@ import pytest
 
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import DiskFull
-from worker.training.beside import Beside
-from worker.training.events import TrainingEvent, Warned
+from app.finetune.events import TrainingEvent, Warned
+from worker.training.storage.background import Beside
 
 
 def _told(number: int) -> Warned:

@@ -7,10 +7,10 @@ import pytest
 import timm
 import torch
 
-from worker.training.checkpoint import Checkpoints, Provenance
-from worker.training.control import Control
-from worker.training.losses import ArcFace
+from worker.training.checkpoints.best_model import Checkpoints, Provenance
 from worker.training.models.edgeface import EdgeFace, load_edgeface, new_edgeface
+from worker.training.objectives.arcface import ArcFace
+from worker.training.runtime.control import Control
 
 from .support import tiny_config
 

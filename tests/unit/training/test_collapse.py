@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worker.training.collapse import collapse_warning
-from worker.training.events import EpochFinished, TrainingEvent, Warned
+from app.finetune.events import EpochFinished, TrainingEvent, Warned
+from worker.training.checks.collapse import collapse_warning
 from worker.training.metrics import PairScores, Separation, separation
 from worker.training.metrics.pairs import pairs_of_scores
 

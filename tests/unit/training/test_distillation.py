@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from worker.training.distillation import distil
+from worker.training.objectives.distillation import distil
 
 # As alike as faces are: the teacher's targets are soft.
 TEACHERS = F.normalize(torch.randn(12, 512, generator=torch.Generator().manual_seed(0)) + torch.full((512,), 1.5))

@@ -15,16 +15,7 @@ from app.finetune.dataset import scan_split
 from app.finetune.errors import FolderMissing, NothingToCompare, UnreadableImages
 from app.finetune.evaluation import Change, Comparison, Evaluation
 from app.finetune.evaluation_config import EvaluationConfig
-from worker.training.control import Control, StopRequested
-from worker.training.evaluate import embed, face_set, measure
-from worker.training.evaluation.changes import change, recommended_threshold
-from worker.training.evaluation.comparison import Compared, Row, compare
-from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
-from worker.training.files import EvaluationFiles
-from worker.training.metrics import FaceSet, pairs
-from worker.training.models.dsr import DSR, load_dsr
-from worker.training.models.edgeface import load_edgeface, new_edgeface
-from worker.training.pixels import (
+from worker.training.data.preprocess import (
     Enlarge,
     decode,
     enlarge_bicubic,
@@ -32,6 +23,15 @@ from worker.training.pixels import (
     enlarge_by_dsr,
     enlarge_images,
 )
+from worker.training.evaluation.changes import change, recommended_threshold
+from worker.training.evaluation.comparison import Compared, Row, compare
+from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
+from worker.training.metrics import FaceSet, pairs
+from worker.training.models.dsr import DSR, load_dsr
+from worker.training.models.edgeface import load_edgeface, new_edgeface
+from worker.training.runtime.control import Control, StopRequested
+from worker.training.storage.paths import EvaluationFiles
+from worker.training.validation.measure import embed, face_set, measure
 
 from .support import write_drawn_split, write_untrained
 

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from app.finetune.dataset import Split, scan_split
-from worker.training.control import Control
-from worker.training.costs import EvaluationCosts
-from worker.training.evaluate import face_set
+from app.finetune.events import EpochFinished, Progressed, TrainingEvent
+from worker.training.data.preprocess import Enlarge, enlarge_bilinear
+from worker.training.estimation.cost_model import EvaluationCosts
+from worker.training.estimation.evaluation_cost import time_evaluation, unknown_embeddings
 from worker.training.evaluation.comparison import Row, compare
-from worker.training.evaluation_costs import time_evaluation, unknown_embeddings
-from worker.training.events import EpochFinished, Progressed, TrainingEvent
-from worker.training.pixels import Enlarge, enlarge_bilinear
-from worker.training.recipe import finetune
-from worker.training.validation import ValEmbeddings, ValFaces
+from worker.training.finetune import finetune
+from worker.training.runtime.control import Control
+from worker.training.validation.measure import face_set
+from worker.training.validation.validate import ValEmbeddings, ValFaces
 
 from .support import tiny_config, write_drawn_split, write_training
 

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from app.finetune.errors import ConfigError, EdgefaceError
 from app.finetune.evaluation import Evaluation
 from app.finetune.evaluation_config import EvaluationConfig
-from worker.evaluate_command import evaluate
+from app.finetune.events import EpochFinished
+from worker.cli.evaluate import evaluate
 from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
 from worker.training.evaluation.report import render_report
 from worker.training.evaluation.report.svg import Axis, Line, line_chart, round_ticks
 from worker.training.evaluation.report.training_curves import training_curves
 from worker.training.evaluation.table import render_table
-from worker.training.events import EpochFinished
-from worker.training.files import EvaluationFiles
+from worker.training.storage.paths import EvaluationFiles
 
 from .support import write_drawn_split, write_untrained
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from app.finetune.events import EpochFinished, Foretold, Progressed, StateSaved, TrainingEvent
+from app.finetune.ranges import NOTHING, Estimate
 from worker.training.console import render
-from worker.training.control import Control
-from worker.training.costs import Costs, EvaluationCosts, Parts, Position, Sizes, batches_of, parts_left
-from worker.training.estimate import NOTHING, Estimate
-from worker.training.events import EpochFinished, Foretold, Progressed, StateSaved, TrainingEvent
-from worker.training.files import ResumeFrom, TrainingFiles
+from worker.training.estimation.cost_model import Costs, EvaluationCosts, Parts, Position, Sizes, batches_of, parts_left
+from worker.training.finetune import finetune
 from worker.training.models.edgeface import EdgeFace
-from worker.training.recipe import finetune
+from worker.training.runtime.control import Control
+from worker.training.storage.paths import ResumeFrom, TrainingFiles
 
 from .support import tiny_config, write_training
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from worker.training.control import Control
-from worker.training.events import CheckpointWritten, EpochFinished, RecognitionMeasured, TrainingEvent
+from app.finetune.events import CheckpointWritten, EpochFinished, RecognitionMeasured, TrainingEvent
 from worker.training.models.edgeface import load_edgeface
+from worker.training.runtime.control import Control
 
 from .support import run_untold, write_training
 from .test_resume import go, resumed, stop_at, told_until_saved

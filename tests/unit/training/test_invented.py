@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from app.finetune.config import FACES_OF_EACH
-from worker.training.evaluate import embed
-from worker.training.face_changes import bend, blend, light, pose
-from worker.training.invented import draw_people, invented_key
+from worker.training.data.preprocess import decode
+from worker.training.data.synthetic_identities import draw_people, invented_key
+from worker.training.data.warps import bend, blend, light, pose
 from worker.training.models.edgeface import load_edgeface
-from worker.training.pixels import decode
+from worker.training.validation.measure import embed
 
 CPU = torch.device("cpu")
 LABELS = torch.tensor([2, 0, 0, 1, 2, 2, 0])

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from app.finetune.errors import OutOfMemory
-from worker.training.control import Control
-from worker.training.events import EpochFinished, StateSaved, TrainingEvent
-from worker.training.files import ResumeFrom
-from worker.training.lanes import Lanes, lanes_for
-from worker.training.memory import in_parts_that_fit
+from app.finetune.events import EpochFinished, StateSaved, TrainingEvent
+from worker.training.finetune import finetune
 from worker.training.models.edgeface import EdgeFace
-from worker.training.recipe import finetune
+from worker.training.runtime.control import Control
+from worker.training.runtime.cpu_parallel import Lanes, lanes_for
+from worker.training.runtime.out_of_memory import in_parts_that_fit
+from worker.training.storage.paths import ResumeFrom
 
 from .support import run, run_untold, tiny_config, write_training
 

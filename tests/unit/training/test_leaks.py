@@ -13,19 +13,19 @@ from PIL import Image
 from app.dataset_build import build_dataset
 from app.finetune.dataset import scan_dataset
 from app.finetune.errors import PersonUnderTwoNames, PhotoCopied
+from app.finetune.events import Prepared, TrainingEvent, Warned
 from app.finetune.leaks import AllowedLeaks
-from worker.training.control import Control, StopRequested
-from worker.training.evaluate import embed, face_set
-from worker.training.events import Prepared, TrainingEvent, Warned
-from worker.training.files import TrainingFiles
-from worker.training.lanes import ONE_LANE
-from worker.training.leaks import judge_people, refuse_people_under_two_names
+from worker.training.checks.leaks import judge_people, refuse_people_under_two_names
+from worker.training.checks.same_identity import find_same_people, gather_people
+from worker.training.data.preprocess import enlarge_bicubic, enlarge_images
+from worker.training.finetune import finetune
 from worker.training.metrics import FaceSet
 from worker.training.models.edgeface import load_edgeface
-from worker.training.pixels import enlarge_bicubic, enlarge_images
-from worker.training.recipe import finetune
-from worker.training.same_person import find_same_people, gather_people
-from worker.training.validation import ValEmbeddings, ValFaces
+from worker.training.runtime.control import Control, StopRequested
+from worker.training.runtime.cpu_parallel import ONE_LANE
+from worker.training.storage.paths import TrainingFiles
+from worker.training.validation.measure import embed, face_set
+from worker.training.validation.validate import ValEmbeddings, ValFaces
 
 from .support import run, tiny_config, write_training
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from worker.training.losses import ArcFace
+from worker.training.objectives.arcface import ArcFace
 
 
 def head_towards(*weights: list[float], scale: float = 64.0, margin: float = 0.5) -> ArcFace:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from worker.training.events import EpochFinished, Stage
-from worker.training.overfitting import overfitting_warning
+from app.finetune.events import EpochFinished, Stage
+from worker.training.checks.overfitting import overfitting_warning
 
 
 def epoch(number: int, loss: float, auc: float | None, stage: Stage = 2) -> EpochFinished:

@@ -13,8 +13,7 @@ from torch import Tensor
 from app.drawn_faces import draw_face
 from app.finetune.architectures import DsrLayout
 from app.finetune.errors import EnlargementNotFinite
-from worker.training.models.dsr import DSR
-from worker.training.pixels import (
+from worker.training.data.preprocess import (
     Enlarge,
     Faces,
     decode,
@@ -26,6 +25,7 @@ from worker.training.pixels import (
     resize_bicubic,
     size_warnings,
 )
+from worker.training.models.dsr import DSR
 
 CPU = torch.device("cpu")
 
@@ -77,7 +77,7 @@ def test_dsr_is_followed_by_a_clamp_and_an_antialiased_bilinear_reduction() -> N
 def test_dsr_sees_every_image_once_whatever_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     vlr_u8 = torch.randint(256, (5, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     whole = pass_through_dsr()(vlr_u8)
-    monkeypatch.setattr("worker.training.pixels._DSR_PIXELS_AT_ONCE", {"cpu": 160 * 160})
+    monkeypatch.setattr("worker.training.data.preprocess._DSR_PIXELS_AT_ONCE", {"cpu": 160 * 160})
     assert torch.equal(pass_through_dsr()(vlr_u8), whole)
 
 

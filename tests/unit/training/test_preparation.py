@@ -11,15 +11,15 @@ from PIL import Image
 from app.finetune.architectures import DsrLayout
 from app.finetune.dataset import scan_dataset
 from app.finetune.errors import ChangedWhileRead, UnreadableImages
-from worker.training.control import Control
-from worker.training.events import Report, TrainingEvent, Warned
-from worker.training.files import TrainingFiles
-from worker.training.inputs import digest_inputs
+from app.finetune.events import Report, TrainingEvent, Warned
+from worker.training.data.prepare import prepare
+from worker.training.data.preprocess import Enlarge, Faces, enlarge_bicubic, enlarge_by_dsr, enlarge_images
 from worker.training.models.dsr import DSR, load_dsr
-from worker.training.pixels import Enlarge, Faces, enlarge_bicubic, enlarge_by_dsr, enlarge_images
-from worker.training.preparation import prepare
-from worker.training.progress import Progress
-from worker.training.validation import ValFaces
+from worker.training.runtime.control import Control
+from worker.training.runtime.progress import Progress
+from worker.training.storage.digests import digest_inputs
+from worker.training.storage.paths import TrainingFiles
+from worker.training.validation.validate import ValFaces
 
 from .support import tiny_config, write_training
 
@@ -123,7 +123,7 @@ def test_only_what_changed_is_prepared_anew(files: TrainingFiles, tmp_path: Path
 def test_an_image_that_cannot_be_read_is_named_before_any_is_enlarged(
     files: TrainingFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.training.preparation.enlarge_images", lambda *_, **__: pytest.fail("too early"))
+    monkeypatch.setattr("worker.training.data.prepare.enlarge_images", lambda *_, **__: pytest.fail("too early"))
     bad = [sorted((folder / "vlr_images").iterdir())[1] for folder in (files.train_dir, files.val_dir)]
     bad[0].write_bytes(b"no image")
     bad[1].unlink()

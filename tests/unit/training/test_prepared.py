@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from worker.training.control import Control, StopRequested
-from worker.training.pixels import Faces
-from worker.training.prepared import PreparedFaces
+from worker.training.data.face_cache import PreparedFaces
+from worker.training.data.preprocess import Faces
+from worker.training.runtime.control import Control, StopRequested
 
 KEY, COUNT = "0" * 64, 5
 FACES_U8 = torch.randint(256, (COUNT, 3, 112, 112), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.finetune.errors import ConfigError
-from worker.profile import OTHER, Part, parts_of, sampled
-from worker.profile_command import profile
-from worker.training.files import TrainingFiles
+from worker.cli.profile import profile
+from worker.cli.profile_training import OTHER, Part, parts_of, sampled
+from worker.training.storage.paths import TrainingFiles
 
 from .support import write_drawn_split, write_training
 

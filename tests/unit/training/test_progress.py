@@ -2,8 +2,8 @@
 
 import pytest
 
-from worker.training.events import Progressed, TrainingEvent
-from worker.training.progress import Progress
+from app.finetune.events import Progressed, TrainingEvent
+from worker.training.runtime.progress import Progress
 
 
 class Clock:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from worker.training.evaluate import embed, face_set, measure
+from worker.training.data.preprocess import decode, enlarge_bicubic, resize_bicubic
 from worker.training.models.edgeface import EdgeFace, load_edgeface
-from worker.training.pixels import decode, enlarge_bicubic, resize_bicubic
+from worker.training.validation.measure import embed, face_set, measure
 
 CPU = torch.device("cpu")
 TOLERANCE = 0.005

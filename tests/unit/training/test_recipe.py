@@ -23,9 +23,7 @@ from app.finetune.errors import (
     WeightsMismatch,
 )
 from app.finetune.evaluation import Evaluation
-from worker.training.console import render
-from worker.training.control import Control
-from worker.training.events import (
+from app.finetune.events import (
     CheckpointWritten,
     EpochFinished,
     Finished,
@@ -37,9 +35,11 @@ from worker.training.events import (
     TrainingEvent,
     Warned,
 )
-from worker.training.files import TrainingFiles
+from worker.training.console import render
+from worker.training.finetune import finetune
 from worker.training.models.dsr import DSR
-from worker.training.recipe import finetune
+from worker.training.runtime.control import Control
+from worker.training.storage.paths import TrainingFiles
 
 from .support import run, tiny_config, write_drawn_split, write_training
 
@@ -189,7 +189,8 @@ def test_a_loss_that_is_not_finite_ends_the_training_without_a_checkpoint(
     files: TrainingFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "worker.training.losses.ArcFace.forward", lambda head, e_BD, _: (e_BD @ head.weight.T * torch.inf,) * 2
+        "worker.training.objectives.arcface.ArcFace.forward",
+        lambda head, e_BD, _: (e_BD @ head.weight.T * torch.inf,) * 2,
     )
     with pytest.raises(LossNotFinite, match="epoch 1 of stage 2"):
         run(files, stage1_epochs=0)
@@ -238,7 +239,7 @@ def test_a_gpu_that_is_not_there_is_said_first(files: TrainingFiles) -> None:
 
 def test_importing_the_training_brings_no_service() -> None:
     script = (
-        "import sys, worker.training.recipe\n"
+        "import sys, worker.training.finetune\n"
         "print([name for name in ('celery', 'kombu', 'fastapi', 'sqlmodel', 'app.settings', 'app.jobs')"
         " if name in sys.modules])\n"
         "import torch\n"

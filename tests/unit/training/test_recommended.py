@@ -13,8 +13,7 @@ import torch
 from app.drawn_faces import draw_face
 from app.finetune.config import FACE_SIZE, FACES_OF_EACH
 from app.finetune.errors import InputsChanged, TrainHrMissing
-from worker.training.control import Control
-from worker.training.events import (
+from app.finetune.events import (
     BatchSplit,
     EpochFinished,
     Finished,
@@ -26,8 +25,9 @@ from worker.training.events import (
     TrainingEvent,
     Warned,
 )
+from worker.training.estimation.dry_run import rehearse
 from worker.training.models.edgeface import EdgeFace, load_edgeface
-from worker.training.rehearsal import rehearse
+from worker.training.runtime.control import Control
 
 from .support import run, run_untold, tiny_config, write_training
 from .test_resume import Unbroken, break_at, go, lasting, resumed, stop_at, told_until_saved
@@ -152,8 +152,8 @@ def test_the_checkpoint_has_a_head_that_knows_the_train_set(unbroken: Unbroken) 
     head = torch.nn.functional.normalize(content["arcface_state_dict"]["weight"])
     assert sorted(content["subject_to_id"]) == ["000", "001", "002", "003"]
     backbone = load_edgeface(unbroken.files.edgeface)[0].eval()
-    from worker.training.evaluate import embed
-    from worker.training.pixels import decode, enlarge_bicubic
+    from worker.training.data.preprocess import decode, enlarge_bicubic
+    from worker.training.validation.measure import embed
 
     paths = sorted((unbroken.files.train_dir / "hr_images").iterdir())
     hr_u8 = torch.stack([torch.from_numpy(decode(path).copy()).permute(2, 0, 1) for path in paths])

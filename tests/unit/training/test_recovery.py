@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from app.finetune.errors import LossNotFinite, OutOfMemory
-from worker.training.console import render
-from worker.training.control import Control
-from worker.training.events import (
+from app.finetune.events import (
     BatchSplit,
     EpochFinished,
     RolledBack,
@@ -21,11 +19,13 @@ from worker.training.events import (
     TrainingEvent,
     Warned,
 )
-from worker.training.files import ResumeFrom, TrainingFiles
-from worker.training.losses import ArcFace
-from worker.training.memory import in_parts_that_fit, is_out_of_memory
+from worker.training.console import render
+from worker.training.finetune import finetune
 from worker.training.models.edgeface import EdgeFace
-from worker.training.recipe import finetune
+from worker.training.objectives.arcface import ArcFace
+from worker.training.runtime.control import Control
+from worker.training.runtime.out_of_memory import in_parts_that_fit, is_out_of_memory
+from worker.training.storage.paths import ResumeFrom, TrainingFiles
 
 from .support import run, run_untold, tiny_config, write_training
 

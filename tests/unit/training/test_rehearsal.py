@@ -10,11 +10,11 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from app.finetune.config import FACE_SIZE
 from app.finetune.errors import EdgefaceError, UnreadableImages
-from worker.training.control import Control
-from worker.training.events import CheckpointWritten, Rehearsed, StateSaved, Stopped, TrainingEvent
-from worker.training.files import TrainingFiles
-from worker.training.losses import ArcFace
-from worker.training.rehearsal import rehearse
+from app.finetune.events import CheckpointWritten, Rehearsed, StateSaved, Stopped, TrainingEvent
+from worker.training.estimation.dry_run import rehearse
+from worker.training.objectives.arcface import ArcFace
+from worker.training.runtime.control import Control
+from worker.training.storage.paths import TrainingFiles
 
 from .support import run, tiny_config, write_drawn_split, write_training
 

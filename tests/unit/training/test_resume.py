@@ -11,9 +11,7 @@ import torch
 from torch import nn
 
 from app.finetune.errors import InputsChanged, WeightsUnreadable
-from worker.training.augment import draw
-from worker.training.control import Control
-from worker.training.events import (
+from app.finetune.events import (
     CheckpointWritten,
     EpochFinished,
     Finished,
@@ -26,11 +24,13 @@ from worker.training.events import (
     StoppedEarly,
     TrainingEvent,
 )
-from worker.training.files import ResumeFrom, TrainingFiles
-from worker.training.lanes import Lanes
-from worker.training.progress import Progress
-from worker.training.recipe import finetune
-from worker.training.validation import ValEmbeddings, ValFaces, embed_val
+from worker.training.data.augment import draw
+from worker.training.finetune import finetune
+from worker.training.runtime.control import Control
+from worker.training.runtime.cpu_parallel import Lanes
+from worker.training.runtime.progress import Progress
+from worker.training.storage.paths import ResumeFrom, TrainingFiles
+from worker.training.validation.validate import ValEmbeddings, ValFaces, embed_val
 
 from .support import run, tiny_config, write_training
 
@@ -241,7 +241,7 @@ def test_a_stop_while_an_epoch_is_validated_saves_what_was_trained(
         control.stop.set()
         return embed_val(backbone, val, device, progress, control, lanes)
 
-    monkeypatch.setattr("worker.training.stages.embed_val", stop_when_validated)
+    monkeypatch.setattr("worker.training.loop.stages.embed_val", stop_when_validated)
     told, saved = told_until_saved(go(files, control))
     assert (saved.stage, saved.epoch, saved.step) == (2, 1, 3)
     monkeypatch.undo()

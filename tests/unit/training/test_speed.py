@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worker.training.devices import choose_precision
 from worker.training.models.edgeface import new_edgeface
+from worker.training.runtime.device import choose_precision
 
 CPU = torch.device("cpu")
 PAIRS = 9

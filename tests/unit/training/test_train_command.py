@@ -9,10 +9,10 @@ from click.testing import CliRunner, Result
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.errors import ConfigError, EdgefaceError
+from app.finetune.events import TrainingEvent
 from app.finetune.recipes import RECOMMENDED
-from worker.cli import train
-from worker.training.events import TrainingEvent
-from worker.training.files import TrainingFiles
+from worker.cli.train import train
+from worker.training.storage.paths import TrainingFiles
 
 from .support import write_training
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from app.finetune.config import FACE_SIZE, FACES_OF_EACH
-from worker.training.augment import augment
-from worker.training.objective import people_of
-from worker.training.pixels import enlarge_bicubic, normalise, resize_bicubic, to_u8
-from worker.training.teaching import Teaching
-from worker.training.views import AS_GIVEN, DrawnViews, draw_views, make_views
+from worker.training.data.augment import augment
+from worker.training.data.multi_scale import AS_GIVEN, DrawnViews, draw_views, make_views
+from worker.training.data.preprocess import enlarge_bicubic, normalise, resize_bicubic, to_u8
+from worker.training.objectives.objective import people_of
+from worker.training.objectives.teacher import Teaching
 
 from .support import tiny_config
 

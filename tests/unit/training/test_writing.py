@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from app.finetune.errors import DiskFull
-from worker.training.control import Control
-from worker.training.events import StateSaved, TrainingEvent
-from worker.training.recipe import finetune
-from worker.training.writing import fill_whole, write_bytes_whole
+from app.finetune.events import StateSaved, TrainingEvent
+from worker.training.finetune import finetune
+from worker.training.runtime.control import Control
+from worker.training.storage.atomic import fill_whole, write_bytes_whole
 
 from .support import tiny_config, write_training
 

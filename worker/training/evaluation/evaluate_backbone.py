@@ -11,20 +11,20 @@ from app.finetune.dataset import comparable, scan_split
 from app.finetune.errors import NothingToCompare
 from app.finetune.evaluation import Backbone, Change, Evaluation, Images
 from app.finetune.evaluation_config import EvaluationConfig
-from worker.training.control import Control
-from worker.training.devices import choose_device, describe_device
+from worker.training.data.preprocess import RESAMPLER, enlarge_by_dsr
 from worker.training.evaluation.changes import change, recommended_threshold, with_interval
 from worker.training.evaluation.comparison import Compared, Row, compare
 from worker.training.evaluation.people import people_of
 from worker.training.evaluation.shown_faces import ShownFaces, show_faces
 from worker.training.evaluation.systems import KnownFaces, embed_systems, systems_of
 from worker.training.evaluation.warnings import evaluation_warnings
-from worker.training.files import EvaluationFiles
-from worker.training.inputs import refuse_unreadable
 from worker.training.metrics.bootstrap import DRAWS
 from worker.training.models.dsr import load_dsr
 from worker.training.models.edgeface import load_edgeface
-from worker.training.pixels import RESAMPLER, enlarge_by_dsr
+from worker.training.runtime.control import Control
+from worker.training.runtime.device import choose_device, describe_device
+from worker.training.storage.digests import refuse_unreadable
+from worker.training.storage.paths import EvaluationFiles
 
 _SHARE_OF_EMBEDDING = 0.9
 

@@ -4,13 +4,13 @@ from functools import partial
 from pathlib import Path
 
 from app.finetune.evaluation_config import EvaluationConfig
-from worker.training.control import Control
-from worker.training.devices import choose_device, describe_device
-from worker.training.ending import tell_the_last
+from app.finetune.events import EvaluationStarted, EvaluationWritten, Progressed, Report, Stopped
 from worker.training.evaluation.evaluate_backbone import evaluate_backbone
 from worker.training.evaluation.written import write_evaluation
-from worker.training.events import EvaluationStarted, EvaluationWritten, Progressed, Report, Stopped
-from worker.training.files import EvaluationFiles
+from worker.training.runtime.control import Control
+from worker.training.runtime.device import choose_device, describe_device
+from worker.training.runtime.outcome import tell_the_last
+from worker.training.storage.paths import EvaluationFiles
 
 
 def run_evaluation(

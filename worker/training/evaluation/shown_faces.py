@@ -11,9 +11,9 @@ from PIL import Image
 from app.finetune.config import FACE_SIZE
 from app.finetune.dataset import image_name, open_rgb, subject_of
 from app.finetune.evaluation import Images
+from worker.training.data.preprocess import decode, resize_bicubic
 from worker.training.evaluation.systems import System
 from worker.training.metrics.identification import Searches
-from worker.training.pixels import decode, resize_bicubic
 
 _PEOPLE = 8
 _PROBES = 6

@@ -12,11 +12,11 @@ from torch import nn
 from app.finetune.dataset import Split, image_name
 from app.finetune.evaluation import Backbone, Images
 from app.finetune.evaluation_config import EvaluationConfig
-from worker.training.control import Control
-from worker.training.evaluate import embed, face_set
-from worker.training.lanes import all_lanes
+from worker.training.data.preprocess import Enlarge, enlarge_bicubic, enlarge_bilinear, enlarge_images
 from worker.training.metrics import FaceSet
-from worker.training.pixels import Enlarge, enlarge_bicubic, enlarge_bilinear, enlarge_images
+from worker.training.runtime.control import Control
+from worker.training.runtime.cpu_parallel import all_lanes
+from worker.training.validation.measure import embed, face_set
 
 
 @dataclass(frozen=True)

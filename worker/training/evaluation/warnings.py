@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from app.finetune.dataset import JobWarning, Split, split_warnings
 from app.finetune.evaluation import Comparison
+from worker.training.data.preprocess import size_warnings
 from worker.training.evaluation.estimates import FEW_SUBJECTS, FEWEST_SUBJECTS
-from worker.training.pixels import size_warnings
 
 
 def evaluation_warnings(

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from worker.training.control import Control
+from app.finetune.events import EpochFinished, EvaluationWritten, WrittenFile
 from worker.training.evaluation.evaluate_backbone import Evaluated
 from worker.training.evaluation.report import render_report
-from worker.training.events import EpochFinished, EvaluationWritten, WrittenFile
-from worker.training.writing import write_bytes_whole
+from worker.training.runtime.control import Control
+from worker.training.storage.atomic import write_bytes_whole
 
 JSON_NAME = "evaluation.json"
 REPORT_NAME = "report.html"

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from app.finetune.errors import ChangedWhileRead
-from worker.training.control import Control
-from worker.training.evaluate import embed
-from worker.training.inputs import digest_images, refuse_unreadable
-from worker.training.lanes import Lanes
+from worker.training.data.face_cache import PreparedFaces, prepared_key
+from worker.training.data.preprocess import Faces, enlarge_bicubic, enlarge_images
 from worker.training.models.edgeface import EdgeFace
-from worker.training.pixels import Faces, enlarge_bicubic, enlarge_images
-from worker.training.prepared import PreparedFaces, prepared_key
+from worker.training.runtime.control import Control
+from worker.training.runtime.cpu_parallel import Lanes
+from worker.training.storage.digests import digest_images, refuse_unreadable
+from worker.training.validation.measure import embed
 
 # Shape suffixes: N faces, M of a part of them, C = 3 channels (RGB), H = W = 112 pixels, D = 512 dimensions; _u8 is
 # uint8 in 0..255.

@@ -6,15 +6,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from worker.training.checkpoint import plain
-from worker.training.control import Control
-from worker.training.events import CheckpointWritten, StateSaved
-from worker.training.inputs import Digests
+from app.finetune.events import CheckpointWritten, StateSaved
+from worker.training.checkpoints.best_model import plain
+from worker.training.checkpoints.state_file import StateContent, StateFiles
 from worker.training.models.dsr import DSR
-from worker.training.progress import Progress
-from worker.training.state_files import StateContent, StateFiles
-from worker.training.validation import Best
-from worker.training.writing import saved_bytes, write_whole
+from worker.training.runtime.control import Control
+from worker.training.runtime.progress import Progress
+from worker.training.storage.atomic import saved_bytes, write_whole
+from worker.training.storage.digests import Digests
+from worker.training.validation.validate import Best
 
 FORMAT = "dsr-training-1"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from worker.training.evaluate import Measurement, embed, face_set, measure
-from worker.training.lanes import Lanes
+from worker.training.data.preprocess import Enlarge, resize_bicubic
 from worker.training.metrics import FaceSet
 from worker.training.models.edgeface import EdgeFace
-from worker.training.pixels import Enlarge, resize_bicubic
+from worker.training.runtime.cpu_parallel import Lanes
 from worker.training.super_resolution.quality import psnr, ssim
+from worker.training.validation.measure import Measurement, embed, face_set, measure
 
 # Shape suffixes: N faces of val, M of a part of them, P = N * sizes probes, C = 3 channels (RGB), H = W = 112 pixels,
 # D = 512 dimensions; _u8 is uint8.

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from app.finetune.dsr_config import DsrTrainingConfig
-from worker.training.control import Control
-from worker.training.events import CheckpointWritten, Finished, StateSaved, Stopped, TrainingEvent
-from worker.training.files import ResumeFrom, TrainingFiles
-from worker.training.super_resolution.recipe import train_dsr
+from app.finetune.events import CheckpointWritten, Finished, StateSaved, Stopped, TrainingEvent
+from worker.training.runtime.control import Control
+from worker.training.storage.paths import ResumeFrom, TrainingFiles
+from worker.training.super_resolution.train_dsr import train_dsr
 
 SUBJECTS = {"train": ("s01", "s02", "s03"), "val": ("s11", "s12", "s13")}
 IMAGES = 3

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.unit.training.super_resolution.support import tiny_config
-from worker.training.pixels import resize_bicubic
+from worker.training.data.preprocess import resize_bicubic
 from worker.training.super_resolution.degradations import (
     KERNELS,
     blur,

@@ -10,16 +10,16 @@ from PIL import Image
 from torch import Tensor
 
 from tests.unit.training.super_resolution.support import tiny_config
-from worker.training.control import Control, StopRequested
-from worker.training.evaluate import embed
-from worker.training.lanes import ONE_LANE
+from worker.training.data.preprocess import Enlarge, enlarge_bicubic, enlarge_by_dsr, resize_bicubic
 from worker.training.models.edgeface import EdgeFace, load_edgeface
-from worker.training.pixels import Enlarge, enlarge_bicubic, enlarge_by_dsr, resize_bicubic
+from worker.training.runtime.control import Control, StopRequested
+from worker.training.runtime.cpu_parallel import ONE_LANE
 from worker.training.super_resolution.comparison import verdict_of
-from worker.training.super_resolution.network import new_dsr
+from worker.training.super_resolution.initialise import new_dsr
 from worker.training.super_resolution.preparation import embed_both_ways
 from worker.training.super_resolution.quality import psnr, ssim
 from worker.training.super_resolution.val_faces import ValFaces, enlarge_val, val_faces
+from worker.training.validation.measure import embed
 
 CPU = torch.device("cpu")
 SIZES = (12, 16)

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.finetune.architectures import DsrLayout
-from worker.training.control import Control
 from worker.training.models.dsr import DSR, load_dsr
-from worker.training.super_resolution.epochs import state_dict_of
-from worker.training.super_resolution.network import new_dsr
-from worker.training.writing import saved_bytes, write_whole
+from worker.training.runtime.control import Control
+from worker.training.storage.atomic import saved_bytes, write_whole
+from worker.training.super_resolution.initialise import new_dsr
+from worker.training.super_resolution.loop import state_dict_of
 
 
 @pytest.mark.parametrize("factors", [(2,), (3,), (2, 4), (2, 5)])

@@ -18,6 +18,17 @@ from app.finetune.errors import (
     PhotoCopied,
     WeightsUnreadable,
 )
+from app.finetune.events import (
+    DsrEpochFinished,
+    EnlargementMeasured,
+    Prepared,
+    Progressed,
+    StageStarted,
+    StateSaved,
+    Stopped,
+    TrainingEvent,
+    Warned,
+)
 from tests.unit.training.super_resolution.support import (
     IMAGES,
     SUBJECTS,
@@ -30,22 +41,11 @@ from tests.unit.training.super_resolution.support import (
     tiny_config,
     write_faces,
 )
-from worker.dsr_command import dsr_train
-from worker.training.control import Control
-from worker.training.events import (
-    DsrEpochFinished,
-    EnlargementMeasured,
-    Prepared,
-    Progressed,
-    StageStarted,
-    StateSaved,
-    Stopped,
-    TrainingEvent,
-    Warned,
-)
-from worker.training.files import ResumeFrom, TrainingFiles
+from worker.cli.dsr_train import dsr_train
 from worker.training.models.dsr import load_dsr
-from worker.training.super_resolution.network import new_dsr
+from worker.training.runtime.control import Control
+from worker.training.storage.paths import ResumeFrom, TrainingFiles
+from worker.training.super_resolution.initialise import new_dsr
 
 assert real_faces
 

@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from app.finetune.evaluation import Comparison, Estimate, Evaluation
+from app.finetune.events import EpochFinished
 from worker.training.evaluation.changes import with_interval
 from worker.training.evaluation.estimates import percent
 from worker.training.evaluation.report.charts import charts
@@ -13,7 +14,6 @@ from worker.training.evaluation.report.pictures import data_uri
 from worker.training.evaluation.report.training_curves import training_curves
 from worker.training.evaluation.shown_faces import ShownFaces
 from worker.training.evaluation.wording import BACKBONES, IMAGES, guides_accuracy
-from worker.training.events import EpochFinished
 
 
 def render_report(evaluation: Evaluation, faces: ShownFaces, epochs: Sequence[EpochFinished] = ()) -> str:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from app.finetune.events import EpochFinished
 from worker.training.evaluation.report.svg import Axis, Line, Mark, line_chart, round_ticks
-from worker.training.events import EpochFinished
 
 _TRAIN, _VAL = "#d55e00", "#0072b2"
 

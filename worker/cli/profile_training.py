@@ -1,0 +1,156 @@
+"""Where the time of a training goes: the training itself under torch.profiler, and its named parts.
+
+The database is measured too: the training's events are recorded by the worker's own code in a SQLite database that is
+thrown away. In the service the worker does that beside the training, in another process.
+"""
+
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from app.artifacts import Artifacts
+from app.database import Database
+from app.finetune.config import FinetuneConfig
+from app.finetune.dataset import DatasetScan, image_name, scan_dataset, subject_of
+from app.finetune.events import Report, TrainingEvent
+from app.jobs import store
+from worker.recording import record
+from worker.training.finetune import finetune
+from worker.training.runtime.control import Control
+from worker.training.runtime.profiling import Span, profiled, profiling
+from worker.training.storage.paths import TrainingFiles
+
+OTHER = "other"
+_LEASE_SECONDS = 86400.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """`seconds` of the training's thread without those of parts inside this one, in `calls`."""
+
+    name: str
+    seconds: float
+    calls: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """`parts` with the longest first, `other`, which is what has no name, last; together they take `seconds`."""
+
+    seconds: float
+    parts: tuple[Part, ...]
+
+
+def profile_training(config: FinetuneConfig, files: TrainingFiles, trace: Path, report: Report) -> Profile:
+    """Train as `config` says, under the profiler; the Chrome trace goes to `trace`, the events to `report` too.
+
+    `files.output_dir` is a folder JOB/attempt-1 of its own. On a GPU each part waits for its kernels, so that they
+    count where they belong and the whole takes longer. Raises what `finetune` raises.
+    """
+    with ExitStack() as stack:
+        on_event = stack.enter_context(_recording(config, files.output_dir, report))
+        profiler = stack.enter_context(profile(activities=_activities()))
+        spans = stack.enter_context(profiling())
+        started = time.monotonic()
+        finetune(config, files, on_event, Control(foretell=False))
+        seconds = time.monotonic() - started
+    trace.parent.mkdir(parents=True, exist_ok=True)
+    profiler.export_chrome_trace(str(trace))
+    return Profile(seconds, tuple(parts_of(spans, seconds)))
+
+
+def parts_of(spans: Iterable[Span], seconds: float) -> Iterator[Part]:
+    """Spans of one thread, each inside another or apart, as the parts of `seconds`; the longest first."""
+    own: defaultdict[str, float] = defaultdict(float)
+    calls: defaultdict[str, int] = defaultdict(int)
+    around: list[tuple[float, str]] = []
+    for start, end, name in sorted(spans, key=lambda span: (span[0], -span[1])):
+        while around and around[-1][0] <= start:
+            around.pop()
+        if around:
+            own[around[-1][1]] -= end - start
+        own[name] += end - start
+        calls[name] += 1
+        around.append((end, name))
+    for name in sorted(own, key=lambda name: -own[name]):
+        yield Part(name, own[name], calls[name])
+    yield Part(OTHER, seconds - sum(own.values()), 1)
+
+
+@contextmanager
+def sampled(files: TrainingFiles, images: int) -> Iterator[TrainingFiles]:
+    """The same, but with at most so many training images, of as many subjects as can be, and no greater a share of
+    val's: links in a folder that is removed afterwards."""
+    scan = scan_dataset(files.train_dir, files.val_dir)
+    total = len(scan.train.vlr_images)
+    if total <= images:
+        yield files
+        return
+    with tempfile.TemporaryDirectory(prefix="edgeface-sample-") as folder:
+        halves = {"train": (scan.train.vlr_images, images), "val": _share_of_val(scan, images / total)}
+        for half, (paths, count) in halves.items():
+            chosen = {image_name(path) for path in _round_robin(paths, count)}
+            source = files.train_dir if half == "train" else files.val_dir
+            for kind in ("vlr_images", "hr_images"):
+                links = Path(folder) / half / kind
+                links.mkdir(parents=True)
+                for path in (source / kind).glob("*"):
+                    if image_name(path) in chosen:
+                        (links / path.name).symlink_to(path.absolute())
+        yield replace(files, train_dir=Path(folder) / "train", val_dir=Path(folder) / "val")
+
+
+_FEWEST_VAL_IMAGES = 64
+
+
+def _share_of_val(scan: DatasetScan, share: float) -> tuple[Sequence[Path], int]:
+    return scan.val.vlr_images, max(_FEWEST_VAL_IMAGES, round(share * len(scan.val.vlr_images)))
+
+
+def _round_robin(paths: Sequence[Path], count: int) -> list[Path]:
+    """The first image of each subject, then the second of each, and so on; two of the first subject at least."""
+    numbers: defaultdict[str, int] = defaultdict(int)
+    ranked = []
+    for path in paths:
+        subject = subject_of(path.name)
+        ranked.append((numbers[subject], path))
+        numbers[subject] += 1
+    return [path for _, path in sorted(ranked, key=lambda pair: pair[0])[:count]]
+
+
+@contextmanager
+def _recording(config: FinetuneConfig, output_dir: Path, report: Report) -> Iterator[Callable[[TrainingEvent], None]]:
+    """What records an event as the worker does, then reports it."""
+    with tempfile.TemporaryDirectory(prefix="edgeface-profile-") as folder:
+        database = Database(f"sqlite:///{Path(folder) / 'profile.sqlite'}")
+        database.migrate()
+        with database.writing() as session:
+            job_id = store.submit(session, config, []).id
+        with database.writing() as session:
+            claim = store.claim(session, job_id, "profile", _LEASE_SECONDS)
+        assert claim is not None, "nobody else is there to claim it"  # noqa: S101
+        with database.writing() as session:
+            store.begin_attempt(session, claim, None)
+        artifacts = Artifacts(output_dir.parent.parent)
+
+        def on_event(event: TrainingEvent) -> None:
+            with profiled("database"), database.writing() as session:
+                record(session, claim, event, artifacts)
+            report(event)
+
+        try:
+            yield on_event
+        finally:
+            database.close()
+
+
+def _activities() -> list[ProfilerActivity]:
+    cuda = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
+    return [ProfilerActivity.CPU, *cuda]

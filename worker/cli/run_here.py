@@ -1,0 +1,92 @@
+"""A training at the terminal, without any service, of either kind: begun or gone on with, shown, and what it leaves
+named. PyTorch comes with this module: a command imports it once it has something to train."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from app.artifacts import copy_whole
+from app.finetune.config import FinetuneConfig
+from app.finetune.dsr_config import DsrTrainingConfig
+from app.finetune.errors import ConfigError
+from app.finetune.events import CheckpointWritten, Finished, Report, StateSaved, Stopped, TrainingEvent
+from worker.cli.interrupt import INTERRUPTED, stop_at_interrupt
+from worker.training import console
+from worker.training.checkpoints.resume_file import ResumePoints
+from worker.training.runtime.control import Control
+from worker.training.storage.paths import ResumeFrom, TrainingFiles
+
+_Config = TypeVar("_Config", FinetuneConfig, DsrTrainingConfig)
+
+_COMMANDS: dict[type[FinetuneConfig | DsrTrainingConfig], str] = {
+    FinetuneConfig: "train",
+    DsrTrainingConfig: "dsr-train",
+}
+
+
+def settle(kind: type[_Config], begun: _Config | None, output_dir: Path) -> tuple[_Config, ResumeFrom | None]:
+    """What to train: `begun`, from its beginning, or the unfinished training in `output_dir`, and where to go on.
+
+    Raises ConfigError where one unfinished stands in the way of another, and where there is none of this kind.
+    """
+    points = ResumePoints(output_dir)
+    unfinished = points.read()
+    if begun is not None:
+        if unfinished is not None:
+            raise ConfigError(
+                f"{output_dir} holds an unfinished training",
+                f"go on with it by --resume, choose another --output-dir, or remove {output_dir} to start anew",
+            )
+        return begun, None
+    if unfinished is None:
+        raise ConfigError(f"{output_dir} holds no unfinished training", "leave --resume out, and say what to train")
+    if not isinstance(unfinished.config, kind):
+        command = _COMMANDS[type(unfinished.config)]
+        raise ConfigError(f"{output_dir} holds a training by {command}", f"go on with it by {command} --resume")
+    return unfinished.config, points.newest_whole(unfinished)
+
+
+def train_here(
+    train: Callable[[_Config, TrainingFiles, Report, Control], Finished | Stopped],
+    config: _Config,
+    dsr: Path | None,
+    output_dir: Path,
+    prepared_dir: Path | None,
+    resume: ResumeFrom | None,
+) -> None:
+    """By `train`, until it is done or Ctrl-C ends the command; the files that are handed out end up in `output_dir`."""
+    points, control = ResumePoints(output_dir), Control()
+    best = [] if resume is None or resume.best is None else [resume.best]
+
+    def show(event: TrainingEvent) -> None:
+        if (line := console.render(event)) is not None:
+            click.echo(line)
+        if isinstance(event, CheckpointWritten):
+            best.append(event)
+        if isinstance(event, StateSaved):
+            points.record(config, event)
+
+    files = TrainingFiles(
+        train_dir=Path(config.train_dir or ""),
+        val_dir=Path(config.val_dir or ""),
+        edgeface=Path(config.edgeface),
+        dsr=dsr,
+        output_dir=output_dir,
+        prepared_dir=prepared_dir or output_dir / "prepared",
+        resume=resume,
+    )
+    with stop_at_interrupt(control.stop):
+        last = train(config, files, show, control)
+    if isinstance(last, Stopped):
+        if points.read() is not None:
+            go_on = f"{_COMMANDS[type(config)]} --resume --output-dir {shlex.quote(str(output_dir))}"
+            click.echo(f"To go on: edgeface-finetune {go_on}")
+        click.get_current_context().exit(INTERRUPTED)
+    for written in best[-1].files:
+        click.echo(f"Saved {copy_whole(written.path, output_dir / written.path.name)}")
+    if last.evaluated is not None:
+        click.echo(f"Saved {last.evaluated.report.path}")
+    points.clear()

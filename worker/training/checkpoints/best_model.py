@@ -1,0 +1,79 @@
+"""What is saved of the best epoch: what is handed out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from app.finetune.config import FinetuneConfig
+from app.finetune.events import WrittenFile
+from worker.training.objectives.arcface import ArcFace
+from worker.training.runtime.control import Control
+from worker.training.runtime.profiling import profiled
+from worker.training.storage.atomic import saved_bytes, write_whole
+
+FORMAT_VERSION = 1
+FULL_NAME = "edgeface_finetuned.pth"
+BACKBONE_NAME = "edgeface_backbone.pth"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a checkpoint says of how it came about, but for its epoch. Plain values only."""
+
+    config: FinetuneConfig
+    subject_to_id: dict[str, int]
+    variant: str
+    enlargement: str
+    resampler: str
+
+
+class Checkpoints:
+    """The best epochs of one training, under its output folder, each in a folder of its own. None is removed here:
+    whoever hears of a newer one knows when nobody needs the older."""
+
+    def __init__(self, output_dir: Path, provenance: Provenance, control: Control) -> None:
+        self._output_dir = output_dir
+        self._provenance = provenance
+        self._control = control
+
+    @profiled("checkpoint")
+    def snapshot(
+        self, backbone: nn.Module, head: ArcFace, *, epoch: int, val_acc: float | None, val_auc: float | None
+    ) -> Callable[[], tuple[WrittenFile, WrittenFile]]:
+        """The networks as they are now. What is returned writes `best-epoch-NNN/edgeface_finetuned.pth` and its bare
+        `edgeface_backbone.pth`, in any thread; it raises DiskFull. Both files load with weights_only=True. `val_acc`
+        and `val_auc` in 0..1."""
+        backbone_state_dict = plain(backbone.state_dict())
+        content = {
+            "backbone_state_dict": backbone_state_dict,
+            "arcface_state_dict": plain(head.state_dict()),
+            "subject_to_id": self._provenance.subject_to_id,
+            "epoch": epoch,
+            "val_acc": val_acc,
+            "val_auc": val_auc,
+            "config": self._provenance.config.model_dump(mode="json"),
+            "format_version": FORMAT_VERSION,
+            "variant": self._provenance.variant,
+            "preprocessing": {
+                "enlargement": self._provenance.enlargement,
+                "resampler": self._provenance.resampler,
+                "channels": "RGB",
+                "mean": 0.5,
+                "std": 0.5,
+            },
+        }
+        folder = self._output_dir / f"best-epoch-{epoch:03d}"
+        files = {folder / FULL_NAME: saved_bytes(content), folder / BACKBONE_NAME: saved_bytes(backbone_state_dict)}
+
+        def write() -> tuple[WrittenFile, WrittenFile]:
+            full, backbone_alone = (write_whole(path, bytes_, self._control) for path, bytes_ in files.items())
+            return full, backbone_alone
+
+        return write
+
+
+def plain(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A dict of tensors on the CPU: a state dict is a class of its own and lies where it was trained."""
+    return {name: tensor.detach().cpu() for name, tensor in state_dict.items()}

@@ -1,0 +1,78 @@
+"""State files: their names, when one is due, and what is in all of them, whichever network is trained."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from app.finetune.errors import InputsChanged, WeightsUnreadable
+from app.finetune.events import CheckpointWritten
+from worker.training.models.state_dicts import load_plain
+from worker.training.runtime.control import Control
+from worker.training.storage.digests import Digests
+from worker.training.storage.paths import ResumeFrom
+
+_Inputs = TypeVar("_Inputs", bound=Digests)
+
+
+class StateFiles:
+    """Of one training, in its output folder. None is removed here, and none overwritten."""
+
+    def __init__(self, output_dir: Path, control: Control) -> None:
+        self._output_dir = output_dir
+        self._control = control
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """The time to the next state begins."""
+        self._started_at = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether it is time for a state inside an epoch."""
+        return time.monotonic() - self._started_at >= self._control.save_every_seconds
+
+    def new_path(self, steps_done: int) -> Path:
+        """`state-STEPS.pth`, or another name where that is taken."""
+        name = f"state-{steps_done:08d}"
+        names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+        return next(path for name in names if not (path := self._output_dir / f"{name}.pth").exists())
+
+
+class StateContent(Generic[_Inputs]):
+    """What one holds. Raises WeightsUnreadable, WeightsUnsafe or WeightsQuantized for what is no such file, which
+    `mark`, a key and its value, tells."""
+
+    def __init__(self, path: Path, mark: tuple[str, object], inputs: type[_Inputs]) -> None:
+        self._path = path
+        content = load_plain(path)
+        key, format_ = mark
+        if not isinstance(content, dict) or content.get(key) != format_:
+            raise WeightsUnreadable(path, f"it is no training state of format {format_}")
+        self._content = content
+        with self._damage_told():
+            self.progress = float(content["progress"])
+            self.inputs = inputs(**content["inputs"])
+            self.best_epoch = int(content["best"]["epoch"])
+
+    def refuse_changed(self, inputs: _Inputs) -> None:
+        """Raises InputsChanged."""
+        if changed := inputs.differences(self.inputs):
+            raise InputsChanged(changed)
+
+    def checkpoint_of(self, resume: ResumeFrom) -> CheckpointWritten | None:
+        """The best checkpoint that goes with the state. Raises WeightsUnreadable where another or none is given."""
+        given = resume.best.epoch if resume.best else 0
+        if given != self.best_epoch:
+            raise WeightsUnreadable(self._path, f"its best epoch is {self.best_epoch}, the checkpoint given of {given}")
+        return resume.best
+
+    @contextmanager
+    def _damage_told(self) -> Iterator[None]:
+        """WeightsUnreadable in place of what goes wrong where something is missing or does not fit."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            reason = f"it is no whole training state ({type(error).__name__}: {error})"
+            raise WeightsUnreadable(self._path, reason) from None

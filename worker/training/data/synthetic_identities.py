@@ -1,0 +1,96 @@
+"""Invented people: from a few hundred photos of real ones, thousands of HR faces of people that nobody knows.
+
+A person is two subjects, a mask that blends them and a bend of the face, kept for all faces of the person; a face is a
+photo of each subject, in a pose and a light of its own. Nobody need say who is seen: that is what the untouched
+backbone says.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from app.finetune.config import FACE_SIZE, FACES_OF_EACH
+from worker.training.data.preprocess import Faces, to_u8
+from worker.training.data.warps import bend, blend, light, pose
+
+# Shape suffixes: N HR images of the train set, P invented people, Q = 8 P faces of them, B some of these faces, C = 3
+# channels (RGB), H = W = 112 pixels; _u8 is uint8 in 0..255.
+
+_BLENDED = 0.7
+_BEND = 3.0
+_FACE_BEND = 2.0
+"""Pixels, as _BEND: standard deviations."""
+_MASK_KNOTS, _BEND_KNOTS = 4, 5
+
+_FORMAT_VERSION = 1
+_PEOPLE_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class InventedPeople:
+    """As drawn: which two HR images each face is made of, and what is done to them. Of every person's numbers there is
+    one, of every face's one each."""
+
+    photos_Q2: Tensor
+    blended_P: Tensor
+    mirrored_P: Tensor
+    mask_bias_P: Tensor
+    mask_P1KK: Tensor
+    bend_P2KK: Tensor
+    pose_Q6: Tensor
+    face_bend_Q2KK: Tensor
+    light_Q5: Tensor
+
+    def __len__(self) -> int:
+        return len(self.blended_P)
+
+    def faces(self, hr_u8_NCHW: Tensor) -> Iterator[Faces]:
+        """All of them, some at a time: the first person's, then the second's."""
+        for first in range(0, len(self), _PEOPLE_AT_ONCE):
+            people_B = torch.arange(first, min(first + _PEOPLE_AT_ONCE, len(self))).repeat_interleave(FACES_OF_EACH)
+            start = first * FACES_OF_EACH
+            made_u8 = self._made(hr_u8_NCHW, people_B, slice(start, start + len(people_B)))
+            yield Faces(made_u8, Counter({(FACE_SIZE, FACE_SIZE): len(made_u8)}))
+
+    def _made(self, hr_u8_NCHW: Tensor, people_B: Tensor, faces: slice) -> Tensor:
+        one_BCHW, other_BCHW = (hr_u8_NCHW[self.photos_Q2[faces, side]].float() / 255 for side in (0, 1))
+        mirrored_B111, blended_B111 = (
+            which[people_B][:, None, None, None] for which in (self.mirrored_P, self.blended_P)
+        )
+        other_BCHW = torch.where(mirrored_B111, other_BCHW.flip(3), other_BCHW)
+        both_BCHW = blend(one_BCHW, other_BCHW, self.mask_P1KK[people_B], self.mask_bias_P[people_B])
+        x_BCHW = bend(torch.where(blended_B111, both_BCHW, one_BCHW), self.bend_P2KK[people_B])
+        x_BCHW = pose(x_BCHW, self.pose_Q6[faces], self.face_bend_Q2KK[faces])
+        return to_u8(light(x_BCHW, self.light_Q5[faces]))
+
+
+def draw_people(labels_N: Tensor, people: int, seed: int) -> InventedPeople:
+    """`labels_N` are the class ids of the HR images."""
+    generator, faces = torch.Generator().manual_seed(seed), people * FACES_OF_EACH
+    images_S = labels_N.unique(return_counts=True)[1]  # type: ignore[no-untyped-call]
+    by_subject_N, first_S = labels_N.argsort(stable=True), images_S.cumsum(0) - images_S
+    subjects_P2 = torch.randint(len(images_S), (people, 2), generator=generator)
+    subjects_Q2 = subjects_P2.repeat_interleave(FACES_OF_EACH, 0)
+    which_Q2 = (torch.rand(faces, 2, generator=generator) * images_S[subjects_Q2]).long()
+    return InventedPeople(
+        photos_Q2=by_subject_N[first_S[subjects_Q2] + which_Q2],
+        blended_P=torch.rand(people, generator=generator) < _BLENDED,
+        mirrored_P=torch.rand(people, generator=generator) < 0.5,
+        mask_bias_P=torch.rand(people, generator=generator),
+        mask_P1KK=torch.rand(people, 1, _MASK_KNOTS, _MASK_KNOTS, generator=generator),
+        bend_P2KK=_BEND * torch.randn(people, 2, _BEND_KNOTS, _BEND_KNOTS, generator=generator),
+        pose_Q6=torch.rand(faces, 6, generator=generator),
+        face_bend_Q2KK=_FACE_BEND * torch.randn(faces, 2, _BEND_KNOTS, _BEND_KNOTS, generator=generator),
+        light_Q5=torch.rand(faces, 5, generator=generator),
+    )
+
+
+def invented_key(train_hr: str, people: int, seed: int) -> str:
+    """The name of their prepared faces; `train_hr` is a digest as in InputDigests."""
+    made_from = ["invented", _FORMAT_VERSION, train_hr, people, FACES_OF_EACH, seed]
+    return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()

@@ -1,0 +1,103 @@
+"""What the evaluation after a training will take, found out on a little of it."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from app.finetune.architectures import EMBEDDING_SIZE
+from app.finetune.config import FinetuneConfig
+from app.finetune.dataset import Split, comparable, find_unreadable
+from app.finetune.errors import EdgefaceError
+from worker.training.data.preprocess import Enlarge, enlarge_bicubic, enlarge_bilinear, enlarge_images
+from worker.training.estimation.cost_model import EvaluationCosts
+from worker.training.evaluation.estimates import FEWEST_SUBJECTS
+from worker.training.evaluation.identification import FPIRS, identification_of
+from worker.training.evaluation.verification import FARS, verification_of
+from worker.training.metrics import FaceSet, score_pairs
+from worker.training.metrics.bootstrap import DRAWS, draw_dir, draw_subjects, draw_verification
+from worker.training.metrics.identification import Mates, Searches, search
+from worker.training.metrics.open_set import open_set
+from worker.training.validation.validate import ValEmbeddings, ValFaces
+
+_BACKBONES = 2  # before and after
+_IMAGES_TIMED = 16
+_WARM = 2
+_DRAWS_TIMED = 20
+_ANY_THRESHOLD = 0.5
+
+
+def time_evaluation(
+    config: FinetuneConfig, split: Split, embeddings: ValEmbeddings, by_dsr: Enlarge | None
+) -> EvaluationCosts:
+    """Of val, as `split` has its files and `embeddings` as many faces, whatever they show."""
+    if not comparable(split):
+        return EvaluationCosts(0.0, 0.0)  # refused at once
+    vlr, hr = len(split.vlr_images), len(split.hr_images)
+    # Besides the enlargement that trains, whose faces are embedded already, as the HR ones are.
+    others: list[Enlarge] = [enlarge_bilinear, *([enlarge_bicubic] if by_dsr else [])]
+    # HR against HR; the VLR images by each enlargement against HR, and against themselves.
+    rows = _BACKBONES * (1 + 2 * (1 + len(others)))
+    return EvaluationCosts(
+        seconds=rows * _seconds_of_row(embeddings.probes, embeddings.gallery)
+        + _seconds_of_faces(split.vlr_images, others, config.num_workers, config.vlr_size)
+        + _seconds_of_faces(split.hr_images, [], config.num_workers, None),
+        embeds=_BACKBONES * len(others) * vlr / (vlr + hr),
+    )
+
+
+def unknown_embeddings(val: ValFaces, device: torch.device) -> ValEmbeddings:
+    """As many as val has, of any direction: what the metrics take depends on the number alone."""
+    generator = torch.Generator().manual_seed(0)
+    probes_PD, gallery_GD = (
+        F.normalize(torch.randn(len(paths), EMBEDDING_SIZE, generator=generator)).to(device)
+        for paths in (val.probe_paths, val.gallery_paths)
+    )
+    return ValEmbeddings(val, probes_PD, gallery_GD)
+
+
+def _seconds_of_row(probes: FaceSet, gallery: FaceSet) -> float:
+    """Of a row of the table, as `compare` makes it, but for most of the bootstrap's draws: those are alike."""
+    started = time.monotonic()
+    scores = score_pairs(probes, gallery)
+    searches: dict[Mates, Searches] = {"one": search(probes, gallery, "one"), "all": search(probes, gallery, "all")}
+    ranked = open_set(probes, gallery, FPIRS)
+    verification_of(scores, searches["all"], None, _ANY_THRESHOLD)
+    identification_of(searches, ranked, draw_subjects(len(scores.subjects), 1))
+    once = time.monotonic() - started
+    if len(scores.subjects) < FEWEST_SUBJECTS:
+        return once
+
+    def seconds_of_draws(draws: int) -> float:
+        drawn_BS = draw_subjects(len(scores.subjects), draws)
+        started = time.monotonic()
+        draw_verification(scores, drawn_BS, FARS)
+        for fpir in FPIRS:
+            draw_dir(ranked[fpir], fpir, drawn_BS)
+        return time.monotonic() - started
+
+    first, some = seconds_of_draws(1), seconds_of_draws(1 + _DRAWS_TIMED)
+    return once + first + (DRAWS - 1) * max(0.0, some - first) / _DRAWS_TIMED
+
+
+def _seconds_of_faces(
+    paths: Sequence[Path], enlargements: Sequence[Enlarge], threads: int, vlr_size: int | None
+) -> float:
+    """Of checking all files and enlarging them in each way, by a few of them."""
+    chosen = paths[:: max(1, len(paths) // _IMAGES_TIMED)][:_IMAGES_TIMED]
+    started = time.monotonic()
+    if find_unreadable(chosen, threads):
+        return 0.0
+    seconds = time.monotonic() - started
+    try:
+        for enlarge in enlargements:
+            list(enlarge_images(chosen[:_WARM], enlarge, threads=threads, vlr_size=vlr_size))
+            started = time.monotonic()
+            list(enlarge_images(chosen, enlarge, threads=threads, vlr_size=vlr_size))
+            seconds += time.monotonic() - started
+    except (EdgefaceError, OSError):
+        # Files may go while a training runs on prepared faces, and memory be short beside it: neither may end it here.
+        return 0.0
+    return seconds * len(paths) / len(chosen)

@@ -1,0 +1,109 @@
+"""After a training: its best checkpoint and the weights it began with, evaluated on val, and the report written."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from app.finetune.config import BICUBIC, FinetuneConfig
+from app.finetune.dataset import JobWarning
+from app.finetune.errors import DiskFull, EdgefaceError, printable
+from app.finetune.evaluation import Backbone, Comparison, Images
+from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.events import CheckpointWritten, EpochFinished, EvaluationWritten
+from worker.training.checks.collapse import collapse_warning
+from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
+from worker.training.evaluation.systems import KnownFaces
+from worker.training.evaluation.written import write_evaluation
+from worker.training.metrics import FaceSet, Separation
+from worker.training.runtime.control import Control, StopRequested
+from worker.training.runtime.progress import Progress
+from worker.training.storage.paths import EvaluationFiles, TrainingFiles
+from worker.training.validation.validate import ValEmbeddings
+
+_log = logging.getLogger(__name__)
+
+
+def evaluate_training(
+    config: FinetuneConfig,
+    files: TrainingFiles,
+    best: CheckpointWritten,
+    epochs: Sequence[EpochFinished],
+    warnings: Sequence[JobWarning],
+    work: float,
+    progress: Progress,
+    control: Control,
+    before: ValEmbeddings | None,
+    after: ValEmbeddings,
+) -> EvaluationWritten | JobWarning:
+    """The report says `warnings` too; `work` is in forward passes. `before` and `after` are val as both backbones see
+    it, where that is known.
+
+    Whatever goes wrong is a warning, since what was trained is no worse for that, but for two:
+    raises DiskFull and StopRequested, after which the job goes on from its last state.
+    """
+    done = 0.0
+
+    def advance(share: float) -> None:
+        nonlocal done
+        progress.advance((share - done) * work)
+        done = share
+
+    try:
+        evaluated = evaluate_backbone(
+            _config_of(config, best),
+            EvaluationFiles(files.val_dir, best.full.path, before=files.edgeface, dsr=files.dsr),
+            control,
+            advance,
+            _known(config, {"before": before, "after": after}),
+        )
+        return write_evaluation(_with(warnings, evaluated), files.output_dir, control, epochs)
+    except (DiskFull, StopRequested):
+        raise
+    except Exception as error:
+        if not isinstance(error, EdgefaceError):
+            _log.exception("the evaluation after the training failed")
+        return JobWarning(code="not_evaluated", message=f"val was not evaluated after the training: {_in_words(error)}")
+
+
+def _config_of(config: FinetuneConfig, best: CheckpointWritten) -> EvaluationConfig:
+    return EvaluationConfig(
+        eval_dir=config.val_dir,
+        edgeface=str(best.full.path.name),
+        before=config.edgeface,
+        dsr=config.dsr,
+        vlr_size=config.vlr_size,
+        device=config.device,
+        num_workers=config.num_workers,
+    )
+
+
+def _known(config: FinetuneConfig, embeddings: dict[Backbone, ValEmbeddings | None]) -> KnownFaces:
+    used: Images = "bicubic" if config.dsr == BICUBIC else "dsr"
+    known: dict[tuple[Backbone, Images], FaceSet] = {}
+    for backbone, of in embeddings.items():
+        if of is not None:
+            known |= {(backbone, used): of.probes, (backbone, "hr"): of.gallery}
+    return known
+
+
+def _in_words(error: Exception) -> str:
+    """On one line; MemoryError has no words of its own."""
+    if isinstance(error, EdgefaceError):
+        return error.message
+    return " ".join(printable(f"{type(error).__name__}: {error}").split()).removesuffix(":")
+
+
+def _with(warnings: Sequence[JobWarning], evaluated: Evaluated) -> Evaluated:
+    """And with that of collapse, which the evaluation's own scores tell."""
+    evaluation = evaluated.evaluation
+    in_use = [each for each in evaluation.comparisons if each.gallery == "hr" and each.probes == evaluation.in_use]
+    collapses = collapse_warning(*(_separation(each) for each in in_use))
+    told = [*evaluation.warnings, *warnings, *([] if collapses is None else [collapses])]
+    return replace(evaluated, evaluation=evaluation.model_copy(update={"warnings": told}))
+
+
+def _separation(comparison: Comparison) -> Separation | None:
+    found = comparison.verification
+    if found.genuine_mean is None or found.impostor_mean is None:
+        return None
+    return Separation(found.genuine_mean, found.impostor_mean, found.d_prime)

@@ -1,0 +1,20 @@
+"""How what a trainer does ends: by its result, or stopped."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from app.finetune.events import EvaluationWritten, Finished, Rehearsed, Report, Stopped
+from worker.training.runtime.control import StopRequested
+
+_Result = TypeVar("_Result", Finished, Rehearsed, EvaluationWritten)
+
+
+def tell_the_last(work: Callable[[], _Result], report: Report) -> _Result | Stopped:
+    """What `work` returns, or `Stopped` where it was asked to stop; told to `report` as the last event."""
+    last: _Result | Stopped
+    try:
+        last = work()
+    except StopRequested:
+        last = Stopped()
+    report(last)
+    return last

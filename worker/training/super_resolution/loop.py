@@ -1,0 +1,245 @@
+"""The epochs of a DSR training: a step, an epoch, what is told and saved after it.
+
+All that is random in a step comes from the seed, the epoch and the step alone, so that a training goes on from any step
+as if it had never stopped.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from app.finetune.config import FACE_SIZE
+from app.finetune.dsr_config import DsrTrainingConfig
+from app.finetune.errors import DsrLossNotFinite, OutOfMemory
+from app.finetune.events import BatchSplit, CheckpointWritten, DsrEpochFinished, Report, TrainingEvent, WrittenFile
+from worker.training.checkpoints.best_model import plain
+from worker.training.data.loader import places_of
+from worker.training.data.preprocess import Enlarge
+from worker.training.loop.optimizers import add_gradients
+from worker.training.models.dsr import DSR
+from worker.training.models.edgeface import EdgeFace
+from worker.training.runtime.control import Control, StopRequested
+from worker.training.runtime.cpu_parallel import Lanes
+from worker.training.runtime.out_of_memory import unless_out_of_memory
+from worker.training.runtime.progress import Progress
+from worker.training.super_resolution.degradations import degrade, draw_degradations
+from worker.training.super_resolution.losses import losses_of
+from worker.training.super_resolution.state import DsrStates, DsrTraining
+from worker.training.super_resolution.val_faces import Enlarged, ValFaces, enlarge_val
+from worker.training.validation.validate import Validated
+
+# Shape suffixes: N training faces, B of a batch, M of a part of it, C = 3 channels (RGB), H = W = 112 pixels, S pixels
+# of the VLR face, U pixels that the network makes of it, D = 512 dimensions; _u8 is uint8 in 0..255.
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a training face, and a probe of val, cost, in forward passes of EdgeFace-XXS."""
+
+    step: float
+    validation: float
+
+
+@dataclass(frozen=True)
+class DsrCourse:
+    """What stays the same from the first step to the last. `train_e_2ND` are the embeddings of the training faces as
+    they are and mirrored; `enlarge` is the network as the pipeline uses it; `save` writes it as the best so far."""
+
+    config: DsrTrainingConfig
+    device: torch.device
+    edgeface: EdgeFace
+    train_u8_NCHW: Tensor
+    train_e_2ND: Tensor
+    val: ValFaces
+    enlarge: Enlarge
+    save: Callable[[DSR, int], WrittenFile]
+    work: Work
+    report: Report
+    progress: Progress
+    control: Control
+    lanes: Lanes
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.train_u8_NCHW) // self.config.batch_size)
+
+
+def train_to_the_end(course: DsrCourse, training: DsrTraining, states: DsrStates) -> CheckpointWritten:
+    """What is left of the training; the best epoch's checkpoint. Raises DsrLossNotFinite, EnlargementNotFinite,
+    OutOfMemory, DiskFull and StopRequested."""
+    while training.epoch < course.config.epochs:
+        lr = learning_rate(course, training.epoch * course.steps_per_epoch)
+        train_epoch(course, training, states)
+        enlarged = _validate(course, training, states)
+        _finish_epoch(course, training, states, enlarged, lr)
+    assert training.checkpoint is not None, "the first epoch is the best so far"  # noqa: S101
+    return training.checkpoint
+
+
+def train_epoch(course: DsrCourse, training: DsrTraining, states: DsrStates) -> None:
+    """What is left of an epoch: every training face once, in a drawn order, the last batch as small as it is."""
+    config, faces = course.config, len(course.train_u8_NCHW)
+    order_N = torch.randperm(faces, generator=_generator(config.seed, training.epoch, 0))
+    course.progress.start_epoch(
+        0, training.epoch + 1, config.epochs, step=training.step, steps_done=training.steps_done
+    )
+    for batch in places_of(training.step * config.batch_size, faces, config.batch_size):
+        started = time.monotonic()
+        train_step(course, training, order_N[batch])
+        training.step += 1
+        training.steps_done += 1
+        training.seconds += time.monotonic() - started
+        course.progress.advance((batch.stop - batch.start) * course.work.step, steps=1)
+        if course.control.stop.is_set() or states.is_due():
+            course.report(states.write(training))
+        course.control.refuse_if_stopped()
+
+
+def train_step(course: DsrCourse, training: DsrTraining, chosen_B: Tensor) -> None:
+    """One step of the optimizer on the faces at these places. Lanes share them, at most micro_batch_size at once.
+
+    Raises DsrLossNotFinite before any weight moves, and OutOfMemory.
+    """
+    config, optimizer = course.config, training.optimizer
+    generator = _generator(config.seed, training.epoch, training.step + 1)
+    size = config.vlr_sizes[int(torch.randint(len(config.vlr_sizes), (), generator=generator))]
+    mirrored_B = torch.rand(len(chosen_B), generator=generator) < 0.5
+    drawn = draw_degradations(config, len(chosen_B), size, generator)
+    hr_u8_BCHW = course.train_u8_NCHW[chosen_B].to(course.device)
+    hr_u8_BCHW = torch.where(mirrored_B.to(course.device)[:, None, None, None], hr_u8_BCHW.flip(3), hr_u8_BCHW)
+    vlr_u8_BCSS = degrade(hr_u8_BCHW, drawn)
+    e_BD = course.train_e_2ND[mirrored_B.long(), chosen_B].to(course.device)
+    compute = partial(_part_of_step, course, training.dsr, hr_u8_BCHW, vlr_u8_BCSS, e_BD)
+    while (computed := unless_out_of_memory(partial(_all_parts, course, training, compute, len(chosen_B)))) is None:
+        _split(course, training)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(course, training.steps_done)
+    optimizer.zero_grad(set_to_none=False)
+    for part in computed:
+        add_gradients(list(training.dsr.parameters()), part.gradients)
+    sums = torch.stack([part.sums for part in computed]).sum(0)
+    if not sums.isfinite().all():
+        raise DsrLossNotFinite(training.epoch + 1, training.step + 1)
+    training.sums += sums.cpu()
+    optimizer.step()
+
+
+def learning_rate(course: DsrCourse, steps_done: int) -> float:
+    """Along a cosine to zero at the last step."""
+    share = steps_done / (course.config.epochs * course.steps_per_epoch)
+    return course.config.lr * (1 + math.cos(math.pi * share)) / 2
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Of a batch: the gradients of its share of the loss, and sums over its faces."""
+
+    gradients: tuple[Tensor, ...]
+    sums: Tensor
+
+
+def _all_parts(course: DsrCourse, training: DsrTraining, compute: Callable[[slice], _Part], faces: int) -> list[_Part]:
+    at_once = min(training.micro_batch_size, -(-faces // course.lanes.count))
+    return course.lanes.map(compute, list(places_of(0, faces, at_once)))
+
+
+def _part_of_step(
+    course: DsrCourse, dsr: DSR, hr_u8_BCHW: Tensor, vlr_u8_BCSS: Tensor, e_BD: Tensor, places: slice
+) -> _Part:
+    vlr_MCSS = (vlr_u8_BCSS[places].float() / 255).contiguous(memory_format=torch.channels_last)
+    hr_MCHW = hr_u8_BCHW[places].float() / 255
+    losses = losses_of(course.config, course.edgeface, to_face(dsr(vlr_MCSS)), hr_MCHW, e_BD[places])
+    gradients = torch.autograd.grad(losses.total.sum() / len(e_BD), list(dsr.parameters()))
+    each = (losses.total, losses.pixel, losses.perceptual, losses.identity)
+    return _Part(gradients, torch.stack([loss.detach().double().sum() for loss in each]))
+
+
+def to_face(enlarged_BCUU: Tensor) -> Tensor:
+    """[B, 3, U, U] -> [B, 3, 112, 112], by what follows a DSR network in the pipeline."""
+    reduces = enlarged_BCUU.shape[2] > FACE_SIZE
+    return F.interpolate(enlarged_BCUU, (FACE_SIZE, FACE_SIZE), mode="bilinear", antialias=reduces)
+
+
+def _split(course: DsrCourse, training: DsrTraining) -> None:
+    """Halve what is computed at once. Raises OutOfMemory where that is one face already."""
+    if training.micro_batch_size == 1:
+        raise OutOfMemory(1)
+    training.micro_batch_size //= 2
+    batch, part = course.config.batch_size, training.micro_batch_size
+    course.report(BatchSplit(batch, part, 0, training.epoch, training.step))
+
+
+def _validate(course: DsrCourse, training: DsrTraining, states: DsrStates) -> Enlarged:
+    """Where it is stopped the state of before it is saved."""
+    started, work_done = time.monotonic(), course.progress.work_done
+
+    def on_faces(count: int) -> None:
+        course.progress.advance(count * course.work.validation)
+        course.control.refuse_if_stopped()
+
+    try:
+        enlarged = enlarge_val(course.val, course.enlarge, course.edgeface, course.device, on_faces, lanes=course.lanes)
+    except StopRequested:
+        course.progress.go_back(work_done)
+        course.report(states.write(training))
+        raise
+    training.seconds += time.monotonic() - started
+    return enlarged
+
+
+def _finish_epoch(course: DsrCourse, training: DsrTraining, states: DsrStates, enlarged: Enlarged, lr: float) -> None:
+    """Write the state, then tell of the epoch: what was told is never trained again."""
+    measured, faces = enlarged.measure(), len(course.train_u8_NCHW)
+    auc, epoch = measured.recognition.auc, training.epoch + 1
+    best = training.best.offer(epoch, Validated(None, None, auc))
+    total, pixel, perceptual, identity = (training.sums / faces).tolist()
+    separated = measured.separation
+    told: list[TrainingEvent] = [
+        DsrEpochFinished(
+            stage=0,
+            epoch=epoch,
+            epochs=course.config.epochs,
+            train_loss=total,
+            train_pixel_loss=pixel,
+            train_perceptual_loss=perceptual,
+            train_identity_loss=identity,
+            val_psnr=enlarged.psnr,
+            val_ssim=enlarged.ssim,
+            val_identity=enlarged.identity,
+            val_auc=auc,
+            val_genuine_similarity=separated.genuine if separated else None,
+            val_impostor_similarity=separated.impostor if separated else None,
+            val_d_prime=separated.d_prime if separated else None,
+            dsr_lr=lr,
+            seconds=training.seconds,
+            images_per_second=faces / training.seconds,
+            best=best,
+        )
+    ]
+    if best:
+        training.checkpoint = CheckpointWritten(course.save(training.dsr, epoch), None, epoch, auc or 0.0)
+        told.append(training.checkpoint)
+    training.epoch, training.step, training.seconds = epoch, 0, 0.0
+    training.sums = torch.zeros_like(training.sums)
+    course.progress.finish_epoch()
+    told.append(states.write(training))
+    for event in told:
+        course.report(event)
+
+
+def _generator(seed: int, epoch: int, step: int) -> torch.Generator:
+    """Of one step, counted from 1; 0 is the epoch's order."""
+    mixed = np.random.SeedSequence((seed, epoch, step)).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(mixed[0]) >> 1)
+
+
+def state_dict_of(dsr: DSR) -> dict[str, Tensor]:
+    """What `dsr.pth` holds: the bare state dict, contiguous, on the CPU."""
+    return {name: tensor.contiguous() for name, tensor in plain(dsr.state_dict()).items()}
