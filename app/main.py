@@ -11,7 +11,7 @@ from fastapi_offline import FastAPIOffline
 
 from app.artifacts import Artifacts
 from app.database import Database
-from app.inputs.finetuning import DatasetChecks
+from app.inputs.dataset_checks import DatasetChecks
 from app.jobs.rescue import Rounds
 from app.live.answers import JobAnswers
 from app.live.feeds import Feeds

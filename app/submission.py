@@ -7,10 +7,10 @@ from sqlmodel import Session
 
 from app.database import Database
 from app.finetune.dataset import JobWarning
-from app.jobs import store
 from app.jobs.configs import JobConfig
 from app.jobs.made_weights import hold_named
 from app.jobs.tables import FINETUNING, Job, JobKind
+from app.jobs.transitions import submission
 from app.jobs.views import JobView, view_job
 
 Check = Callable[[], list[JobWarning]]
@@ -36,7 +36,7 @@ def submit_once(
     def find_repeated(session: Session) -> Job | None:
         if idempotency_key is None:
             return None
-        return store.find_repeated(session, idempotency_key, config, priority=priority, kind=kind)
+        return submission.find_repeated(session, idempotency_key, config, priority=priority, kind=kind)
 
     # Before the check: whether the job was made before does not depend on whether its dataset is still there.
     with database.reading() as session:
@@ -46,7 +46,9 @@ def submit_once(
     try:
         with database.writing() as session:
             hold_named(session, config.model_dump(mode="json"))
-            job = store.submit(session, config, warnings, priority=priority, idempotency_key=idempotency_key, kind=kind)
+            job = submission.submit(
+                session, config, warnings, priority=priority, idempotency_key=idempotency_key, kind=kind
+            )
             return view_job(session, job, worker_seen_seconds), False
     except IntegrityError:
         # The same key came twice at once, and the other one won.

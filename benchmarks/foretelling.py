@@ -50,7 +50,7 @@ QUICK: tuple[dict[str, Any], ...] = tuple(
 
 
 @dataclass(frozen=True)
-class Foretold:
+class DurationPredicted:
     """One job: what was said beforehand, what it said itself, what it took."""
 
     config: dict[str, Any]
@@ -98,7 +98,7 @@ def measure(folder: Path, *, quick: bool) -> Outcome:
     settings = Settings(var_dir=folder)
     settings.make_directories()
     weights = write_inputs(folder, settings, quick=quick)
-    results: list[Foretold] = []
+    results: list[DurationPredicted] = []
     with (
         server("app.cli", "api", var_dir=folder, ready="/health/live") as api,
         process("app.cli", "worker", var_dir=folder),
@@ -138,7 +138,7 @@ def write_inputs(folder: Path, settings: Settings, *, quick: bool) -> str:
     return "untrained.pt"
 
 
-def _foretell_and_train(client: Client, config: dict[str, Any], settings: Settings) -> Foretold:
+def _foretell_and_train(client: Client, config: dict[str, Any], settings: Settings) -> DurationPredicted:
     for prepared in settings.prepared_dir.iterdir():
         prepared.unlink()  # each job decodes its own
     measured = client.measure(config)
@@ -149,10 +149,12 @@ def _foretell_and_train(client: Client, config: dict[str, Any], settings: Settin
         job = client.get(job.id)
     if job.status is not JobStatus.SUCCEEDED or job.predicted is None or job.actual is None or job.latest is None:
         raise RuntimeError(f"the job is {job.status}: {job.error}")
-    return Foretold(config, measured, job.predicted, job.actual, job.predicted.stage2_epochs - job.latest.epoch)
+    return DurationPredicted(
+        config, measured, job.predicted, job.actual, job.predicted.stage2_epochs - job.latest.epoch
+    )
 
 
-def outcome_of(results: list[Foretold]) -> Outcome:
+def outcome_of(results: list[DurationPredicted]) -> Outcome:
     """The tables, and whether the median errors are small enough."""
     errors = [abs(each.error) for each in results]
     errors_beforehand = [abs(each.error_beforehand) for each in results]

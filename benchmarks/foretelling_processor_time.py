@@ -39,8 +39,8 @@ def measure(folder: Path, *, quick: bool) -> Outcome:
 
 
 def _rehearse_and_train(job: dict[str, Any], datasets_dir: Path, weights: Path, folder: Path) -> dict[str, Any]:
-    from app.finetune.events import EpochFinished, Finished, Foretold, Rehearsed, TrainingEvent
-    from worker.training.estimation.dry_run import rehearse
+    from app.finetune.events import DryRunFinished, DurationPredicted, EpochFinished, Finished, TrainingEvent
+    from worker.training.estimation.dry_run import dry_run
     from worker.training.finetune import finetune
     from worker.training.runtime.control import Control
     from worker.training.storage.paths import TrainingFiles
@@ -56,12 +56,12 @@ def _rehearse_and_train(job: dict[str, Any], datasets_dir: Path, weights: Path, 
     )
     events: list[TrainingEvent] = []
     started = time.monotonic()
-    rehearsed = rehearse(config, files, events.append)
+    rehearsed = dry_run(config, files, events.append)
     rehearsal_took = time.monotonic() - started
     finished = finetune(config, files, events.append, Control())
-    assert isinstance(rehearsed, Rehearsed)
+    assert isinstance(rehearsed, DryRunFinished)
     assert isinstance(finished, Finished)
-    (told,) = [event for event in events if isinstance(event, Foretold)]
+    (told,) = [event for event in events if isinstance(event, DurationPredicted)]
     left_out = config.stage2_epochs - max(e.epoch for e in events if isinstance(e, EpochFinished) and e.stage == 2)
     beforehand = rehearsed.seconds.likely - left_out * rehearsed.stage2_epoch_seconds
     predicted = told.seconds_spent + told.seconds_left.likely - left_out * told.stage2_epoch_seconds

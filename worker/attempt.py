@@ -25,7 +25,7 @@ from app.finetune.evaluation_config import EvaluationConfig
 from app.inputs.dsr_training import find_dsr_inputs
 from app.inputs.evaluation import find_evaluation_inputs
 from app.inputs.finetuning import Inputs, find_inputs
-from app.jobs import queries, store
+from app.jobs import queries
 from app.jobs.checkpoint_files import checkpoint_files
 from app.jobs.configs import config_of
 from app.jobs.errors import (
@@ -41,8 +41,9 @@ from app.jobs.rescue import loss_policy
 from app.jobs.resume import ResumePoint, StoredFile
 from app.jobs.retention import Retention, clean_job
 from app.jobs.states import JobStatus
-from app.jobs.store import Claim
 from app.jobs.tables import MEASUREMENT
+from app.jobs.transitions import attempts, recording
+from app.jobs.transitions.fence import Claim
 from app.settings import Settings
 from worker.lease import LeaseClock, seconds_since_boot
 from worker.messages import (
@@ -110,7 +111,7 @@ class ClaimedJob:
             make_directory(self._directory)
             with reserved(self._reserved, self._save_bytes):
                 self._train(order)
-            if isinstance(order, TrainingOrder) and order.rehearse:
+            if isinstance(order, TrainingOrder) and order.dry_run:
                 remove_if_empty(self._directory)
         except (DiskFull, FilesAway, StoredFileMissing) as lacking:
             self._hand_back(lacking.message, retry_in=WAIT_SECONDS)
@@ -126,7 +127,7 @@ class ClaimedJob:
             self._fail(TrainerCrashed(error).report())
 
     def _fail(self, error: ErrorReport) -> None:
-        self._write(lambda session: store.finish(session, self._claim, JobStatus.FAILED, error))
+        self._write(lambda session: attempts.finish(session, self._claim, JobStatus.FAILED, error))
 
     def _prepare_order(self) -> Order:
         job = self._read(lambda session: queries.get(session, self._claim.job_id))
@@ -146,8 +147,8 @@ class ClaimedJob:
             self._settings.save_every_seconds,
             self._reserved,
             self._slot,
-            rehearse=job.kind == MEASUREMENT,
-            foretell=job.predicted is None,
+            dry_run=job.kind == MEASUREMENT,
+            predict_duration=job.predicted is None,
         )
 
     def _dsr_order(self, config: DsrTrainingConfig) -> DsrTrainingOrder:
@@ -164,7 +165,7 @@ class ClaimedJob:
     def _evaluation_order(self, config: EvaluationConfig) -> EvaluationOrder:
         """It saves nothing on its way: each attempt begins anew."""
         inputs = self._read(lambda session: find_evaluation_inputs(config, self._settings, session))
-        self._write(lambda session: store.begin_attempt(session, self._claim, None))
+        self._write(lambda session: attempts.begin_attempt(session, self._claim, None))
         return EvaluationOrder(
             config,
             EvaluationFiles(inputs.eval_dir, inputs.edgeface, inputs.before, inputs.dsr),
@@ -194,7 +195,7 @@ class ClaimedJob:
     def _begin(self, inputs: Inputs) -> TrainingFiles:
         """At the newest state that is whole, or anew."""
         point = self._newest_whole_point()
-        self._write(lambda session: store.begin_attempt(session, self._claim, point))
+        self._write(lambda session: attempts.begin_attempt(session, self._claim, point))
         return TrainingFiles(
             train_dir=inputs.train_dir,
             val_dir=inputs.val_dir,
@@ -243,7 +244,7 @@ class ClaimedJob:
                 next_renewal = time.monotonic() + self._settings.heartbeat_seconds
                 if (status := self._renew_lease()) is JobStatus.CANCELLING:
                     _end(trainer)
-                    self._write(lambda session: store.finish(session, self._claim, JobStatus.CANCELLED))
+                    self._write(lambda session: attempts.finish(session, self._claim, JobStatus.CANCELLED))
                     return
                 self._stop_where_due(connection, status)
             if trainer.sentinel in ready or self._stops_too_slowly():
@@ -271,7 +272,7 @@ class ClaimedJob:
 
     def _renew_lease(self) -> JobStatus:
         asked_at = seconds_since_boot()
-        status = self._write(lambda session: store.renew_lease(session, self._claim, self._settings.lease_seconds))
+        status = self._write(lambda session: attempts.renew_lease(session, self._claim, self._settings.lease_seconds))
         self._lease.renewed(asked_at)
         return status
 
@@ -293,7 +294,7 @@ class ClaimedJob:
                     if isinstance(message, events.CheckpointWritten | events.Finished):
                         self._delete_superseded_checkpoints()
             if isinstance(
-                message, events.Finished | events.EvaluationWritten | events.Rehearsed | events.Stopped | Failed
+                message, events.Finished | events.EvaluationWritten | events.DryRunFinished | events.Stopped | Failed
             ):
                 return True
         return False
@@ -305,7 +306,7 @@ class ClaimedJob:
             clean_job(self._database, self._settings.artifacts_dir, self._claim.job_id, retention)
 
     def _record(self, session: Session, *, message: TrainerMessage, number: int) -> list[str]:
-        if not store.record_once(session, self._claim, number):
+        if not recording.record_once(session, self._claim, number):
             return []
         return record(session, self._claim, message, self._artifacts)
 
@@ -332,12 +333,12 @@ class ClaimedJob:
             self._lose(TrainerDied(trainer.exitcode).report())
 
     def _hand_back(self, reason: str, *, retry_in: float = 0.0) -> None:
-        status = self._write(lambda session: store.hand_back(session, self._claim, reason, retry_in=retry_in))
+        status = self._write(lambda session: attempts.hand_back(session, self._claim, reason, retry_in=retry_in))
         _log.info("job %s: %s, now %s", self._claim.job_id, reason, status)
 
     def _lose(self, lost: ErrorReport) -> None:
         policy = loss_policy(self._settings)
-        status = self._write(lambda session: store.lose_trainer(session, self._claim, lost, policy))
+        status = self._write(lambda session: attempts.lose_trainer(session, self._claim, lost, policy))
         _log.warning("job %s: %s, now %s", self._claim.job_id, lost.message, status)
 
     def _read(self, query: Callable[[Session], _Result]) -> _Result:

@@ -1,6 +1,6 @@
 """The typed messages between the supervisor and its trainer process.
 
-The order goes down once, and `Stop` at most once; events come up, the last of them `Finished`, `Rehearsed` (of an
+The order goes down once, and `Stop` at most once; events come up, the last of them `Finished`, `DryRunFinished` (of an
 evaluation `EvaluationWritten`), `Stopped` or `Failed`. If the supervisor dies, the trainer's pipe closes and it ends
 itself.
 """
@@ -22,7 +22,7 @@ class TrainingOrder:
     """What the trainer is to do, and the folder that is its alone to write to (`files.output_dir`).
 
     `reserved` holds disk space that the trainer may take by deleting it; `slot` says which GPU `auto` means.
-    `rehearse`: only find out what the training would take. `foretell`: tell how long it will take.
+    `dry_run`: only find out what the training would take. `predict_duration`: tell how long it will take.
     """
 
     config: FinetuneConfig
@@ -31,8 +31,8 @@ class TrainingOrder:
     save_every_seconds: float
     reserved: Path
     slot: int = 0
-    rehearse: bool = False
-    foretell: bool = True
+    dry_run: bool = False
+    predict_duration: bool = True
 
 
 @dataclass(frozen=True)

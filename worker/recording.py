@@ -7,9 +7,9 @@ from sqlmodel import Session
 
 from app.artifacts import Artifacts
 from app.finetune import events
-from app.jobs import store
 from app.jobs.states import JobStatus
-from app.jobs.store import Claim
+from app.jobs.transitions import attempts, recording
+from app.jobs.transitions.fence import Claim
 from worker.messages import TrainerMessage
 
 
@@ -20,47 +20,47 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
     """
     match message:
         case events.Prepared():
-            store.record_running(session, claim, asdict(message))
+            recording.record_running(session, claim, asdict(message))
         case events.Warned(warning):
-            store.record_warning(session, claim, warning)
+            recording.record_warning(session, claim, warning)
         case events.Progressed():
-            store.record_progress(session, claim, **asdict(message))
+            recording.record_progress(session, claim, **asdict(message))
         case events.StageStarted():
-            store.record_event(session, claim, "stage", asdict(message), stage=message.stage, epoch=None, step=None)
-        case events.Foretold():
-            store.record_prediction(session, claim, **asdict(message))
+            recording.record_event(session, claim, "stage", asdict(message), stage=message.stage, epoch=None, step=None)
+        case events.DurationPredicted():
+            recording.record_prediction(session, claim, **asdict(message))
         case events.EpochFinished() | events.DsrEpochFinished():
-            store.record_epoch(session, claim, asdict(message))
+            recording.record_epoch(session, claim, asdict(message))
         case events.RecognitionMeasured(when, recognition):
             columns = {f"recognition_{when}": asdict(recognition)}
-            store.record_event(session, claim, "recognition", asdict(message), **columns)
+            recording.record_event(session, claim, "recognition", asdict(message), **columns)
         case events.EnlargementMeasured(by, recognition=recognition):
             column = {"bicubic": "recognition_before", "dsr": "recognition_after"}.get(by)
             columns = {} if column is None else {column: asdict(recognition)}
-            store.record_event(session, claim, "enlargement", asdict(message), **columns)
+            recording.record_event(session, claim, "enlargement", asdict(message), **columns)
         case events.CheckpointWritten():
-            store.record_checkpoint(session, claim, _describe_checkpoint(message, artifacts))
+            recording.record_checkpoint(session, claim, _describe_checkpoint(message, artifacts))
         case events.StateSaved():
-            return store.record_state(session, claim, _describe_state(message, artifacts))
+            return recording.record_state(session, claim, _describe_state(message, artifacts))
         case events.BatchSplit():
-            store.record_event(session, claim, "batch_split", asdict(message))
+            recording.record_event(session, claim, "batch_split", asdict(message))
         case events.RolledBack():
-            store.record_event(session, claim, "rolled_back", asdict(message))
+            recording.record_event(session, claim, "rolled_back", asdict(message))
         case events.StoppedEarly():
-            store.record_event(session, claim, "stopped_early", asdict(message))
+            recording.record_event(session, claim, "stopped_early", asdict(message))
         case events.EvaluationStarted():
-            store.record_running(session, claim, asdict(message))
+            recording.record_running(session, claim, asdict(message))
         case events.EvaluationWritten(evaluation):
             _record_evaluation(session, claim, message, 0, artifacts)
             for warning in evaluation.warnings:
-                store.record_warning(session, claim, warning)
-            store.finish(session, claim, JobStatus.SUCCEEDED, verdict=evaluation.verdict)
-        case events.Rehearsed():
-            store.finish(session, claim, JobStatus.SUCCEEDED, measured=asdict(message))
+                recording.record_warning(session, claim, warning)
+            attempts.finish(session, claim, JobStatus.SUCCEEDED, verdict=evaluation.verdict)
+        case events.DryRunFinished():
+            attempts.finish(session, claim, JobStatus.SUCCEEDED, measured=asdict(message))
         case events.Finished():
             if message.evaluated is not None:
                 _record_evaluation(session, claim, message.evaluated, message.best_epoch, artifacts)
-            store.finish(
+            attempts.finish(
                 session,
                 claim,
                 JobStatus.SUCCEEDED,
@@ -76,7 +76,7 @@ def _record_evaluation(
 ) -> None:
     files = {"evaluation": written.json, "report": written.report}
     described = {kind: _describe_file(file, artifacts) for kind, file in files.items()}
-    store.record_evaluation(session, claim, epoch=epoch, files=described)
+    recording.record_evaluation(session, claim, epoch=epoch, files=described)
 
 
 def _describe_checkpoint(written: events.CheckpointWritten, artifacts: Artifacts) -> dict[str, Any]:

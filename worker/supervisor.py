@@ -19,11 +19,12 @@ from app.finetune.errors import EdgefaceError
 from app.finetune.evaluation_config import EvaluationConfig
 from app.inputs.dsr_training import find_dsr_inputs
 from app.inputs.finetuning import find_inputs
-from app.jobs import queries, store
+from app.jobs import queries
 from app.jobs.configs import config_of
 from app.jobs.errors import LeaseLost
-from app.jobs.store import Claim
 from app.jobs.tables import MEASUREMENT, Job
+from app.jobs.transitions import attempts, rounds
+from app.jobs.transitions.fence import Claim
 from app.settings import Settings
 from worker.attempt import RETRY_SECONDS, ClaimedJob, TrainerMain
 from worker.lease import LeaseClock
@@ -58,7 +59,7 @@ class Supervisor:
     def report_alive(self) -> None:
         """And tell, in the log alone, which jobs are left to a later version: their rows are that one's."""
         with self._database.writing() as session:
-            store.report_worker(session, self.worker_id, socket.gethostname())
+            rounds.report_worker(session, self.worker_id, socket.gethostname())
             left = {job.id: job.kind for job in queries.of_later_versions(session)}
         for job_id in left.keys() - self._left_to_later_versions:
             _log.warning("job %s waits for a worker of a later version: it is of the kind %r", job_id, left[job_id])
@@ -71,7 +72,7 @@ class Supervisor:
     def retire(self) -> None:
         """The worker ends on purpose and will not be seen again."""
         with self._database.writing() as session:
-            store.forget_worker(session, self.worker_id)
+            rounds.forget_worker(session, self.worker_id)
 
     def run_waiting_jobs(self) -> None:
         """Claim and run jobs in a free slot until none waits or the worker stops; returns at once if no slot is
@@ -98,7 +99,7 @@ class Supervisor:
             if needed is not None and (reason := shortage(needed, self._settings)) is not None:
                 lacking_space.add(job.id)
                 with self._database.writing() as session:
-                    store.note_waiting(session, job.id, reason)
+                    rounds.note_waiting(session, job.id, reason)
                 continue
             # Before the question is asked: the lease must never last longer here than in the database.
             lease = LeaseClock(self._processes, self._settings.lease_seconds)
@@ -110,7 +111,7 @@ class Supervisor:
         while True:
             try:
                 with self._database.writing() as session:
-                    return store.claim(session, job_id, holder, self._settings.lease_seconds)
+                    return attempts.claim(session, job_id, holder, self._settings.lease_seconds)
             except (OperationalError, InterfaceError) as error:
                 # The answer to the commit may be what was lost: ask again, since the job may be ours.
                 if lease.expired() or self._stopping.is_set():

@@ -42,12 +42,12 @@ def train(connection: Connection, order: Order) -> None:
     whose events go up the pipe."""
     import torch
 
-    from worker.training.estimation.dry_run import rehearse
+    from worker.training.estimation.dry_run import dry_run
     from worker.training.evaluation.job import run_evaluation
     from worker.training.finetune import finetune
     from worker.training.super_resolution.train_dsr import train_dsr
 
-    control, report = obey(connection, order), partial(tell, connection)
+    control, report = listen_to_supervisor(connection, order), partial(tell, connection)
     keep_freed_memory()
     try:
         if isinstance(order, EvaluationOrder):
@@ -55,7 +55,7 @@ def train(connection: Connection, order: Order) -> None:
         elif isinstance(order, DsrTrainingOrder):
             train_dsr(order.config, order.files, report, control)
         else:
-            (rehearse if order.rehearse else finetune)(order.config, order.files, report, control)
+            (dry_run if order.dry_run else finetune)(order.config, order.files, report, control)
     except EdgefaceError as error:
         tell(connection, Failed(error.report()))
     except torch.AcceleratorError as error:
@@ -75,7 +75,7 @@ def tell(connection: Connection, message: TrainerMessage) -> None:
         connection.send(message)
 
 
-def obey(connection: Connection, order: Order) -> Control:
+def listen_to_supervisor(connection: Connection, order: Order) -> Control:
     """Do what the supervisor says, and end when it is gone or has lost the job: see `Control`."""
     end_without_lease(order.lease)
     control = Control(
@@ -84,7 +84,7 @@ def obey(connection: Connection, order: Order) -> Control:
         release_space=lambda: _delete(order),
         slot=order.slot,
         at_work=_SeldomTold(connection),
-        foretell=isinstance(order, TrainingOrder) and order.foretell,
+        predict_duration=isinstance(order, TrainingOrder) and order.predict_duration,
     )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the supervisor decides
     # A service manager may signal every process of the service at once: this one still saves its state.

@@ -5,8 +5,8 @@ from types import FrameType
 import click
 import uvicorn
 
-from app.cli.serve import end_with_parent
 from app.main import create_app
+from app.parent_process import end_with_parent
 from app.routes.dependencies import Service
 from app.settings import Settings
 

@@ -10,9 +10,9 @@ from types import FrameType
 
 import click
 
+from app.parent_process import _PARENT_PIPE
 from app.settings import Settings
 
-_PARENT_PIPE = "EDGEFACE_PARENT_PIPE"
 STOP_SECONDS = 20.0
 MINIMUM_UP_SECONDS = 5.0
 """A process that ends sooner has something wrong that starting it again does not mend."""
@@ -82,15 +82,3 @@ def _start(command: str, environment: dict[str, str]) -> subprocess.Popen[bytes]
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
-
-
-def end_with_parent() -> None:
-    """In a process that `serve` started: stop when `serve` is gone, however it went."""
-    if os.environ.pop(_PARENT_PIPE, None):
-        threading.Thread(target=_wait_for_parent, name="parent", daemon=True).start()
-
-
-def _wait_for_parent() -> None:
-    # Not sys.stdin: its lock, held here for ever, would abort the interpreter's own end.
-    os.read(0, 1)
-    os.kill(os.getpid(), signal.SIGTERM)

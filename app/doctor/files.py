@@ -10,11 +10,12 @@ from app.deletion import count_of, delete_file, size_in_words
 from app.doctor.findings import Finding, Scope
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import name_some
-from app.jobs import queries, stand_in, store
+from app.jobs import queries, stand_in
 from app.jobs.checkpoint_files import KINDS, checkpoint_files
 from app.jobs.resume import StoredFile
 from app.jobs.states import CLAIMED
 from app.jobs.tables import Artifact, Job
+from app.jobs.transitions import fence
 from app.leftovers import find_leftovers, remove_leftovers
 from app.prepared_faces import PreparedFaces, find_abandoned, find_prepared, sha256_of
 
@@ -86,7 +87,7 @@ def _drop_row(scope: Scope, job_id: str, key: str) -> None:
         job = queries.locked(session, job_id)
         if (what := _row_damage(scope, session, key)) is None:
             return
-        store.forget_artifacts(session, [key])
+        fence.forget_artifacts(session, [key])
         if any(file.key == key for file in checkpoint_files(job.checkpoint)):
             _replace_lost(scope, session, job, f"its file {key} {what}")
 
@@ -100,7 +101,7 @@ def _replace_lost(scope: Scope, session: Session, job: Job, why: str) -> None:
         instead = "no other is kept"
     session.flush()
     message = f"the checkpoint of epoch {lost['epoch']} is lost: {why}; {instead}"
-    store.add_warning(session, job.id, JobWarning(code="checkpoint_lost", message=message))
+    fence.add_warning(session, job.id, JobWarning(code="checkpoint_lost", message=message))
 
 
 def checkpoint_rows(scope: Scope) -> Iterator[Finding]:
@@ -141,7 +142,7 @@ def _list_checkpoint(scope: Scope, job_id: str) -> None:
                     kind=kind,
                     stage=(job.checkpoint or {}).get("stage", 2),
                     epoch=epoch,
-                    created_at=store.clock(session),
+                    created_at=fence.clock(session),
                     **file.model_dump(),
                 )
             )

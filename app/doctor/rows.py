@@ -10,9 +10,10 @@ from app.cleaner import FORGET_WORKER_SECONDS, forget_gone_workers
 from app.database import database_now
 from app.deletion import count_of
 from app.doctor.findings import Finding, Scope
-from app.jobs import queries, rescue, store
+from app.jobs import queries, rescue
 from app.jobs.states import CLAIMED
 from app.jobs.tables import Attempt, EpochMetric, Job, JobEvent, WorkerSeen
+from app.jobs.transitions import fence
 
 
 def leases_run_out(scope: Scope) -> Iterator[Finding]:
@@ -116,7 +117,7 @@ def _number_events(scope: Scope, job_id: str) -> None:
         job = queries.locked(session, job_id)
         numbers = set(session.exec(select(JobEvent.number).where(JobEvent.job_id == job_id)))
         job.event_count = max(numbers | {job.event_count})
-        now = store.clock(session)
+        now = fence.clock(session)
         for number in set(range(1, job.event_count + 1)) - numbers:
             session.add(
                 JobEvent(job_id=job_id, number=number, attempt=job.attempt, kind="lost", data={}, created_at=now)
@@ -184,7 +185,7 @@ def _tell_status(scope: Scope, job_id: str) -> None:
         queries.locked(session, job_id)
         for _, status, told in _status_rows(session, job_id):
             if status != told:
-                store.append_event(
+                fence.append_event(
                     session, job_id, "status", {"status": status, "previous": told, "reason": "told anew by the doctor"}
                 )
 

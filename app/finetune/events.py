@@ -78,7 +78,7 @@ class Progressed:
 
 
 @dataclass(frozen=True)
-class Foretold:
+class DurationPredicted:
     """How long the training will take, told once near its start. `seconds_spent` are those since this process began
     with it, `seconds_left` those to its end if it does not stop early. `stage2_epoch_seconds` are those of one epoch of
     stage 2 with its validation and files, of which there are `stage2_epochs`."""
@@ -257,7 +257,7 @@ class EvaluationStarted:
 
 
 @dataclass(frozen=True)
-class Rehearsed:
+class DryRunFinished:
     """What a training would take, found out by steps of each stage that are thrown away. The last event, as `Finished`
     would be.
 
@@ -286,7 +286,7 @@ TrainingEvent = (
     | Warned
     | RecognitionMeasured
     | StageStarted
-    | Foretold
+    | DurationPredicted
     | Progressed
     | EpochFinished
     | DsrEpochFinished
@@ -299,7 +299,7 @@ TrainingEvent = (
     | EvaluationStarted
     | EvaluationWritten
     | Stopped
-    | Rehearsed
+    | DryRunFinished
     | Finished
 )
 """Of a training, up to `Finished`; of an evaluation on its own, `EvaluationStarted` up to `EvaluationWritten`."""

@@ -10,7 +10,8 @@ from app.finetune.config import BICUBIC
 from app.finetune.dataset import JobWarning, comparable, scan_split, split_warnings
 from app.finetune.errors import NothingToCompare
 from app.finetune.evaluation_config import EvaluationConfig
-from app.inputs.finetuning import DatasetChecks, find_folder, find_weights
+from app.inputs.dataset_checks import DatasetChecks
+from app.inputs.names import find_folder, find_weights
 from app.inputs.weights_file import read_shapes
 from app.settings import Settings
 

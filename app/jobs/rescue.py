@@ -5,8 +5,9 @@ import threading
 from collections.abc import Callable
 
 from app.database import Database
-from app.jobs import queries, store
-from app.jobs.store import LossPolicy
+from app.jobs import queries
+from app.jobs.transitions import attempts, rounds
+from app.jobs.transitions.attempts import LossPolicy
 from app.settings import Settings
 
 MOST_RINGS = 16
@@ -22,7 +23,7 @@ def loss_policy(settings: Settings) -> LossPolicy:
 def rescue_jobs(database: Database, policy: LossPolicy) -> list[str]:
     """Move on the jobs whose lease ran out; the ids of those queued again."""
     with database.writing() as session:
-        return store.expire_leases(session, policy)
+        return attempts.expire_leases(session, policy)
 
 
 class Rounds:
@@ -67,6 +68,6 @@ class Rounds:
             seen = queries.seconds_since_worker(session)
             # Without a worker nobody takes the messages away, so ringing would only pile them up.
             listening = seen is not None and seen < self._settings.worker_seen_seconds
-            due = store.take_unrung(session, self._settings.ring_again_seconds) if listening else 0
+            due = rounds.take_unrung(session, self._settings.ring_again_seconds) if listening else 0
         for _ in range(min(due, MOST_RINGS)):
             self._ring()

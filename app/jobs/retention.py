@@ -15,12 +15,13 @@ from sqlmodel import Session, col, delete, select
 from app.database import Database
 from app.deletion import Freed, delete_file
 from app.finetune.dataset import JobWarning
-from app.jobs import queries, stand_in, store
+from app.jobs import queries, stand_in
 from app.jobs.checkpoint_files import KINDS, checkpoint_files
 from app.jobs.errors import JobNotFound
 from app.jobs.made_weights import named_by_others
 from app.jobs.states import JobStatus
 from app.jobs.tables import MEASURED_KINDS, MEASUREMENT, Artifact, Attempt, EpochMetric, Job, JobEvent
+from app.jobs.transitions import fence
 from app.settings import Settings
 
 GRACE_SECONDS = 60.0
@@ -46,7 +47,7 @@ class Retention:
 def clean_jobs(database: Database, artifacts_dir: Path, retention: Retention) -> Freed:
     """`clean_job` for every job that has something to delete."""
     with database.reading() as session:
-        now = store.clock(session)
+        now = fence.clock(session)
         artifacts: defaultdict[str, list[Artifact]] = defaultdict(list)
         for artifact in session.exec(select(Artifact)):
             artifacts[artifact.job_id].append(artifact)
@@ -65,9 +66,9 @@ def clean_job(database: Database, artifacts_dir: Path, job_id: str, retention: R
         job = queries.locked(session, job_id)
         # Under the lock: who queues a job that names this one's weights holds it too.
         named = named_by_others(session)
-        going = _expendable(job, queries.artifacts(session, job_id), store.clock(session), retention, named)
+        going = _expendable(job, queries.artifacts(session, job_id), fence.clock(session), retention, named)
         keys = [artifact.key for artifact in going]
-        store.forget_artifacts(session, keys)
+        fence.forget_artifacts(session, keys)
         if any(file.key in keys for file in checkpoint_files(job.checkpoint)):
             _replace_expired(session, job)
         if measured := sorted(artifact.kind for artifact in going if artifact.kind in MEASURED_KINDS):
@@ -83,7 +84,7 @@ def forget_measurements(database: Database, artifacts_dir: Path, retention: Rete
 
     def is_old(session: Session, job: Job) -> bool:
         ended = JobStatus(job.status).terminal and job.finished_at is not None
-        return ended and store.clock(session) - (job.finished_at or 0.0) > keep
+        return ended and fence.clock(session) - (job.finished_at or 0.0) > keep
 
     with database.reading() as session:
         measurements = session.exec(select(Job).where(Job.kind == MEASUREMENT)).all()
@@ -147,7 +148,7 @@ def _superseded_at(checkpoint: Artifact, artifacts: list[Artifact]) -> float:
 
 
 def _tell_expired(session: Session, job: Job, measured: list[str]) -> None:
-    store.add_warning(
+    fence.add_warning(
         session,
         job.id,
         JobWarning(
@@ -163,7 +164,7 @@ def _replace_expired(session: Session, job: Job) -> None:
     stands_in = stand_in.put_in_place(session, job)
     instead = f"; epoch {(job.checkpoint or {})['epoch']}, which is kept, stands in" if stands_in else ""
     session.flush()
-    store.add_warning(
+    fence.add_warning(
         session,
         job.id,
         JobWarning(

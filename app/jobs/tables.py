@@ -69,7 +69,7 @@ class Job(SQLModel, table=True):
     seconds_worked: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
     """Of the attempts that have ended: from the claim until each was last heard of or let the job go."""
     measured: dict[str, Any] | None = Field(default=None, sa_type=JSON)
-    """Of a measurement: the fields of `Rehearsed` in app/finetune/events.py."""
+    """Of a measurement: the fields of `DryRunFinished` in app/finetune/events.py."""
     facts: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     recognition_before: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     recognition_after: dict[str, Any] | None = Field(default=None, sa_type=JSON)

@@ -2,9 +2,10 @@
 
 from sqlmodel import Session
 
-from app.jobs import queries, store
+from app.jobs import queries
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
+from app.jobs.transitions import fence
 
 _OF_OTHERS = {
     JobStatus.PAUSED: "a person to resume it",
@@ -33,7 +34,7 @@ def _worker(session: Session, worker_seen_seconds: float) -> str | None:
 
 
 def _backoff(session: Session, job: Job) -> str | None:
-    seconds = 0.0 if job.retry_at is None else job.retry_at - store.clock(session)
+    seconds = 0.0 if job.retry_at is None else job.retry_at - fence.clock(session)
     if seconds <= 0:
         return None
     lost = f", after losing its worker or trainer {job.worker_losses} times" if job.worker_losses > 1 else ""

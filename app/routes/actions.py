@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
-from app.jobs import queries, store
+from app.jobs import queries
 from app.jobs.states import JobStatus
+from app.jobs.transitions import wishes
 from app.jobs.views import JobView, view_job
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import Service, ServiceDep, change_job
@@ -34,7 +35,7 @@ def cancel_job(
 ) -> JobView:
     """Stop the job; safe to repeat. The best checkpoint so far stays. A running job is `cancelling` until its trainer
     is gone, which takes at most 2 seconds."""
-    return change_job(service, lambda session: store.request_cancel(session, job_id, force=force))
+    return change_job(service, lambda session: wishes.request_cancel(session, job_id, force=force))
 
 
 @router.post("/pause")
@@ -42,7 +43,7 @@ async def pause_job(job_id: str, service: ServiceDep) -> JobView:
     """Stop the job so that it can go on later; safe to repeat. A queued job is `paused` at once. A running one is
     `pausing` while it saves its state; the answer waits up to 5 seconds for that, and `resume_point` says which epoch
     and step survive."""
-    job = await run_in_threadpool(change_job, service, lambda session: store.request_pause(session, job_id))
+    job = await run_in_threadpool(change_job, service, lambda session: wishes.request_pause(session, job_id))
     loop = asyncio.get_running_loop()
     answer_by = loop.time() + PAUSE_ANSWER_SECONDS
     while job.status is JobStatus.PAUSING and loop.time() < answer_by and not service.stopping.is_set():
@@ -54,7 +55,7 @@ async def pause_job(job_id: str, service: ServiceDep) -> JobView:
 @router.post("/resume")
 def resume_job(job_id: str, service: ServiceDep) -> JobView:
     """Queue a paused job again, behind the others of its priority; safe to repeat. It goes on from `resume_point`."""
-    job = change_job(service, lambda session: store.resume(session, job_id))
+    job = change_job(service, lambda session: wishes.resume(session, job_id))
     service.bell.ring()
     return job
 
@@ -73,7 +74,7 @@ def retry_job(
     ] = "state",
 ) -> JobView:
     """Queue a failed or cancelled job again under the same id."""
-    job = change_job(service, lambda session: store.retry(session, job_id, from_start=from_ == "start"))
+    job = change_job(service, lambda session: wishes.retry(session, job_id, from_start=from_ == "start"))
     service.bell.ring()
     return job
 

@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from app.artifacts import Artifacts
 from app.database import Database
-from app.inputs.finetuning import DatasetChecks
+from app.inputs.dataset_checks import DatasetChecks
 from app.jobs.tables import Job
 from app.jobs.views import JobView, view_job
 from app.live.answers import JobAnswers

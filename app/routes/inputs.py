@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from app.inputs.finetuning import list_datasets, list_weights
+from app.inputs.names import list_datasets, list_weights
 from app.routes.dependencies import ServiceDep
 
 router = APIRouter(tags=["inputs"])

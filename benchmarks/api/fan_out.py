@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.database import Database
 from app.jobs import queries
-from app.jobs.store import Claim
+from app.jobs.transitions.fence import Claim
 from app.settings import Settings
 from benchmarks.api.jobs import running_job, write_epoch
 from benchmarks.api.processes import Server, server

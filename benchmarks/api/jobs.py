@@ -4,8 +4,8 @@ from typing import Any
 
 from app.database import Database
 from app.finetune.config import FinetuneConfig
-from app.jobs import store
-from app.jobs.store import Claim
+from app.jobs.transitions import attempts, recording, submission
+from app.jobs.transitions.fence import Claim
 
 CONFIG = FinetuneConfig.model_validate({"dataset": "drawn"})
 LEASE_SECONDS = 3600.0
@@ -16,11 +16,11 @@ STEPS_PER_EPOCH = 40
 def running_job(database: Database) -> Claim:
     """Twelve epochs of stage 2 done, a checkpoint and a state kept."""
     with database.writing() as session:
-        job_id = store.submit(session, CONFIG, []).id
-        claim = store.claim(session, job_id, "benchmark", LEASE_SECONDS)
+        job_id = submission.submit(session, CONFIG, []).id
+        claim = attempts.claim(session, job_id, "benchmark", LEASE_SECONDS)
         assert claim is not None
-        store.begin_attempt(session, claim, None)
-        store.record_running(session, claim, {"variant": "edgeface_xxs", "device": "cpu", "train_images": 1280})
+        attempts.begin_attempt(session, claim, None)
+        recording.record_running(session, claim, {"variant": "edgeface_xxs", "device": "cpu", "train_images": 1280})
     for stage, last in ((1, 5), (2, EPOCHS_DONE)):
         for epoch in range(1, last + 1):
             write_epoch(database, claim, stage, epoch)
@@ -32,8 +32,8 @@ def running_job(database: Database) -> Claim:
     checkpoint = {"epoch": EPOCHS_DONE, "score": 0.75} | files
     point = {"stage": 2, "epoch": EPOCHS_DONE, "step": 0, "steps_done": 680, "progress": 0.5}
     with database.writing() as session:
-        store.record_checkpoint(session, claim, checkpoint)
-        store.record_state(session, claim, point | {"state": state, "checkpoint": checkpoint})
+        recording.record_checkpoint(session, claim, checkpoint)
+        recording.record_state(session, claim, point | {"state": state, "checkpoint": checkpoint})
     write_progress(database, claim, 1)
     return claim
 
@@ -57,13 +57,13 @@ def write_epoch(database: Database, claim: Claim, stage: int, epoch: int) -> Non
         "best": True,
     }
     with database.writing() as session:
-        store.record_epoch(session, claim, metrics)
+        recording.record_epoch(session, claim, metrics)
 
 
 def write_progress(database: Database, claim: Claim, step: int) -> None:
     """No event: a step further."""
     with database.writing() as session:
-        store.record_progress(
+        recording.record_progress(
             session,
             claim,
             progress=0.5 + step / 100_000,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.database import Database
-from app.jobs.store import Claim
+from app.jobs.transitions.fence import Claim
 from app.settings import Settings
 from benchmarks.api.jobs import running_job, write_progress
 from benchmarks.api.load import CONNECTIONS, client_name, requests_per_second

@@ -15,7 +15,7 @@ from worker.training.data.preprocess import Enlarge, enlarge_bicubic
 from worker.training.metrics import FaceSet, score_pairs, tar_at_far
 from worker.training.metrics.bootstrap import draw_rank_rate, draw_subjects, draw_verification
 from worker.training.metrics.identification import rank_rate, search
-from worker.training.validation.measure import embed, face_set
+from worker.training.models.embedding import embed, face_set
 
 # Shape suffixes: B draws, S subjects.
 

@@ -43,7 +43,7 @@ def train(config: FinetuneConfig, people: People, sizes: tuple[int, ...], edgefa
         files = TrainingFiles(
             folder / "train", folder / "val", edgeface, None, folder / "output", prepared_dir=folder / "prepared"
         )
-        finetune(config.model_copy(update={"allowed_leaks": ("*",)}), files, hear, Control(foretell=False))
+        finetune(config.model_copy(update={"allowed_leaks": ("*",)}), files, hear, Control(predict_duration=False))
         return load_edgeface(checkpoints[-1].full.path)[0]
 
 

@@ -11,13 +11,13 @@ from app.finetune.events import EpochFinished, RecognitionMeasured, TrainingEven
 from benchmarks.training.data import FACE_SIZE, Inputs
 from benchmarks.training.outcome import Trained
 from benchmarks.training.plain import subjects_of
-from worker.training.data.loader import places_of
 from worker.training.finetune import finetune
-from worker.training.loop.optimizers import add_gradients, backbone_and_head
+from worker.training.loop.optimizers import backbone_and_head
 from worker.training.models.edgeface import load_edgeface
 from worker.training.objectives.arcface import ArcFace
-from worker.training.runtime.cpu_parallel import lanes_for
+from worker.training.runtime.cpu_parallel import parallel_for
 from worker.training.runtime.device import choose_device, choose_precision
+from worker.training.runtime.microbatches import add_gradients, slices_of
 
 
 def train(inputs: Inputs, output: Path) -> Trained:
@@ -48,8 +48,8 @@ def ceiling(inputs: Inputs, _output: Path) -> Trained:
     images = len(list(inputs.train_vlr.iterdir()))
     faces_NCHW = torch.rand(images, 3, FACE_SIZE, FACE_SIZE, device=device) * 2 - 1
     labels_N = torch.arange(images, device=device) % subjects
-    lanes = lanes_for(device, config.batch_size)
-    batches = list(places_of(0, images, config.batch_size))
+    parallel = parallel_for(device, config.batch_size)
+    batches = list(slices_of(0, images, config.batch_size))
     steps = len(batches) * config.stage2_epochs
     optimization = backbone_and_head(
         backbone, head.parameters(), config, steps=steps, scale=1.0, device=device.type, scaled=precision.scaled
@@ -69,8 +69,8 @@ def ceiling(inputs: Inputs, _output: Path) -> Trained:
             started = time.perf_counter()
             for batch in batches:
                 optimization.optimizer.zero_grad(set_to_none=False)
-                parts = places_of(batch.start, batch.stop, -(-(batch.stop - batch.start) // lanes.count))
-                for computed in lanes.map(gradients, parts):
+                parts = slices_of(batch.start, batch.stop, -(-(batch.stop - batch.start) // parallel.count))
+                for computed in parallel.map(gradients, parts):
                     add_gradients(optimization.parameters, computed)
                 optimization.scaler.step(optimization.optimizer)
                 optimization.scaler.update()

@@ -18,8 +18,8 @@ from benchmarks.training.plain import load_backbone
 from worker.training.data.augment import draw
 from worker.training.data.preprocess import Enlarge, decode, enlarge_bicubic
 from worker.training.metrics import score_pairs, tar_at_far
+from worker.training.models.embedding import embed, face_set
 from worker.training.objectives.arcface import ArcFace
-from worker.training.validation.measure import embed, face_set
 
 
 def train(inputs: Inputs) -> tuple[float, float]:

@@ -13,11 +13,12 @@ from sqlmodel import col, update
 from app.database import Database, database_now
 from app.finetune.config import FinetuneConfig
 from app.finetune.errors import ErrorReport
-from app.jobs import queries, store
+from app.jobs import queries
 from app.jobs.resume import ResumePoint, ResumeReceipt
 from app.jobs.states import JobStatus
-from app.jobs.store import Claim
 from app.jobs.tables import Artifact, Job
+from app.jobs.transitions import attempts, recording, submission, wishes
+from app.jobs.transitions.fence import Claim
 from tests.support.servers import postgresql_database, postgresql_server
 
 CONFIG = FinetuneConfig.model_validate({"dataset": "faces"})
@@ -84,7 +85,7 @@ def _migrate(url: str) -> None:
 
 def submit(database: Database, *, priority: int = 0, idempotency_key: str | None = None) -> str:
     with database.writing() as session:
-        return store.submit(session, CONFIG, [], priority=priority, idempotency_key=idempotency_key).id
+        return submission.submit(session, CONFIG, [], priority=priority, idempotency_key=idempotency_key).id
 
 
 def claim_next(database: Database, worker_id: str) -> Claim | None:
@@ -94,7 +95,7 @@ def claim_next(database: Database, worker_id: str) -> Claim | None:
     if job is None:
         return None
     with database.writing() as session:
-        return store.claim(session, job.id, worker_id, LEASE_SECONDS)
+        return attempts.claim(session, job.id, worker_id, LEASE_SECONDS)
 
 
 def claim(database: Database, worker_id: str = "worker-1") -> Claim:
@@ -113,49 +114,49 @@ def preparing(database: Database) -> Claim:
 def running(database: Database) -> Claim:
     claimed = preparing(database)
     with database.writing() as session:
-        store.record_running(session, claimed, {"device": "cpu"})
+        recording.record_running(session, claimed, {"device": "cpu"})
     return claimed
 
 
 def cancelling(database: Database) -> Claim:
     claimed = running(database)
     with database.writing() as session:
-        store.request_cancel(session, claimed.job_id)
+        wishes.request_cancel(session, claimed.job_id)
     return claimed
 
 
 def pausing(database: Database) -> Claim:
     claimed = running(database)
     with database.writing() as session:
-        store.request_pause(session, claimed.job_id)
+        wishes.request_pause(session, claimed.job_id)
     return claimed
 
 
 def paused(database: Database) -> Claim:
     claimed = pausing(database)
     with database.writing() as session:
-        store.hand_back(session, claimed, "paused by a person")
+        attempts.hand_back(session, claimed, "paused by a person")
     return claimed
 
 
 def succeeded(database: Database) -> Claim:
     claimed = running(database)
     with database.writing() as session:
-        store.finish(session, claimed, JobStatus.SUCCEEDED, verdict="better")
+        attempts.finish(session, claimed, JobStatus.SUCCEEDED, verdict="better")
     return claimed
 
 
 def failed(database: Database) -> Claim:
     claimed = running(database)
     with database.writing() as session:
-        store.finish(session, claimed, JobStatus.FAILED, LOST)
+        attempts.finish(session, claimed, JobStatus.FAILED, LOST)
     return claimed
 
 
 def cancelled(database: Database) -> Claim:
     claimed = cancelling(database)
     with database.writing() as session:
-        store.finish(session, claimed, JobStatus.CANCELLED)
+        attempts.finish(session, claimed, JobStatus.CANCELLED)
     return claimed
 
 
@@ -177,7 +178,7 @@ def job_that_is(database: Database, state: JobStatus) -> str:
 
 def begin(database: Database, claimed: Claim, point: ResumePoint | None) -> ResumeReceipt | None:
     with database.writing() as session:
-        return store.begin_attempt(session, claimed, point)
+        return attempts.begin_attempt(session, claimed, point)
 
 
 def metrics_of(stage: int, epoch: int) -> dict[str, Any]:
@@ -221,13 +222,13 @@ def checkpoint_of(claimed: Claim, epoch: int) -> dict[str, Any]:
 
 def train_epoch(database: Database, claimed: Claim, stage: int, epoch: int) -> None:
     with database.writing() as session:
-        store.record_epoch(session, claimed, metrics_of(stage, epoch))
+        recording.record_epoch(session, claimed, metrics_of(stage, epoch))
 
 
 def write_checkpoint(database: Database, claimed: Claim, epoch: int, *, pinned: bool = False) -> dict[str, Any]:
     checkpoint = checkpoint_of(claimed, epoch)
     with database.writing() as session:
-        store.record_checkpoint(session, claimed, checkpoint)
+        recording.record_checkpoint(session, claimed, checkpoint)
         if pinned:
             session.execute(update(Artifact).where(col(Artifact.epoch) == epoch).values(pinned=True))
     return checkpoint
@@ -243,7 +244,7 @@ def save_state(
 ) -> list[str]:
     """The keys that it supersedes."""
     with database.writing() as session:
-        return store.record_state(session, claimed, state_of(claimed, stage, epoch, step, checkpoint))
+        return recording.record_state(session, claimed, state_of(claimed, stage, epoch, step, checkpoint))
 
 
 def resume_points(database: Database, job_id: str) -> list[ResumePoint]:

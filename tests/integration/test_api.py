@@ -27,11 +27,12 @@ from app.database import Database, database_now
 from app.finetune.config import FinetuneConfig
 from app.finetune.errors import ErrorReport
 from app.finetune.recipes import RECOMMENDED
-from app.jobs import queries, store
+from app.jobs import queries
 from app.jobs.errors import LeaseLost
 from app.jobs.states import JobStatus
-from app.jobs.store import Claim
 from app.jobs.tables import Job
+from app.jobs.transitions import attempts, recording, rounds, submission
+from app.jobs.transitions.fence import Claim
 from app.main import create_app
 from app.routes.dependencies import Service
 from app.settings import Settings
@@ -107,10 +108,10 @@ def run(database: Database) -> Claim:
     with database.writing() as session:
         job = queries.next_queued(session)
         assert job is not None
-        claim = store.claim(session, job.id, "worker-1", 60.0)
+        claim = attempts.claim(session, job.id, "worker-1", 60.0)
         assert claim is not None
-        store.begin_attempt(session, claim, next(iter(queries.resume_points(session, job.id)), None))
-        store.record_running(session, claim, {"device": "cpu"})
+        attempts.begin_attempt(session, claim, next(iter(queries.resume_points(session, job.id)), None))
+        recording.record_running(session, claim, {"device": "cpu"})
     return claim
 
 
@@ -125,7 +126,7 @@ def publish(database: Database, settings: Settings, claim: Claim, content: bytes
         sha256 = f"{epoch}{kind[0]}" * 32
         checkpoint[kind] = {"key": f"{folder}/{name}", "size": len(content), "sha256": sha256}
     with database.writing() as session:
-        store.record_checkpoint(session, claim, checkpoint)
+        recording.record_checkpoint(session, claim, checkpoint)
     return settings.artifacts_dir / folder / "edgeface_finetuned.pth"
 
 
@@ -142,13 +143,13 @@ def save_state(database: Database, claim: Claim, epoch: int, step: int) -> None:
             "state": {"key": key, "size": 1000, "sha256": "ef" * 32},
             "checkpoint": job.checkpoint,
         }
-        store.record_state(session, claim, point)
+        recording.record_state(session, claim, point)
 
 
 def end(database: Database, claim: Claim, status: JobStatus) -> None:
     error = ErrorReport(code="x", message="it broke", hint="mend it", blame="service")
     with database.writing() as session:
-        store.finish(session, claim, status, error if status is JobStatus.FAILED else None)
+        attempts.finish(session, claim, status, error if status is JobStatus.FAILED else None)
 
 
 def status_of(database: Database, job_id: str) -> JobStatus:
@@ -453,7 +454,7 @@ def test_a_waiting_job_says_what_for(api: TestClient, database: Database) -> Non
     assert second["queue_position"] == 2
     assert first["waiting_for"] == "no worker has ever reported: start one with edgeface-finetune worker"
     with database.writing() as session:
-        store.report_worker(session, "worker-1", "here")
+        rounds.report_worker(session, "worker-1", "here")
     jobs = [api.get(f"/jobs/{job['id']}").json() for job in (first, second, third)]
     assert [job["waiting_for"] for job in jobs] == [
         "a worker to be free: this job is next",
@@ -467,8 +468,8 @@ def test_a_job_that_lost_its_worker_says_when_it_is_tried_again(api: TestClient,
     claim = run(database)
     lost = ErrorReport(code="worker_lost", message="lost", hint="look", blame="service")
     with database.writing() as session:
-        store.report_worker(session, "worker-1", "here")
-        store.lose_trainer(session, claim, lost, store.LossPolicy(max_losses=3, backoff_seconds=100.0))
+        rounds.report_worker(session, "worker-1", "here")
+        attempts.lose_trainer(session, claim, lost, attempts.LossPolicy(max_losses=3, backoff_seconds=100.0))
     job = api.get(path).json()
     assert job["waiting_for"].startswith("its next try, in ")
     assert job["retry_at"] > job["started_at"]
@@ -490,8 +491,8 @@ def test_a_job_of_a_kind_that_only_a_later_version_knows_says_so(api: TestClient
 def test_a_job_that_cannot_start_yet_says_why(api: TestClient, database: Database) -> None:
     job = submit(api)
     with database.writing() as session:
-        store.report_worker(session, "worker-1", "here")
-        store.note_waiting(session, job["id"], "disk space: 3 MB free, 500 MB needed")
+        rounds.report_worker(session, "worker-1", "here")
+        rounds.note_waiting(session, job["id"], "disk space: 3 MB free, 500 MB needed")
     assert api.get(f"/jobs/{job['id']}").json()["waiting_for"] == "disk space: 3 MB free, 500 MB needed"
 
 
@@ -522,7 +523,7 @@ def test_metrics_come_as_json_and_as_csv(api: TestClient, database: Database) ->
     claim = run(database)
     with database.writing() as session:
         for stage in (1, 2):
-            store.record_epoch(session, claim, EPOCH | {"stage": stage, "epoch": 1})
+            recording.record_epoch(session, claim, EPOCH | {"stage": stage, "epoch": 1})
     epochs = api.get(path).json()["epochs"]
     assert [epoch["stage"] for epoch in epochs] == [1, 2]
     assert epochs[0]["val_auc"] == 0.75
@@ -548,7 +549,7 @@ def test_events_are_a_page_with_a_cursor_or_a_stream_that_goes_on_where_it_broke
     assert [event["kind"] for event in page["events"]] == ["status", "warning", "status", "status", "prepared"]
     assert not page["terminal"]
     with database.writing() as session:
-        store.finish(session, claim, JobStatus.SUCCEEDED)
+        attempts.finish(session, claim, JobStatus.SUCCEEDED)
     rest = api.get(path, params={"after": page["next_cursor"]}).json()
     assert [event["data"]["status"] for event in rest["events"]] == ["succeeded"]
     assert rest["terminal"]
@@ -565,7 +566,7 @@ def test_a_reader_whose_connection_breaks_is_forgotten(settings: Settings) -> No
     running: Service = application.state.service
     running.database.migrate()
     with running.database.writing() as session:
-        job_id = store.submit(session, FinetuneConfig(dataset="faces"), []).id
+        job_id = submission.submit(session, FinetuneConfig(dataset="faces"), []).id
 
     async def read() -> None:
         begun = asyncio.Event()
@@ -609,7 +610,7 @@ def test_a_job_is_answered_byte_for_byte_as_after_a_change(
     path = f"/jobs/{submit(api)['id']}"
     claim = run(database)
     with database.writing() as session:
-        store.record_epoch(session, claim, EPOCH | {"stage": 2, "epoch": 1})
+        recording.record_epoch(session, claim, EPOCH | {"stage": 2, "epoch": 1})
     publish(database, settings, claim, b"weights")
     save_state(database, claim, epoch=1, step=4)
     changed = api.post(f"{path}/pin")
@@ -664,7 +665,7 @@ def test_the_answer_to_a_pause_says_what_survives(api: TestClient, database: Dat
             pass
         save_state(database, claim, epoch=7, step=13)
         with database.writing() as session:
-            store.hand_back(session, claim, "paused by a person")
+            attempts.hand_back(session, claim, "paused by a person")
 
     with ThreadPoolExecutor(1) as pool:
         supervisor = pool.submit(supervise)
@@ -705,10 +706,12 @@ def test_a_failed_job_goes_on_from_its_state_or_from_the_start(
     path = f"/jobs/{submit(api)['id']}"
     claim = run(database)
     with database.writing() as session:
-        store.record_epoch(session, claim, EPOCH | {"stage": 2, "epoch": 1})
+        recording.record_epoch(session, claim, EPOCH | {"stage": 2, "epoch": 1})
     save_state(database, claim, epoch=1, step=4)
     with database.writing() as session:
-        store.record_progress(session, claim, progress=0.7, eta_seconds=1.0, stage=2, epoch=2, step=9, steps_done=19)
+        recording.record_progress(
+            session, claim, progress=0.7, eta_seconds=1.0, stage=2, epoch=2, step=9, steps_done=19
+        )
     assert api.get(path).json()["step"] == 9
     end(database, claim, JobStatus.FAILED)
     rung = rings(settings)
@@ -906,7 +909,7 @@ def test_health_says_what_a_job_would_lack(api: TestClient, database: Database) 
     assert answer.status_code == 503
     assert answer.json() | {"database": True, "broker": True, "worker": False, "ready": False} == answer.json()
     with database.writing() as session:
-        store.report_worker(session, "worker-1", "here")
+        rounds.report_worker(session, "worker-1", "here")
     assert api.get("/health/ready").status_code == 200
 
 

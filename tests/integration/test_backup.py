@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from app.database import Database
-from app.jobs import store
 from app.jobs.states import JobStatus
+from app.jobs.transitions import fence
 from app.settings import Settings
 from tests.integration.conftest import status
 from tests.support.command_line import Ended, edgeface_finetune
@@ -50,7 +50,7 @@ def events_being_written(job: JobFiles) -> Iterator[None]:
         started.wait()
         while not stop.is_set():
             with job.database.writing() as session:
-                store.append_event(session, job.id, "test", {"some": "data " * 100})
+                fence.append_event(session, job.id, "test", {"some": "data " * 100})
 
     threads = [threading.Thread(target=write) for _ in range(2)]
     for thread in threads:
@@ -81,7 +81,7 @@ def test_a_backup_is_one_moment_of_a_database_that_is_being_written(
     job = JobFiles(service_database, settings.artifacts_dir)
     with service_database.writing() as session:
         for _ in range(4500):  # enough pages for several steps
-            store.append_event(session, job.id, "test", {"some": "data " * 400})
+            fence.append_event(session, job.id, "test", {"some": "data " * 400})
     taken = []
     with events_being_written(job):
         for number in range(5):

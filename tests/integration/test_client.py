@@ -27,10 +27,11 @@ from app.client import ApiError, ApiUnavailable, Client, MeasurementFailed
 from app.database import Database
 from app.finetune.errors import ErrorReport
 from app.finetune.evaluation_config import EvaluationConfig
-from app.jobs import queries, store
+from app.jobs import queries
 from app.jobs.states import JobStatus
-from app.jobs.store import Claim
 from app.jobs.tables import Attempt
+from app.jobs.transitions import attempts, recording, rounds, wishes
+from app.jobs.transitions.fence import Claim
 from app.jobs.views import EventView
 from app.main import create_app
 from app.settings import Settings
@@ -138,10 +139,10 @@ def url(settings: Settings) -> str:
 
 def run(database: Database, job_id: str) -> Claim:
     with database.writing() as session:
-        claim = store.claim(session, job_id, "worker-1", 60.0)
+        claim = attempts.claim(session, job_id, "worker-1", 60.0)
         assert claim is not None
-        store.begin_attempt(session, claim, next(iter(queries.resume_points(session, job_id)), None))
-        store.record_running(session, claim, PREPARED)
+        attempts.begin_attempt(session, claim, next(iter(queries.resume_points(session, job_id)), None))
+        recording.record_running(session, claim, PREPARED)
     return claim
 
 
@@ -160,14 +161,16 @@ def save_state(database: Database, claim: Claim) -> None:
     point = {"stage": 2, "epoch": 7, "step": 13, "steps_done": 83, "progress": 0.5}
     file = {"key": f"{claim.job_id}/state.pt", "size": 10, "sha256": "ef" * 32}
     with database.writing() as session:
-        store.record_state(session, claim, point | {"state": file, "checkpoint": None})
-        store.record_progress(session, claim, progress=0.6, eta_seconds=1.0, stage=2, epoch=8, step=17, steps_done=87)
+        recording.record_state(session, claim, point | {"state": file, "checkpoint": None})
+        recording.record_progress(
+            session, claim, progress=0.6, eta_seconds=1.0, stage=2, epoch=8, step=17, steps_done=87
+        )
 
 
 def finish(database: Database, claim: Claim, status: JobStatus = JobStatus.SUCCEEDED) -> None:
     with database.writing() as session:
         error = ErrorReport(code="x", message="it broke", hint="mend it", blame="service")
-        store.finish(session, claim, status, error if status is JobStatus.FAILED else None)
+        attempts.finish(session, claim, status, error if status is JobStatus.FAILED else None)
 
 
 @pytest.mark.parametrize("fault", ["lost answer", "gateway away"])
@@ -260,7 +263,7 @@ def publish(database: Database, settings: Settings, claim: Claim) -> None:
     path.write_bytes(b"weights")
     with database.writing() as session:
         backbone = file | {"key": f"{claim.job_id}/backbone.pth"}
-        store.record_checkpoint(session, claim, {"epoch": 3, "score": 0.5, "full": file, "backbone": backbone})
+        recording.record_checkpoint(session, claim, {"epoch": 3, "score": 0.5, "full": file, "backbone": backbone})
 
 
 WEIGHTS_SHA256 = "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c"
@@ -302,15 +305,15 @@ def test_watching_shows_what_was_lost_and_what_goes_on(client: Client, database:
     save_state(database, claim)
     with database.writing() as session:
         point = {"stage": 2, "epoch": 7, "step": 13}
-        store.record_event(session, claim, "batch_split", point | {"batch_size": 32, "micro_batch_size": 16})
-        store.record_event(session, claim, "rolled_back", point | {"learning_rate_scale": 0.5})
-        store.request_pause(session, job_id)
-        store.hand_back(session, claim, "paused by a person")
-        store.resume(session, job_id)
-        store.note_waiting(session, job_id, "disk space: 3 MB free")
+        recording.record_event(session, claim, "batch_split", point | {"batch_size": 32, "micro_batch_size": 16})
+        recording.record_event(session, claim, "rolled_back", point | {"learning_rate_scale": 0.5})
+        wishes.request_pause(session, job_id)
+        attempts.hand_back(session, claim, "paused by a person")
+        wishes.resume(session, job_id)
+        rounds.note_waiting(session, job_id, "disk space: 3 MB free")
     second = run(database, job_id)
     with database.writing() as session:
-        store.hand_back(session, second, "the worker was stopped")
+        attempts.hand_back(session, second, "the worker was stopped")
     finish(database, run(database, job_id))
     shown = io.StringIO()
     job = watch_job(client, job_id, Console(file=shown, width=200))
@@ -346,7 +349,7 @@ def test_a_job_that_starts_again_from_nothing_is_told_so(client: Client, databas
     job_id = client.submit(CONFIG).id
     claim = run(database, job_id)
     with database.writing() as session:
-        store.hand_back(session, claim, "the worker was stopped")
+        attempts.hand_back(session, claim, "the worker was stopped")
     finish(database, run(database, job_id))
     lines = [
         without_seconds(event_line(event) or "") for event in client.events(job_id) if isinstance(event, EventView)
@@ -383,8 +386,8 @@ def test_the_commands_pause_resume_retry_and_cancel(
     claim = run(database, job_id)
     save_state(database, claim)
     with database.writing() as session:
-        store.request_pause(session, job_id)
-        store.hand_back(session, claim, "paused by a person")
+        wishes.request_pause(session, job_id)
+        attempts.hand_back(session, claim, "paused by a person")
     goes_on = "it goes on from stage 2 epoch 7 step 13"
     assert said(command("pause", job_id)) == f"paused: {goes_on}"
     assert said(command("cancel", job_id)) == "cancelled"
@@ -403,14 +406,14 @@ def measure_as_a_worker(database: Database, measured: dict[str, Any] | None = ME
         job = queries.next_queued(session)
     assert job is not None
     with database.writing() as session:
-        claim = store.claim(session, job.id, "worker-1", 60.0)
+        claim = attempts.claim(session, job.id, "worker-1", 60.0)
         assert claim is not None
-        store.begin_attempt(session, claim, None)
+        attempts.begin_attempt(session, claim, None)
         if measured is None:
             error = ErrorReport(code="out_of_memory", message="not even one image fits", hint="use a GPU", blame="data")
-            store.finish(session, claim, JobStatus.FAILED, error)
+            attempts.finish(session, claim, JobStatus.FAILED, error)
         else:
-            store.finish(session, claim, JobStatus.SUCCEEDED, measured=measured)
+            attempts.finish(session, claim, JobStatus.SUCCEEDED, measured=measured)
 
 
 def test_a_measurement_is_waited_for(server: Faulty, client: Client, database: Database) -> None:
@@ -477,7 +480,7 @@ def test_the_commands_show_what_was_predicted_beside_what_it_took(
     claim = run(database, job_id)
     with database.writing() as session:
         left = {"low": 3000.0, "likely": 4000.0, "high": 5000.0}
-        store.record_prediction(
+        recording.record_prediction(
             session,
             claim,
             seconds_spent=0.0,
@@ -486,7 +489,7 @@ def test_the_commands_show_what_was_predicted_beside_what_it_took(
             stage2_epochs=20,
             stage2_epoch_seconds=190.0,
         )
-        store.record_epoch(session, claim, EPOCH_12)
+        recording.record_epoch(session, claim, EPOCH_12)
         session.execute(update(Attempt).values(started_at=col(Attempt.started_at) - 2000))
     predicted = "predicted: 1 h 6 min (50 min 0 s to 1 h 23 min) for all 25 epochs; early stopping makes it shorter"
     assert predicted in said(command("status", job_id)).splitlines()
@@ -543,10 +546,10 @@ def test_an_evaluation_is_queued_listed_and_watched_as_a_job_is(
     assert isinstance(job.config, EvaluationConfig)
     assert "evaluation of edgeface_xxs.pt on faces/val_processed" in said(command("jobs", "--kind", "evaluation"))
     with database.writing() as session:
-        claim = store.claim(session, job.id, "worker-1", 60.0)
+        claim = attempts.claim(session, job.id, "worker-1", 60.0)
         assert claim is not None
-        store.begin_attempt(session, claim, None)
-        store.record_running(session, claim, {"device": "cpu"})
+        attempts.begin_attempt(session, claim, None)
+        recording.record_running(session, claim, {"device": "cpu"})
     finish(database, claim, JobStatus.FAILED)
     assert "evaluating on cpu" in command("watch", job.id).output
     with pytest.raises(ApiError) as refused:
@@ -578,7 +581,7 @@ def test_the_command_submits_an_evaluation_once_and_downloads_what_was_measured(
         (settings.artifacts_dir / key).write_bytes(content)
         files[kind] = {"key": key, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     with database.writing() as session:
-        store.record_evaluation(session, claim, epoch=0, files=files)
+        recording.record_evaluation(session, claim, epoch=0, files=files)
     for kind, content in written.items():
         target = tmp_path / f"downloaded-{kind}"
         assert said(command("download", job_id, "--format", kind, "--output", str(target))).strip() == str(target)
@@ -609,10 +612,10 @@ def test_a_dsr_training_is_submitted_watched_and_its_network_downloaded(
     epoch = {"stage": 0, "epoch": 1, "epochs": 1, "train_loss": 0.2, "train_pixel_loss": 0.1, "val_psnr": 24.5}
     epoch |= {"val_ssim": 0.65, "val_identity": 0.41, "val_auc": 0.992, "seconds": 2.0, "images_per_second": 9.0}
     with database.writing() as session:
-        store.record_event(session, claim, "enlargement", measured)
-        store.record_event(session, claim, "stage", {"stage": 0, "epochs": 1})
-        store.record_epoch(session, claim, epoch | {"best": True})
-        store.record_checkpoint(session, claim, {"epoch": 1, "score": 0.992, "stage": 0, "full": file})
+        recording.record_event(session, claim, "enlargement", measured)
+        recording.record_event(session, claim, "stage", {"stage": 0, "epochs": 1})
+        recording.record_epoch(session, claim, epoch | {"best": True})
+        recording.record_checkpoint(session, claim, {"epoch": 1, "score": 0.992, "stage": 0, "full": file})
     finish(database, claim, JobStatus.SUCCEEDED)
     watched = command("watch", job_id).output
     assert "bicubic enlargement: PSNR 23.90 dB, SSIM 0.6300, identity 0.3800, rank-1 0.9000" in watched

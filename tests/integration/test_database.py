@@ -8,8 +8,8 @@ from sqlmodel import SQLModel, col, update
 import app.jobs.tables
 from app.database import Database
 from app.jobs.rescue import rescue_jobs
-from app.jobs.store import LossPolicy
 from app.jobs.tables import Job
+from app.jobs.transitions.attempts import LossPolicy
 from tests.integration.conftest import run_out_lease, running
 
 assert app.jobs.tables

@@ -17,9 +17,10 @@ from app.database import Database, database_now
 from app.doctor import machine
 from app.doctor.examination import CHECKS, examine
 from app.doctor.findings import Scope
-from app.jobs import pins, queries, store
+from app.jobs import pins, queries
 from app.jobs.states import JobStatus
 from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent, WorkerSeen
+from app.jobs.transitions import fence, recording, wishes
 from app.settings import Settings
 from tests.support.command_line import Ended, edgeface_finetune
 from tests.support.job_files import JobFiles, write_old, write_prepared
@@ -49,7 +50,7 @@ def job(database: Database, settings: Settings) -> JobFiles:
     """Claimed; two checkpoints, the first pinned; two states; an epoch."""
     job = JobFiles(database, settings.artifacts_dir)
     with database.writing() as session:
-        store.record_epoch(session, job.claim, EPOCH)
+        recording.record_epoch(session, job.claim, EPOCH)
     job.checkpoint(1)
     with database.writing() as session:
         pins.pin_best(session, job.id)
@@ -85,7 +86,7 @@ def update_job(job: JobFiles, **columns: object) -> None:
 
 
 def lease_runs_out(job: JobFiles, _: Settings) -> None:
-    write(job, lambda session: store.retry(session, job.id))
+    write(job, lambda session: wishes.retry(session, job.id))
     job.claim_again()
     update_job(job, lease_expires_at=database_now() - 60)
 
@@ -287,7 +288,7 @@ def test_gaps_are_filled_so_that_a_reader_goes_on(job: JobFiles, settings: Setti
     assert doctor(settings, "--repair").status == 0
     assert job.kinds_of_events()[1] == "lost"
     with job.database.writing() as session:
-        store.append_event(session, job.id, "test", {})
+        fence.append_event(session, job.id, "test", {})
         numbers = list(session.exec(select(JobEvent.number).order_by(col(JobEvent.number))))
     assert numbers == list(range(1, events + 2))
 
@@ -322,7 +323,7 @@ def test_several_doctors_and_a_writer_at_once(database_url: str, job: JobFiles, 
     databases = [Database(database_url) for _ in range(3)]
     with ThreadPoolExecutor(4) as pool:
         for _ in range(20):
-            pool.submit(write, job, lambda session: store.append_event(session, job.id, "test", {}))
+            pool.submit(write, job, lambda session: fence.append_event(session, job.id, "test", {}))
         list(pool.map(lambda each: examine(Scope(each, settings), repair=True), databases))
     for each in databases:
         each.close()

@@ -4,11 +4,12 @@ import pytest
 from sqlmodel import col, update
 
 from app.database import Database
-from app.jobs import queries, store
+from app.jobs import queries
 from app.jobs.errors import IdempotencyKeyReused
 from app.jobs.states import JobStatus
-from app.jobs.store import Claim
 from app.jobs.tables import MEASUREMENT, Attempt
+from app.jobs.transitions import attempts, fence, recording, submission, wishes
+from app.jobs.transitions.fence import Claim
 from app.jobs.views import JobView, view_job
 from tests.integration.conftest import (
     CONFIG,
@@ -31,7 +32,7 @@ def view(database: Database, job_id: str) -> JobView:
 def heard_after(database: Database, claimed: Claim, seconds: float) -> None:
     """As if the attempt had begun so long before its trainer was last heard of, which is now."""
     with database.writing() as session:
-        now = store.clock(session)
+        now = fence.clock(session)
         session.execute(
             update(Attempt)
             .where(col(Attempt.job_id) == claimed.job_id, col(Attempt.number) == claimed.attempt)
@@ -39,9 +40,9 @@ def heard_after(database: Database, claimed: Claim, seconds: float) -> None:
         )
 
 
-def foretell(database: Database, claimed: Claim, left: float = 100.0) -> None:
+def predict_duration(database: Database, claimed: Claim, left: float = 100.0) -> None:
     with database.writing() as session:
-        store.record_prediction(
+        recording.record_prediction(
             session,
             claimed,
             seconds_spent=5.0,
@@ -54,7 +55,7 @@ def foretell(database: Database, claimed: Claim, left: float = 100.0) -> None:
 
 def finish(database: Database, claimed: Claim, status: JobStatus = JobStatus.SUCCEEDED) -> None:
     with database.writing() as session:
-        store.finish(session, claimed, status)
+        attempts.finish(session, claimed, status)
 
 
 def again(database: Database, claimed: Claim) -> Claim:
@@ -70,8 +71,8 @@ def test_a_prediction_counts_what_was_worked_and_is_kept(database: Database) -> 
     claimed = running(database)
     assert view(database, claimed.job_id).predicted is None
     heard_after(database, claimed, 20.0)
-    foretell(database, claimed)
-    foretell(database, claimed, left=500.0)
+    predict_duration(database, claimed)
+    predict_duration(database, claimed, left=500.0)
     predicted = view(database, claimed.job_id).predicted
     assert predicted is not None
     assert predicted.told_after == pytest.approx(20.0, abs=1.0)
@@ -89,7 +90,7 @@ def test_a_prediction_counts_what_was_worked_and_is_kept(database: Database) -> 
 def test_a_succeeded_job_shows_both_and_by_how_much_it_was_off(database: Database) -> None:
     claimed = running(database)
     heard_after(database, claimed, 20.0)
-    foretell(database, claimed)
+    predict_duration(database, claimed)
     for epoch in range(1, 11):
         train_epoch(database, claimed, 2, epoch)
     heard_after(database, claimed, 150.0)
@@ -109,7 +110,7 @@ def test_a_succeeded_job_shows_both_and_by_how_much_it_was_off(database: Databas
 
 def test_a_job_that_stopped_early_is_compared_by_the_epochs_it_trained(database: Database) -> None:
     claimed = running(database)
-    foretell(database, claimed)
+    predict_duration(database, claimed)
     for epoch in range(1, 5):
         train_epoch(database, claimed, 2, epoch)
     heard_after(database, claimed, 51.0)
@@ -126,8 +127,8 @@ def test_waiting_does_not_count_as_work(database: Database) -> None:
     heard_after(database, claimed, 30.0)
     save_state(database, claimed, 2, 1)
     with database.writing() as session:
-        store.request_pause(session, claimed.job_id)
-        store.hand_back(session, claimed, "paused by a person")
+        wishes.request_pause(session, claimed.job_id)
+        attempts.hand_back(session, claimed, "paused by a person")
     paused = view(database, claimed.job_id).actual
     assert paused is not None
     assert paused.seconds == pytest.approx(30.0, abs=1.0)
@@ -135,14 +136,14 @@ def test_waiting_does_not_count_as_work(database: Database) -> None:
         session.execute(
             update(Attempt).values(started_at=col(Attempt.started_at) - 3e4, ended_at=col(Attempt.ended_at) - 3e4)
         )
-        store.resume(session, claimed.job_id)
+        wishes.resume(session, claimed.job_id)
     claimed = again(database, claimed)
     heard_after(database, claimed, 12.0)
     running_now = view(database, claimed.job_id).actual
     assert running_now is not None
     assert running_now.seconds == pytest.approx(42.0, abs=1.0)
     assert running_now.off_by is None
-    foretell(database, claimed)
+    predict_duration(database, claimed)
     predicted = view(database, claimed.job_id).predicted
     assert predicted is not None
     assert predicted.likely == pytest.approx(142.0, abs=1.0)
@@ -156,7 +157,7 @@ def test_the_silence_of_a_lost_worker_does_not_count_as_work(database: Database)
         session.execute(update(Attempt).values(silent))
     run_out_lease(database, claimed.job_id)
     with database.writing() as session:
-        store.expire_leases(session, store.LossPolicy(3))
+        attempts.expire_leases(session, attempts.LossPolicy(3))
     lost = view(database, claimed.job_id).actual
     assert lost is not None
     assert lost.seconds == pytest.approx(30.0, abs=1.0)
@@ -166,10 +167,10 @@ def test_the_silence_of_a_lost_worker_does_not_count_as_work(database: Database)
 def test_a_retry_from_the_start_is_predicted_and_counted_anew(database: Database, from_start: bool) -> None:
     claimed = running(database)
     heard_after(database, claimed, 30.0)
-    foretell(database, claimed)
+    predict_duration(database, claimed)
     finish(database, claimed, JobStatus.CANCELLED)
     with database.writing() as session:
-        store.retry(session, claimed.job_id, from_start=from_start)
+        wishes.retry(session, claimed.job_id, from_start=from_start)
     job = view(database, claimed.job_id)
     assert (job.predicted is None) == from_start
     assert job.actual is not None
@@ -194,7 +195,7 @@ MEASURED = {
 
 def submit_measurement(database: Database, key: str | None = None) -> str:
     with database.writing() as session:
-        return store.submit(session, CONFIG, [], kind=MEASUREMENT, idempotency_key=key).id
+        return submission.submit(session, CONFIG, [], kind=MEASUREMENT, idempotency_key=key).id
 
 
 def test_a_measurement_is_claimed_like_a_job_and_listed_apart(database: Database) -> None:
@@ -203,7 +204,7 @@ def test_a_measurement_is_claimed_like_a_job_and_listed_apart(database: Database
     assert claimed.job_id == job_id
     begin(database, claimed, None)
     with database.writing() as session:
-        store.finish(session, claimed, JobStatus.SUCCEEDED, measured=MEASURED)
+        attempts.finish(session, claimed, JobStatus.SUCCEEDED, measured=MEASURED)
     job = view(database, job_id)
     assert job.measured is not None
     assert job.measured.model_dump() == MEASURED
@@ -217,8 +218,8 @@ def test_a_measurement_is_claimed_like_a_job_and_listed_apart(database: Database
 def test_a_key_is_of_one_kind(database: Database) -> None:
     job_id = submit_measurement(database, "monday")
     with database.reading() as session:
-        found = store.find_repeated(session, "monday", CONFIG, kind=MEASUREMENT)
+        found = submission.find_repeated(session, "monday", CONFIG, kind=MEASUREMENT)
         assert found is not None
         assert found.id == job_id
         with pytest.raises(IdempotencyKeyReused):
-            store.find_repeated(session, "monday", CONFIG)
+            submission.find_repeated(session, "monday", CONFIG)

@@ -11,10 +11,10 @@ import pytest
 import app.live.feeds
 import app.live.look
 from app.database import Database
-from app.jobs import store
 from app.jobs.states import JobStatus
-from app.jobs.store import Claim
 from app.jobs.tables import JobEvent
+from app.jobs.transitions import attempts, recording, wishes
+from app.jobs.transitions.fence import Claim
 from app.live.feeds import Feeds
 from tests.integration.conftest import failed, job_of, metrics_of, running, train_epoch
 
@@ -55,7 +55,7 @@ async def read_until(stream: AsyncGenerator[bytes, None], number: int) -> list[b
 
 def succeed(database: Database, claim: Claim) -> None:
     with database.writing() as session:
-        store.finish(session, claim, JobStatus.SUCCEEDED)
+        attempts.finish(session, claim, JobStatus.SUCCEEDED)
 
 
 def event_count(database: Database, claim: Claim) -> int:
@@ -213,7 +213,7 @@ def test_where_there_are_many_readers_progress_waits_but_no_event_does(
 
 def advance(database: Database, claim: Claim, step: int) -> None:
     with database.writing() as session:
-        store.record_progress(session, claim, progress=0.1, eta_seconds=None, stage=1, epoch=1, step=step)
+        recording.record_progress(session, claim, progress=0.1, eta_seconds=None, stage=1, epoch=1, step=step)
 
 
 def test_streams_end_when_the_service_stops(database: Database) -> None:
@@ -238,12 +238,12 @@ def test_a_stream_does_not_end_with_a_pause(database: Database) -> None:
         feeds, claim = Feeds(database, threading.Event()), running(database)
         stream = feeds.stream(claim.job_id, event_count(database, claim))
         with database.writing() as session:
-            store.request_pause(session, claim.job_id)
-            store.hand_back(session, claim, "paused by a person")
+            wishes.request_pause(session, claim.job_id)
+            attempts.hand_back(session, claim, "paused by a person")
         last = event_count(database, claim)
         await read_until(stream, last)
         with database.writing() as session:
-            store.resume(session, claim.job_id)
+            wishes.resume(session, claim.job_id)
         assert numbers(await read_until(stream, last + 1)) == [last + 1]
         await stream.aclose()
 
@@ -260,7 +260,7 @@ def test_who_joins_after_a_retry_does_not_meet_the_end_that_was_before_it(
         await read_until(lingering, last)  # it has not been told yet that this was the end
         monkeypatch.setattr(app.live.feeds._Feed, "_watch", lambda _: asyncio.sleep(0))
         with database.writing() as session:
-            store.retry(session, claim.job_id)
+            wishes.retry(session, claim.job_id)
         joined = feeds.stream(claim.job_id, last)
         assert numbers(await read_until(joined, last + 1)) == [last + 1]
         for stream in (lingering, joined):
@@ -304,7 +304,7 @@ def test_a_database_that_is_away_for_a_while_ends_no_stream(
         await told.wait()
         rename(database, "moved", "job")
         with database.writing() as session:
-            store.record_epoch(session, claim, metrics_of(1, 1))
+            recording.record_epoch(session, claim, metrics_of(1, 1))
         assert numbers(await read_until(stream, already + 1)) == [already + 1]
         await stream.aclose()
 

@@ -10,9 +10,10 @@ from sqlmodel import Session
 import app.live.answers
 from app.database import Database
 from app.finetune.dataset import JobWarning
-from app.jobs import pins, queries, store
+from app.jobs import pins, queries
 from app.jobs.errors import JobNotFound
-from app.jobs.store import Claim
+from app.jobs.transitions import fence, recording, wishes
+from app.jobs.transitions.fence import Claim
 from app.jobs.views import JobView, view_job
 from app.live.answers import JobAnswers
 from app.live.shared_read import SharedRead
@@ -21,22 +22,22 @@ from tests.integration.conftest import checkpoint_of, metrics_of, running, save_
 WORKER_SEEN_SECONDS = 15.0
 
 CHANGES: dict[str, Callable[[Session, Claim], object]] = {
-    "progress": lambda session, claim: store.record_progress(
+    "progress": lambda session, claim: recording.record_progress(
         session, claim, progress=0.7, eta_seconds=1.0, stage=2, epoch=3, step=4
     ),
-    "epoch": lambda session, claim: store.record_epoch(session, claim, metrics_of(2, 2) | {"best": True}),
-    "checkpoint": lambda session, claim: store.record_checkpoint(session, claim, checkpoint_of(claim, 2)),
-    "state": lambda session, claim: store.record_state(session, claim, state_of(claim, 2, 3, 4, None)),
+    "epoch": lambda session, claim: recording.record_epoch(session, claim, metrics_of(2, 2) | {"best": True}),
+    "checkpoint": lambda session, claim: recording.record_checkpoint(session, claim, checkpoint_of(claim, 2)),
+    "state": lambda session, claim: recording.record_state(session, claim, state_of(claim, 2, 3, 4, None)),
     "pin": lambda session, claim: pins.pin_best(session, claim.job_id),
-    "files forgotten": lambda session, claim: store.forget_artifacts(
+    "files forgotten": lambda session, claim: fence.forget_artifacts(
         session, [each.key for each in queries.artifacts(session, claim.job_id)][:1]
     ),
-    "warning": lambda session, claim: store.add_warning(
+    "warning": lambda session, claim: fence.add_warning(
         session, claim.job_id, JobWarning(code="a", message="b", hint="c")
     ),
-    "pause": lambda session, claim: store.request_pause(session, claim.job_id),
-    "cancel": lambda session, claim: store.request_cancel(session, claim.job_id),
-    "forced cancel": lambda session, claim: store.request_cancel(session, claim.job_id, force=True),
+    "pause": lambda session, claim: wishes.request_pause(session, claim.job_id),
+    "cancel": lambda session, claim: wishes.request_cancel(session, claim.job_id),
+    "forced cancel": lambda session, claim: wishes.request_cancel(session, claim.job_id, force=True),
 }
 
 
@@ -63,7 +64,7 @@ def test_an_answer_has_whatever_was_committed_before_it_was_asked_for(database: 
         answers = JobAnswers(database, WORKER_SEEN_SECONDS)
         claim = running(database)
         with database.writing() as session:
-            store.record_checkpoint(session, claim, checkpoint_of(claim, 1))
+            recording.record_checkpoint(session, claim, checkpoint_of(claim, 1))
         save_state(database, claim, 2, 1)
         before = [await answers.get(claim.job_id) for _ in range(2)]
         with database.writing() as session:

@@ -12,12 +12,13 @@ from app.cleaner import clean
 from app.database import Database
 from app.finetune.config import FinetuneConfig
 from app.finetune.evaluation_config import EvaluationConfig
-from app.jobs import made_weights, store
+from app.jobs import made_weights
 from app.jobs.configs import JobConfig
 from app.jobs.errors import WeightsNotKept
 from app.jobs.retention import Retention, clean_job
 from app.jobs.states import JobStatus
 from app.jobs.tables import EVALUATION, FINETUNING, MEASUREMENT, JobKind
+from app.jobs.transitions import submission, wishes
 from app.main import create_app
 from app.settings import Settings
 from tests.integration.conftest import job_of
@@ -57,7 +58,7 @@ def submit(database: Database, kind: JobKind, **fields: Any) -> str:
     config: JobConfig = contract.model_validate({"dataset": "faces", **fields})
     with database.writing() as session:
         made_weights.hold_named(session, config.model_dump(mode="json"))
-        return store.submit(session, config, [], kind=kind).id
+        return submission.submit(session, config, [], kind=kind).id
 
 
 def is_kept(job: JobFiles) -> bool:
@@ -160,10 +161,10 @@ def test_what_a_job_names_stays_until_that_job_has_ended(
     naming = submit(database, kind, **{field: f"job:{made.id}"})
     assert is_kept(made)
     with database.writing() as session:
-        store.request_pause(session, naming)
+        wishes.request_pause(session, naming)
     assert is_kept(made)
     with database.writing() as session:
-        store.request_cancel(session, naming)
+        wishes.request_cancel(session, naming)
     assert not is_kept(made)
 
 
@@ -171,7 +172,7 @@ def test_the_cleaner_asks_as_well(database: Database, settings: Settings, made: 
     naming = submit(database, FINETUNING, edgeface=f"job:{made.id}")
     assert clean(database, settings).files == 0
     with database.writing() as session:
-        store.request_cancel(session, naming)
+        wishes.request_cancel(session, naming)
     assert clean(database, settings).files == 2
 
 
@@ -190,7 +191,7 @@ def test_what_a_job_names_that_can_go_on_from_its_state_stays(
 def test_a_retry_whose_named_weights_are_gone_is_refused(api: TestClient, database: Database, made: JobFiles) -> None:
     naming = submit(database, EVALUATION, edgeface=f"job:{made.id}")
     with database.writing() as session:
-        store.request_cancel(session, naming)
+        wishes.request_cancel(session, naming)
     assert not is_kept(made)
     answer = api.post(f"/jobs/{naming}/retry")
     assert (answer.status_code, answer.json()["code"]) == (422, "weights_not_kept")
@@ -205,7 +206,7 @@ def test_no_clean_up_comes_between_the_check_and_the_queue(database: Database, m
             cleaning = pool.submit(is_kept, made)
             with pytest.raises(TimeoutError):
                 cleaning.result(timeout=0.5)
-            store.submit(session, config, [])
+            submission.submit(session, config, [])
         assert cleaning.result()
 
 

@@ -9,9 +9,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from app.finetune.evaluation_config import EvaluationConfig
-from app.jobs import store
 from app.jobs.states import JobStatus
 from app.jobs.tables import EVALUATION, MEASUREMENT, JobKind
+from app.jobs.transitions import attempts, submission
 from app.main import create_app
 from app.settings import Settings
 from tests.support.job_files import CONFIG, JobFiles
@@ -54,7 +54,7 @@ def test_the_evaluation_is_json(api: TestClient, job: JobFiles) -> None:
 def test_that_of_the_newest_attempt_is_served(api: TestClient, job: JobFiles) -> None:
     job.evaluation(1)
     with job.database.writing() as session:
-        store.hand_back(session, job.claim, "stopped")
+        attempts.hand_back(session, job.claim, "stopped")
     job.claim_again()
     job.evaluation(2)
     assert api.get(f"/jobs/{job.id}/report").text.endswith("epoch 2")
@@ -75,7 +75,7 @@ def test_before_it_is_there_the_answer_says_when_it_comes(api: TestClient, job: 
 def submit(job: JobFiles, kind: JobKind) -> str:
     config = EvaluationConfig(eval_dir="faces") if kind == EVALUATION else CONFIG
     with job.database.writing() as session:
-        return store.submit(session, config, [], kind=kind).id
+        return submission.submit(session, config, [], kind=kind).id
 
 
 @pytest.mark.parametrize("kind", ["report", "evaluation"])
@@ -139,7 +139,7 @@ def test_what_the_caller_has_is_not_sent_again(api: TestClient, job: JobFiles, k
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
     assert api.get(path, headers={"If-None-Match": '"another"'}).status_code == 200
     with job.database.writing() as session:
-        store.hand_back(session, job.claim, "stopped")
+        attempts.hand_back(session, job.claim, "stopped")
     job.claim_again()
     job.evaluation(2)
     assert api.get(path, headers={"If-None-Match": etag}).status_code == 200

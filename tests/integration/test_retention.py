@@ -11,11 +11,12 @@ from sqlmodel import select
 from app.cleaner import clean
 from app.database import Database
 from app.deletion import Freed
-from app.jobs import pins, retention, store
+from app.jobs import pins, retention
 from app.jobs.errors import JobNotFound
 from app.jobs.retention import Retention, clean_job
 from app.jobs.states import JobStatus
 from app.jobs.tables import MEASUREMENT, Attempt, Job, JobEvent, WorkerSeen
+from app.jobs.transitions import fence, rounds, wishes
 from app.prepared_faces import find_prepared
 from app.settings import Settings
 from tests.support.job_files import JobFiles, make_old, write_old, write_prepared
@@ -293,7 +294,7 @@ def test_what_is_not_ours_is_never_touched(job: JobFiles, settings: Settings, tm
 def test_a_checkpoint_that_only_the_job_names_is_no_orphan(job: JobFiles, settings: Settings) -> None:
     best = job.checkpoint(1)
     with job.database.writing() as session:
-        store.forget_artifacts(session, [job.key_of(path) for path in best])
+        fence.forget_artifacts(session, [job.key_of(path) for path in best])
     job.end(JobStatus.SUCCEEDED)
     clean(job.database, settings)
     assert there(*best) == [True] * 2
@@ -379,7 +380,7 @@ def test_a_measurement_is_kept_for_a_day_at_least_while_it_is_retried_and_while_
     today = measurement(database, settings, JobStatus.SUCCEEDED, days_ago=0.9)
     retried = measurement(database, settings, JobStatus.FAILED, days_ago=2)
     with database.writing() as session:
-        store.retry(session, retried.id)
+        wishes.retry(session, retried.id)
     foreign = measurement(database, settings, JobStatus.SUCCEEDED, days_ago=2)
     mine = write_old(settings.artifacts_dir / foreign.id / "notes.txt", b"mine")
     clean(database, settings)
@@ -393,7 +394,7 @@ def test_a_measurement_is_kept_for_a_day_at_least_while_it_is_retried_and_while_
 def test_a_worker_not_seen_for_a_day_is_forgotten(database: Database, settings: Settings) -> None:
     def report(name: str, seconds: float) -> None:
         with database.writing() as session:
-            store.report_worker(session, name, "host")
+            rounds.report_worker(session, name, "host")
             session.get_one(WorkerSeen, name).seen_at -= seconds
 
     report("gone", 86401)

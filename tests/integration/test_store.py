@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select, update
 from app.database import Database, database_now
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
-from app.jobs import queries, store
+from app.jobs import queries
 from app.jobs.errors import (
     IdempotencyKeyReused,
     JobNotFound,
@@ -24,8 +24,10 @@ from app.jobs.errors import (
 )
 from app.jobs.resume import ResumeReceipt
 from app.jobs.states import CLAIMED, NEXT, RETRYABLE, TERMINAL, JobStatus
-from app.jobs.store import Claim, LossPolicy
 from app.jobs.tables import Artifact, Attempt, Job
+from app.jobs.transitions import attempts, fence, recording, rounds, submission, wishes
+from app.jobs.transitions.attempts import LossPolicy
+from app.jobs.transitions.fence import Claim
 from tests.integration.conftest import (
     CONFIG,
     LEASE_SECONDS,
@@ -63,7 +65,7 @@ WARNING = JobWarning(code="subject_with_one_image", message="subject 007 has one
 
 def expire(database: Database, policy: LossPolicy = PATIENT) -> list[str]:
     with database.writing() as session:
-        return store.expire_leases(session, policy)
+        return attempts.expire_leases(session, policy)
 
 
 def lose_worker(database: Database, claimed: Claim, policy: LossPolicy = PATIENT) -> None:
@@ -73,39 +75,39 @@ def lose_worker(database: Database, claimed: Claim, policy: LossPolicy = PATIENT
 
 def lose_trainer(database: Database, claimed: Claim, policy: LossPolicy = PATIENT) -> JobStatus:
     with database.writing() as session:
-        return store.lose_trainer(session, claimed, LOST, policy)
+        return attempts.lose_trainer(session, claimed, LOST, policy)
 
 
 def hand_back(database: Database, claimed: Claim, retry_in: float = 0.0) -> JobStatus:
     with database.writing() as session:
-        return store.hand_back(session, claimed, "the worker was stopped", retry_in=retry_in)
+        return attempts.hand_back(session, claimed, "the worker was stopped", retry_in=retry_in)
 
 
 def cancel(database: Database, job_id: str, *, force: bool = False) -> str:
     with database.writing() as session:
-        return store.request_cancel(session, job_id, force=force).status
+        return wishes.request_cancel(session, job_id, force=force).status
 
 
 def pause(database: Database, job_id: str) -> str:
     with database.writing() as session:
-        return store.request_pause(session, job_id).status
+        return wishes.request_pause(session, job_id).status
 
 
 def resume(database: Database, job_id: str) -> str:
     with database.writing() as session:
-        return store.resume(session, job_id).status
+        return wishes.resume(session, job_id).status
 
 
 def retry(database: Database, job_id: str, *, from_start: bool = False) -> str:
     with database.writing() as session:
-        return store.retry(session, job_id, from_start=from_start).status
+        return wishes.retry(session, job_id, from_start=from_start).status
 
 
 def wait_seconds(database: Database, job_id: str) -> float | None:
     """How long the job is not claimed yet."""
     with database.reading() as session:
         job = queries.get(session, job_id)
-        return None if job.retry_at is None else job.retry_at - store.clock(session)
+        return None if job.retry_at is None else job.retry_at - fence.clock(session)
 
 
 def artifact_keys(database: Database, job_id: str) -> set[str]:
@@ -134,7 +136,7 @@ def test_of_many_workers_that_claim_at_once_one_wins_each_job(database: Database
         claims = []
         for job_id in job_ids:
             with database.writing() as session:
-                if (claimed := store.claim(session, job_id, f"worker-{number}", LEASE_SECONDS)) is not None:
+                if (claimed := attempts.claim(session, job_id, f"worker-{number}", LEASE_SECONDS)) is not None:
                     claims.append(claimed)
         return claims
 
@@ -149,7 +151,7 @@ def test_a_claim_repeated_after_an_unanswered_commit_is_the_same_claim(database:
     before = event_kinds(database, claimed.job_id)
     for worker_id, expected in (("worker-1", claimed), ("worker-2", None)):
         with database.writing() as session:
-            assert store.claim(session, claimed.job_id, worker_id, LEASE_SECONDS) == expected
+            assert attempts.claim(session, claimed.job_id, worker_id, LEASE_SECONDS) == expected
     assert event_kinds(database, claimed.job_id) == before
 
 
@@ -157,7 +159,7 @@ def test_a_claim_whose_lease_ran_out_is_not_found_again(database: Database) -> N
     claimed = preparing(database)
     run_out_lease(database, claimed.job_id)
     with database.writing() as session:
-        assert store.claim(session, claimed.job_id, "worker-1", LEASE_SECONDS) is None
+        assert attempts.claim(session, claimed.job_id, "worker-1", LEASE_SECONDS) is None
 
 
 def test_jobs_are_claimed_in_the_order_submitted(database: Database) -> None:
@@ -209,8 +211,8 @@ def test_a_job_of_a_kind_that_only_a_later_version_knows_waits_untouched_for_tha
         session.execute(update(Job).where(col(Job.id) == later).values(kind="distillation"))
     before = job_of(database, later).model_dump()
     with database.writing() as session:
-        assert store.claim(session, later, "worker-1", LEASE_SECONDS) is None
-        assert store.take_unrung(session, ring_again_seconds=60) == 1
+        assert attempts.claim(session, later, "worker-1", LEASE_SECONDS) is None
+        assert rounds.take_unrung(session, ring_again_seconds=60) == 1
         assert [job.id for job in queries.of_later_versions(session)] == [later]
     assert claim(database).job_id == known
     assert claim_next(database, "worker-1") is None
@@ -228,19 +230,19 @@ def test_an_attempt_that_lost_its_lease_writes_nothing(database: Database) -> No
     assert (new.job_id, new.attempt) == (old.job_id, old.attempt + 1)
     before = event_kinds(database, old.job_id)
     writes: list[Callable[[Session], object]] = [
-        lambda session: store.renew_lease(session, old, LEASE_SECONDS),
-        lambda session: store.begin_attempt(session, old, None),
-        lambda session: store.record_once(session, old, 1),
-        lambda session: store.record_running(session, old, FACTS),
-        lambda session: store.record_progress(session, old, progress=0.9, eta_seconds=None, stage=2, epoch=1),
-        lambda session: store.record_epoch(session, old, metrics_of(1, 1)),
-        lambda session: store.record_checkpoint(session, old, checkpoint_of(old, 1)),
-        lambda session: store.record_state(session, old, state_of(old, 1, 1, 0, None)),
-        lambda session: store.record_warning(session, old, WARNING),
-        lambda session: store.record_event(session, old, "stage", {}, stage=1),
-        lambda session: store.finish(session, old, JobStatus.SUCCEEDED),
-        lambda session: store.hand_back(session, old, "stopped"),
-        lambda session: store.lose_trainer(session, old, LOST, PATIENT),
+        lambda session: attempts.renew_lease(session, old, LEASE_SECONDS),
+        lambda session: attempts.begin_attempt(session, old, None),
+        lambda session: recording.record_once(session, old, 1),
+        lambda session: recording.record_running(session, old, FACTS),
+        lambda session: recording.record_progress(session, old, progress=0.9, eta_seconds=None, stage=2, epoch=1),
+        lambda session: recording.record_epoch(session, old, metrics_of(1, 1)),
+        lambda session: recording.record_checkpoint(session, old, checkpoint_of(old, 1)),
+        lambda session: recording.record_state(session, old, state_of(old, 1, 1, 0, None)),
+        lambda session: recording.record_warning(session, old, WARNING),
+        lambda session: recording.record_event(session, old, "stage", {}, stage=1),
+        lambda session: attempts.finish(session, old, JobStatus.SUCCEEDED),
+        lambda session: attempts.hand_back(session, old, "stopped"),
+        lambda session: attempts.lose_trainer(session, old, LOST, PATIENT),
     ]
     for write in writes:
         with pytest.raises(LeaseLost), database.writing() as session:
@@ -254,16 +256,16 @@ def test_a_worker_that_wakes_after_its_lease_writes_nothing_even_before_the_resc
     claimed = running(database)
     run_out_lease(database, claimed.job_id)
     with pytest.raises(LeaseLost), database.writing() as session:
-        store.renew_lease(session, claimed, LEASE_SECONDS)
+        attempts.renew_lease(session, claimed, LEASE_SECONDS)
 
 
 @pytest.mark.parametrize("final", sorted(TERMINAL))
 def test_a_final_state_is_final(database: Database, final: JobStatus) -> None:
     claimed = running(database)
     with database.writing() as session:
-        store.finish(session, claimed, final)
+        attempts.finish(session, claimed, final)
     with pytest.raises(LeaseLost), database.writing() as session:
-        store.finish(session, claimed, JobStatus.FAILED)
+        attempts.finish(session, claimed, JobStatus.FAILED)
     for force in (False, True):
         assert cancel(database, claimed.job_id, force=force) == final
     assert expire(database) == []
@@ -277,14 +279,14 @@ def test_what_happened_counts_more_than_what_was_asked(
 ) -> None:
     claimed = asked(database)
     with database.writing() as session:
-        store.finish(session, claimed, end, LOST if end is JobStatus.FAILED else None)
+        attempts.finish(session, claimed, end, LOST if end is JobStatus.FAILED else None)
     assert status(database, claimed.job_id) == end
 
 
 def test_a_succeeded_job_is_whole(database: Database) -> None:
     claimed = running(database)
     with database.writing() as session:
-        store.finish(session, claimed, JobStatus.SUCCEEDED, verdict="better")
+        attempts.finish(session, claimed, JobStatus.SUCCEEDED, verdict="better")
     job = job_of(database, claimed.job_id)
     assert (job.progress, job.error, job.verdict, job.lease_expires_at) == (1.0, None, "better", None)
     assert job.finished_at is not None
@@ -336,7 +338,7 @@ def test_a_lost_job_waits_twice_as_long_each_time(database: Database) -> None:
         waits.append(seconds)
         assert claim_next(database, "worker-1") is None
         with database.writing() as session:
-            assert store.claim(session, claimed.job_id, "worker-1", LEASE_SECONDS) is None
+            assert attempts.claim(session, claimed.job_id, "worker-1", LEASE_SECONDS) is None
         let_backoff_pass(database, claimed.job_id)
         claimed = claim(database)
         assert wait_seconds(database, claimed.job_id) is None
@@ -345,7 +347,7 @@ def test_a_lost_job_waits_twice_as_long_each_time(database: Database) -> None:
 
 def test_the_wait_has_an_end() -> None:
     assert LossPolicy(10_000, 2.0).backoff(1) == 2.0
-    assert LossPolicy(10_000, 2.0).backoff(10_000) == store.LONGEST_BACKOFF_SECONDS
+    assert LossPolicy(10_000, 2.0).backoff(10_000) == attempts.LONGEST_BACKOFF_SECONDS
     assert LossPolicy(10_000, 0.0).backoff(10_000) == 0.0
 
 
@@ -401,7 +403,7 @@ def test_a_state_short_of_the_step_that_kills_forgives_nothing(database: Databas
     for step in (5, 6, 7):
         save_state(database, claimed, 1, 0, step=step)
         with database.writing() as session:
-            store.record_progress(
+            recording.record_progress(
                 session, claimed, progress=0.1, eta_seconds=None, stage=1, epoch=1, step=9, steps_done=9
             )
         end = lose_trainer(database, claimed)
@@ -415,7 +417,7 @@ def test_after_a_retry_losses_are_counted_anew(database: Database) -> None:
     claimed = running(database)
     save_state(database, claimed, 1, 1)
     with database.writing() as session:
-        store.finish(session, claimed, JobStatus.FAILED, LOST)
+        attempts.finish(session, claimed, JobStatus.FAILED, LOST)
     retry(database, claimed.job_id, from_start=True)
     claimed = claim(database)
     begin(database, claimed, None)
@@ -503,7 +505,9 @@ def test_the_receipt_says_from_where_and_what_was_lost(database: Database) -> No
     first = running(database)
     save_state(database, first, 1, 1, step=3)
     with database.writing() as session:
-        store.record_progress(session, first, progress=0.5, eta_seconds=None, stage=1, epoch=2, step=8, steps_done=18)
+        recording.record_progress(
+            session, first, progress=0.5, eta_seconds=None, stage=1, epoch=2, step=8, steps_done=18
+        )
     saved, heard = 1000.0, 1025.0
     move_attempt(database, first, started_at=saved - 100.0, heard_at=heard, point_saved_at=saved)
     lose_trainer(database, first)
@@ -540,7 +544,9 @@ def test_begin_repeated_after_an_unanswered_commit_tells_once(database: Database
 def test_the_receipt_of_an_attempt_from_the_start_counts_all_steps(database: Database) -> None:
     first = running(database)
     with database.writing() as session:
-        store.record_progress(session, first, progress=0.5, eta_seconds=None, stage=1, epoch=1, step=8, steps_done=8)
+        recording.record_progress(
+            session, first, progress=0.5, eta_seconds=None, stage=1, epoch=1, step=8, steps_done=8
+        )
     move_attempt(database, first, started_at=1000.0, heard_at=1060.0)
     hand_back(database, first)
     receipt = begin(database, claim(database), None)
@@ -553,7 +559,9 @@ def test_what_was_lost_is_told_even_if_the_next_worker_died_before_it_began(data
     first = running(database)
     save_state(database, first, 1, 0, step=2)
     with database.writing() as session:
-        store.record_progress(session, first, progress=0.5, eta_seconds=None, stage=1, epoch=1, step=8, steps_done=8)
+        recording.record_progress(
+            session, first, progress=0.5, eta_seconds=None, stage=1, epoch=1, step=8, steps_done=8
+        )
     move_attempt(database, first, started_at=900.0, heard_at=1060.0, point_saved_at=1000.0)
     lose_worker(database, first)
     lose_worker(database, claim(database, "worker-2"))
@@ -581,19 +589,19 @@ def test_a_repeated_message_is_dropped(database: Database) -> None:
     claimed = running(database)
     for number, expected in ((1, True), (1, False), (2, True), (1, False), (5, True), (4, False)):
         with database.writing() as session:
-            assert store.record_once(session, claimed, number) is expected
+            assert recording.record_once(session, claimed, number) is expected
     hand_back(database, claimed)
     with database.writing() as session:
-        assert store.record_once(session, claim(database), 1)
+        assert recording.record_once(session, claim(database), 1)
 
 
 def test_a_message_whose_transaction_failed_is_recorded_when_it_is_repeated(database: Database) -> None:
     claimed = running(database)
     with pytest.raises(ZeroDivisionError), database.writing() as session:
-        assert store.record_once(session, claimed, 1)
+        assert recording.record_once(session, claimed, 1)
         raise ZeroDivisionError
     with database.writing() as session:
-        assert store.record_once(session, claimed, 1)
+        assert recording.record_once(session, claimed, 1)
 
 
 def test_two_states_are_kept_and_the_older_are_named(database: Database) -> None:
@@ -619,7 +627,7 @@ def test_a_state_says_who_saved_it_and_when(database: Database) -> None:
     save_state(database, claimed, 1, 1, step=4)
     (point,) = resume_points(database, claimed.job_id)
     with database.reading() as session:
-        assert point.saved_at == pytest.approx(store.clock(session), abs=10.0)
+        assert point.saved_at == pytest.approx(fence.clock(session), abs=10.0)
     assert (point.attempt, point.stage, point.epoch, point.step, point.steps_done) == (1, 1, 1, 4, 14)
     assert attempt_of(database, claimed).steps_done == 14
 
@@ -668,9 +676,9 @@ def test_a_forced_cancel_fences_the_worker_off(database: Database) -> None:
     claimed = running(database)
     cancel(database, claimed.job_id, force=True)
     for write in (
-        partial(store.renew_lease, claim=claimed, lease_seconds=LEASE_SECONDS),
-        partial(store.finish, claim=claimed, status=JobStatus.SUCCEEDED),
-        partial(store.hand_back, claim=claimed, reason="stopped"),
+        partial(attempts.renew_lease, claim=claimed, lease_seconds=LEASE_SECONDS),
+        partial(attempts.finish, claim=claimed, status=JobStatus.SUCCEEDED),
+        partial(attempts.hand_back, claim=claimed, reason="stopped"),
     ):
         with pytest.raises(LeaseLost), database.writing() as session:
             write(session)
@@ -744,8 +752,8 @@ def test_a_retry_goes_on_from_the_last_state_or_from_the_start(database: Databas
     checkpoint = write_checkpoint(database, claimed, 1)
     save_state(database, claimed, 1, 1, checkpoint=checkpoint)
     with database.writing() as session:
-        store.record_progress(session, claimed, progress=0.7, eta_seconds=1.0, stage=1, epoch=2, steps_done=19)
-        store.finish(session, claimed, JobStatus.FAILED, LOST)
+        recording.record_progress(session, claimed, progress=0.7, eta_seconds=1.0, stage=1, epoch=2, steps_done=19)
+        attempts.finish(session, claimed, JobStatus.FAILED, LOST)
     retry(database, claimed.job_id)
     job = job_of(database, claimed.job_id)
     assert job.checkpoint == checkpoint
@@ -766,7 +774,7 @@ def test_a_worker_of_before_a_retry_writes_nothing(database: Database) -> None:
     retry(database, old.job_id)
     new = claim(database, old.worker_id)
     with pytest.raises(LeaseLost), database.writing() as session:
-        store.finish(session, old, JobStatus.SUCCEEDED)
+        attempts.finish(session, old, JobStatus.SUCCEEDED)
     assert new.attempt == old.attempt + 1
 
 
@@ -774,8 +782,8 @@ def test_a_job_asked_to_pause_while_it_is_prepared_does_not_turn_to_running(data
     claimed = preparing(database)
     pause(database, claimed.job_id)
     with database.writing() as session:
-        store.record_running(session, claimed, FACTS)
-        assert store.renew_lease(session, claimed, LEASE_SECONDS) is JobStatus.PAUSING
+        recording.record_running(session, claimed, FACTS)
+        assert attempts.renew_lease(session, claimed, LEASE_SECONDS) is JobStatus.PAUSING
     assert cancel(database, claimed.job_id) == JobStatus.CANCELLING
 
 
@@ -792,10 +800,10 @@ def test_the_store_makes_the_transitions_of_the_table_and_no_other(database: Dat
             transaction(session)
 
     deeds: list[Callable[[str], object]] = [
-        lambda job_id: write(lambda session: store.claim(session, job_id, "worker-9", LEASE_SECONDS)),
-        lambda job_id: write(lambda session: store.record_running(session, holder(job_id), FACTS)),
-        lambda job_id: write(lambda session: store.finish(session, holder(job_id), JobStatus.SUCCEEDED)),
-        lambda job_id: write(lambda session: store.finish(session, holder(job_id), JobStatus.FAILED, LOST)),
+        lambda job_id: write(lambda session: attempts.claim(session, job_id, "worker-9", LEASE_SECONDS)),
+        lambda job_id: write(lambda session: recording.record_running(session, holder(job_id), FACTS)),
+        lambda job_id: write(lambda session: attempts.finish(session, holder(job_id), JobStatus.SUCCEEDED)),
+        lambda job_id: write(lambda session: attempts.finish(session, holder(job_id), JobStatus.FAILED, LOST)),
         lambda job_id: hand_back(database, holder(job_id)),
         lambda job_id: lose_trainer(database, holder(job_id)),
         lambda job_id: lose_trainer(database, holder(job_id), strict),
@@ -827,7 +835,7 @@ def test_events_are_numbered_without_gaps_whoever_writes_them(database: Database
 
     def write(number: int) -> None:
         with database.writing() as session:
-            store.append_event(session, job_id, "test", {"number": number})
+            fence.append_event(session, job_id, "test", {"number": number})
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(30)))
@@ -843,9 +851,9 @@ def test_warnings_given_at_once_are_all_kept_and_none_twice(database: Database) 
         warning = JobWarning(code="test", message=f"warning {number % 6}")
         with database.writing() as session:
             if number % 2:
-                store.add_warning(session, claimed.job_id, warning)
+                fence.add_warning(session, claimed.job_id, warning)
             else:
-                store.record_warning(session, claimed, warning)
+                recording.record_warning(session, claimed, warning)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(warn, range(24)))
@@ -867,9 +875,9 @@ def test_a_waiting_job_is_rung_for_again_only_after_a_while(database: Database) 
     for _ in range(3):
         submit(database)
     with database.writing() as session:
-        assert store.take_unrung(session, ring_again_seconds=60) == 3
-        assert store.take_unrung(session, ring_again_seconds=60) == 0
-        assert store.take_unrung(session, ring_again_seconds=-1) == 3
+        assert rounds.take_unrung(session, ring_again_seconds=60) == 3
+        assert rounds.take_unrung(session, ring_again_seconds=60) == 0
+        assert rounds.take_unrung(session, ring_again_seconds=-1) == 3
 
 
 def test_only_jobs_that_may_be_claimed_are_rung_for(database: Database) -> None:
@@ -878,36 +886,36 @@ def test_only_jobs_that_may_be_claimed_are_rung_for(database: Database) -> None:
     lose_trainer(database, lost, LossPolicy(3, 60.0))
     hand_back(database, handed_back)
     with database.writing() as session:
-        assert store.take_unrung(session, ring_again_seconds=60) == 1
+        assert rounds.take_unrung(session, ring_again_seconds=60) == 1
     let_backoff_pass(database, lost.job_id)
     with database.writing() as session:
-        assert store.take_unrung(session, ring_again_seconds=60) == 1
+        assert rounds.take_unrung(session, ring_again_seconds=60) == 1
 
 
 def test_a_job_queued_again_is_rung_for_at_once(database: Database) -> None:
     job_id = submit(database)
     with database.writing() as session:
-        assert store.take_unrung(session, ring_again_seconds=60) == 1
+        assert rounds.take_unrung(session, ring_again_seconds=60) == 1
     pause(database, job_id)
     resume(database, job_id)
     with database.writing() as session:
-        assert store.take_unrung(session, ring_again_seconds=60) == 1
+        assert rounds.take_unrung(session, ring_again_seconds=60) == 1
 
 
 def test_why_a_job_waits_is_told_once_until_it_is_claimed(database: Database) -> None:
     job_id = submit(database)
     for reason in ("no space", "no space", "no space at all"):
         with database.writing() as session:
-            store.note_waiting(session, job_id, reason)
+            rounds.note_waiting(session, job_id, reason)
     assert event_kinds(database, job_id) == ["status", "waiting", "waiting"]
     assert job_of(database, job_id).waiting_reason == "no space at all"
     claimed = claim(database)
     with database.writing() as session:
-        store.note_waiting(session, job_id, "too late")
+        rounds.note_waiting(session, job_id, "too late")
     assert job_of(database, job_id).waiting_reason is None
     hand_back(database, claimed)
     with database.writing() as session:
-        store.note_waiting(session, job_id, "no space")
+        rounds.note_waiting(session, job_id, "no space")
     pause(database, job_id)
     assert job_of(database, job_id).waiting_reason is None
 
@@ -918,10 +926,10 @@ def test_why_a_job_waits_is_told_once_until_it_is_claimed(database: Database) ->
 def test_the_same_key_and_request_find_the_same_job(database: Database) -> None:
     job_id = submit(database, priority=2, idempotency_key="key")
     with database.writing() as session:
-        found = store.find_repeated(session, "key", CONFIG, priority=2)
+        found = submission.find_repeated(session, "key", CONFIG, priority=2)
         assert found is not None
         assert found.id == job_id
-        assert store.find_repeated(session, "another", CONFIG, priority=2) is None
+        assert submission.find_repeated(session, "another", CONFIG, priority=2) is None
 
 
 @pytest.mark.parametrize(("seed", "priority"), [(42, 1), (43, 2)])
@@ -929,7 +937,7 @@ def test_the_same_key_with_another_request_is_refused(database: Database, seed: 
     submit(database, priority=2, idempotency_key="key")
     config = FinetuneConfig.model_validate({"dataset": "faces", "seed": seed})
     with pytest.raises(IdempotencyKeyReused, match="'key'"), database.reading() as session:
-        store.find_repeated(session, "key", config, priority=priority)
+        submission.find_repeated(session, "key", config, priority=priority)
 
 
 def test_of_two_requests_with_one_key_at_once_one_makes_a_job(database: Database) -> None:
@@ -938,7 +946,7 @@ def test_of_two_requests_with_one_key_at_once_one_makes_a_job(database: Database
             return submit(database, idempotency_key="key")
         except IntegrityError:
             with database.reading() as session:
-                found = store.find_repeated(session, "key", CONFIG)
+                found = submission.find_repeated(session, "key", CONFIG)
             assert found is not None
             return found.id
 
@@ -955,7 +963,7 @@ def test_jobs_without_a_key_do_not_collide(database: Database) -> None:
 def test_the_lease_is_measured_by_the_clock_of_the_database(database: Database) -> None:
     claimed = running(database)
     with database.writing() as session:
-        store.renew_lease(session, claimed, 100.0)
+        attempts.renew_lease(session, claimed, 100.0)
         left = session.execute(
             select(col(Job.lease_expires_at) - database_now()).where(col(Job.id) == claimed.job_id)
         ).scalar_one()
@@ -969,9 +977,9 @@ def test_a_retry_after_a_forced_cancel_waits_for_the_old_lease(database: Databas
     """The trainer of a frozen worker lives as long as its lease."""
     claimed = running(database)
     with database.writing() as session:
-        store.request_cancel(session, claimed.job_id, force=True)
+        wishes.request_cancel(session, claimed.job_id, force=True)
     with database.writing() as session:
-        store.retry(session, claimed.job_id)
+        wishes.retry(session, claimed.job_id)
     assert claim_next(database, "worker-2") is None
     let_backoff_pass(database, claimed.job_id)
     assert claim(database, "worker-2").attempt == 2
@@ -980,19 +988,19 @@ def test_a_retry_after_a_forced_cancel_waits_for_the_old_lease(database: Databas
 def test_a_retry_without_the_states_that_led_to_a_checkpoint_is_refused(database: Database) -> None:
     claimed = running(database)
     with database.writing() as session:
-        store.record_checkpoint(session, claimed, checkpoint_of(claimed, 1))
-        store.finish(session, claimed, JobStatus.FAILED)
+        recording.record_checkpoint(session, claimed, checkpoint_of(claimed, 1))
+        attempts.finish(session, claimed, JobStatus.FAILED)
     with pytest.raises(StatesGone, match="no saved state left"), database.writing() as session:
-        store.retry(session, claimed.job_id)
+        wishes.retry(session, claimed.job_id)
     with database.writing() as session:
-        assert store.retry(session, claimed.job_id, from_start=True).checkpoint is None
+        assert wishes.retry(session, claimed.job_id, from_start=True).checkpoint is None
 
 
 def test_the_newest_state_is_the_one_written_last_whatever_the_clock_did(database: Database) -> None:
     claimed = running(database)
     for steps in (3, 6):
         with database.writing() as session:
-            store.record_state(session, claimed, state_of(claimed, 1, 0, steps, None))
+            recording.record_state(session, claimed, state_of(claimed, 1, 0, steps, None))
             session.execute(update(Artifact).values(created_at=Artifact.created_at - 3600 * steps))
     with database.reading() as session:
         assert [point.steps_done for point in queries.resume_points(session, claimed.job_id)] == [6, 3]

@@ -1,4 +1,4 @@
-"""app/jobs/store.py against a model of it in plain Python: whatever happens, in whatever order, no job is lost.
+"""app/jobs/fence.py against a model of it in plain Python: whatever happens, in whatever order, no job is lost.
 
 Each step is one transaction, so that every worker can die between any two. The model says what the rows must be after
 each; a write that it refuses must leave every row as it was.
@@ -26,12 +26,14 @@ from sqlmodel import Session, SQLModel, col, delete, select, update
 
 from app.database import Database
 from app.finetune.dataset import JobWarning
-from app.jobs import queries, store
+from app.jobs import queries
 from app.jobs.errors import IdempotencyKeyReused, LeaseLost, NotPausable, NotPaused, NotRetryable, StatesGone
 from app.jobs.resume import ResumePoint
 from app.jobs.states import CLAIMED, NEXT, RETRYABLE, TERMINAL, JobStatus
-from app.jobs.store import Claim, LossPolicy
 from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent
+from app.jobs.transitions import attempts, recording, rounds, submission, wishes
+from app.jobs.transitions.attempts import LossPolicy
+from app.jobs.transitions.fence import Claim
 from tests.integration.conftest import (
     CONFIG,
     LEASE_SECONDS,
@@ -158,30 +160,30 @@ picks = st.integers(0, 11)
 workers = st.sampled_from(["worker-1", "worker-2", "worker-3"])
 
 WRITES: dict[str, Callable[[Session, Claim], object]] = {
-    "renew": lambda session, claim: store.renew_lease(session, claim, LEASE_SECONDS),
-    "begin": lambda session, claim: store.begin_attempt(session, claim, None),
-    "once": lambda session, claim: store.record_once(session, claim, 1000),
-    "running": lambda session, claim: store.record_running(session, claim, {}),
-    "progress": lambda session, claim: store.record_progress(
+    "renew": lambda session, claim: attempts.renew_lease(session, claim, LEASE_SECONDS),
+    "begin": lambda session, claim: attempts.begin_attempt(session, claim, None),
+    "once": lambda session, claim: recording.record_once(session, claim, 1000),
+    "running": lambda session, claim: recording.record_running(session, claim, {}),
+    "progress": lambda session, claim: recording.record_progress(
         session, claim, progress=0.99, eta_seconds=1.0, stage=2, epoch=9, step=9, steps_done=999
     ),
-    "epoch": lambda session, claim: store.record_epoch(session, claim, metrics_of(2, 9)),
-    "checkpoint": lambda session, claim: store.record_checkpoint(session, claim, checkpoint_of(claim, 9)),
-    "state": lambda session, claim: store.record_state(session, claim, state_of(claim, 2, 9, 9, None)),
-    "warning": lambda session, claim: store.record_warning(session, claim, JobWarning(code="late", message="late")),
-    "event": lambda session, claim: store.record_event(session, claim, "late", {}, stage=9),
-    "succeed": lambda session, claim: store.finish(session, claim, JobStatus.SUCCEEDED, verdict="late"),
-    "fail": lambda session, claim: store.finish(session, claim, JobStatus.FAILED, LOST),
-    "cancel": lambda session, claim: store.finish(session, claim, JobStatus.CANCELLED),
-    "hand back": lambda session, claim: store.hand_back(session, claim, "late"),
-    "lose trainer": lambda session, claim: store.lose_trainer(session, claim, LOST, LossPolicy(MAX_LOSSES)),
+    "epoch": lambda session, claim: recording.record_epoch(session, claim, metrics_of(2, 9)),
+    "checkpoint": lambda session, claim: recording.record_checkpoint(session, claim, checkpoint_of(claim, 9)),
+    "state": lambda session, claim: recording.record_state(session, claim, state_of(claim, 2, 9, 9, None)),
+    "warning": lambda session, claim: recording.record_warning(session, claim, JobWarning(code="late", message="late")),
+    "event": lambda session, claim: recording.record_event(session, claim, "late", {}, stage=9),
+    "succeed": lambda session, claim: attempts.finish(session, claim, JobStatus.SUCCEEDED, verdict="late"),
+    "fail": lambda session, claim: attempts.finish(session, claim, JobStatus.FAILED, LOST),
+    "cancel": lambda session, claim: attempts.finish(session, claim, JobStatus.CANCELLED),
+    "hand back": lambda session, claim: attempts.hand_back(session, claim, "late"),
+    "lose trainer": lambda session, claim: attempts.lose_trainer(session, claim, LOST, LossPolicy(MAX_LOSSES)),
 }
 
 WISHES: dict[str, tuple[Callable[[Session, str], object], frozenset[JobStatus], frozenset[JobStatus], type[Exception]]]
 WISHES = {
-    "pause": (store.request_pause, PAUSABLE, frozenset({JobStatus.PAUSED, JobStatus.PAUSING}), NotPausable),
-    "resume": (store.resume, frozenset({JobStatus.PAUSED}), PAUSABLE, NotPaused),
-    "retry": (store.retry, RETRYABLE, frozenset(), NotRetryable),
+    "pause": (wishes.request_pause, PAUSABLE, frozenset({JobStatus.PAUSED, JobStatus.PAUSING}), NotPausable),
+    "resume": (wishes.resume, frozenset({JobStatus.PAUSED}), PAUSABLE, NotPaused),
+    "retry": (wishes.retry, RETRYABLE, frozenset(), NotRetryable),
 }
 """How to ask, the states in which that changes something, those in which it is so already, and else the refusal."""
 
@@ -234,12 +236,12 @@ class StoreMachine(RuleBasedStateMachine):
             job_id, first_priority = self.keys[key]
             refusal = _raises(IdempotencyKeyReused) if priority != first_priority else contextlib.nullcontext()
             with refusal, self.database.reading() as session:
-                found = store.find_repeated(session, key, CONFIG, priority=priority)
+                found = submission.find_repeated(session, key, CONFIG, priority=priority)
                 assert found is not None
                 assert found.id == job_id
             return
         with self.database.writing() as session:
-            job = store.submit(session, CONFIG, [], priority=priority, idempotency_key=key)
+            job = submission.submit(session, CONFIG, [], priority=priority, idempotency_key=key)
         if key is not None:
             self.keys[key] = (job.id, priority)
         self.model[job.id] = ModelJob(job.id, priority, 0.0)
@@ -250,7 +252,7 @@ class StoreMachine(RuleBasedStateMachine):
     def cancel(self, pick: int, force: bool) -> None:
         job = one_of(self.in_states(OPEN), pick)
         with self.database.writing() as session:
-            store.request_cancel(session, job.id, force=force)
+            wishes.request_cancel(session, job.id, force=force)
         if job.status not in CLAIMED:
             self.turn(job, JobStatus.CANCELLED)
         elif force:
@@ -265,7 +267,7 @@ class StoreMachine(RuleBasedStateMachine):
     def pause(self, pick: int) -> None:
         job = one_of(self.in_states(PAUSABLE), pick)
         with self.database.writing() as session:
-            store.request_pause(session, job.id)
+            wishes.request_pause(session, job.id)
         self.turn(job, JobStatus.PAUSED if job.status is JobStatus.QUEUED else JobStatus.PAUSING)
 
     @precondition(lambda self: self.in_states({JobStatus.PAUSED}))
@@ -273,7 +275,7 @@ class StoreMachine(RuleBasedStateMachine):
     def resume(self, pick: int) -> None:
         job = one_of(self.in_states({JobStatus.PAUSED}), pick)
         with self.database.writing() as session:
-            store.resume(session, job.id)
+            wishes.resume(session, job.id)
         self.turn(job, JobStatus.QUEUED)
         job.losses = 0
         self.learn_place(job)
@@ -284,10 +286,10 @@ class StoreMachine(RuleBasedStateMachine):
         job = one_of(self.in_states(RETRYABLE), pick)
         if not from_start and job.checkpoint is not None and not job.states:
             with _raises(StatesGone), self.database.writing() as session:
-                store.retry(session, job.id)
+                wishes.retry(session, job.id)
             return
         with self.database.writing() as session:
-            store.retry(session, job.id, from_start=from_start)
+            wishes.retry(session, job.id, from_start=from_start)
         self.turn(job, JobStatus.QUEUED)
         job.losses = 0
         if from_start:
@@ -352,7 +354,7 @@ class StoreMachine(RuleBasedStateMachine):
         own = job.holder is not None and job.holder.worker_id == worker_id and job.status is JobStatus.PREPARING
         before = self.rows()
         with self.database.writing() as session:
-            claimed = store.claim(session, job.id, worker_id, LEASE_SECONDS)
+            claimed = attempts.claim(session, job.id, worker_id, LEASE_SECONDS)
         assert claimed == (job.holder if own and job.lease_holds else None)
         assert self.rows() == before
 
@@ -365,7 +367,7 @@ class StoreMachine(RuleBasedStateMachine):
         with self.database.writing() as session:
             points = queries.resume_points(session, job.id)
             saved = next((each for each in points if point is not None and each.state.key == point.key), None)
-            receipt = store.begin_attempt(session, _holder(job), saved)
+            receipt = attempts.begin_attempt(session, _holder(job), saved)
         trained = next((steps for steps in reversed(job.steps_of_begun) if steps is not None), 0)
         job.cut(point)
         job.training = Training() if point is None else replace(point.training)
@@ -385,7 +387,7 @@ class StoreMachine(RuleBasedStateMachine):
     def record_running(self, pick: int) -> None:
         job = one_of(self.training(), pick)
         with self.database.writing() as session:
-            store.record_running(session, _holder(job), {"device": "cpu"})
+            recording.record_running(session, _holder(job), {"device": "cpu"})
         if job.status is JobStatus.PREPARING:
             self.turn(job, JobStatus.RUNNING)
 
@@ -395,7 +397,7 @@ class StoreMachine(RuleBasedStateMachine):
         job, training = self.pick_training(self.unfinished(), pick)
         training.step = min(training.step + steps, STEPS_PER_EPOCH - 1)
         with self.database.writing() as session:
-            store.record_progress(
+            recording.record_progress(
                 session,
                 _holder(job),
                 progress=0.5,
@@ -416,7 +418,7 @@ class StoreMachine(RuleBasedStateMachine):
                 return
             training.finish_epoch()
             with self.database.writing() as session:
-                store.record_epoch(session, _holder(job), metrics_of(training.stage, training.epoch))
+                recording.record_epoch(session, _holder(job), metrics_of(training.stage, training.epoch))
             job.metrics[training.stage, training.epoch] = job.attempt
             self.seen["epoch"] += 1
             if save:
@@ -429,7 +431,7 @@ class StoreMachine(RuleBasedStateMachine):
         checkpoint = checkpoint_of(_holder(job), training.epoch)
         keys = file_keys(checkpoint)
         with self.database.writing() as session:
-            store.record_checkpoint(session, _holder(job), checkpoint)
+            recording.record_checkpoint(session, _holder(job), checkpoint)
             if pinned:
                 session.execute(update(Artifact).where(col(Artifact.key).in_(keys)).values(pinned=True))
         job.checkpoint = training.checkpoint = checkpoint
@@ -446,11 +448,11 @@ class StoreMachine(RuleBasedStateMachine):
     def renew_warn_and_tell_once(self, pick: int, message: str, number: int) -> None:
         job = one_of(self.holding(), pick)
         with self.database.writing() as session:
-            assert store.renew_lease(session, _holder(job), LEASE_SECONDS) is job.status
+            assert attempts.renew_lease(session, _holder(job), LEASE_SECONDS) is job.status
         with self.database.writing() as session:
-            store.record_warning(session, _holder(job), JobWarning(code="test", message=message))
+            recording.record_warning(session, _holder(job), JobWarning(code="test", message=message))
         with self.database.writing() as session:
-            assert store.record_once(session, _holder(job), number) == (number > job.messages)
+            assert recording.record_once(session, _holder(job), number) == (number > job.messages)
         job.messages = max(job.messages, number)
         if message not in job.warnings:
             job.warnings.append(message)
@@ -460,7 +462,7 @@ class StoreMachine(RuleBasedStateMachine):
     def finish(self, pick: int, status: JobStatus) -> None:
         job = one_of(self.holding(), pick)
         with self.database.writing() as session:
-            store.finish(session, _holder(job), status, LOST if status is JobStatus.FAILED else None)
+            attempts.finish(session, _holder(job), status, LOST if status is JobStatus.FAILED else None)
         self.turn(job, status)
         job.steps_heard.clear()
 
@@ -469,7 +471,7 @@ class StoreMachine(RuleBasedStateMachine):
     def hand_back(self, pick: int, later: bool) -> None:
         job = one_of(self.holding(), pick)
         with self.database.writing() as session:
-            store.hand_back(session, _holder(job), "stopped", retry_in=1000.0 if later else 0.0)
+            attempts.hand_back(session, _holder(job), "stopped", retry_in=1000.0 if later else 0.0)
         self.release(job, later)
 
     @precondition(lambda self: self.holding())
@@ -477,7 +479,7 @@ class StoreMachine(RuleBasedStateMachine):
     def lose_trainer(self, pick: int, backoff: bool) -> None:
         job = one_of(self.holding(), pick)
         with self.database.writing() as session:
-            store.lose_trainer(session, _holder(job), LOST, _policy(backoff))
+            attempts.lose_trainer(session, _holder(job), LOST, _policy(backoff))
         self.lose(job, backoff)
 
     @precondition(lambda self: self.lapsed_claims())
@@ -521,8 +523,8 @@ class StoreMachine(RuleBasedStateMachine):
     def make_rounds(self, backoff: bool) -> None:
         due = [job for job in self.in_states({JobStatus.QUEUED}) if job.due]
         with self.database.writing() as session:
-            assert store.take_unrung(session, ring_again_seconds=-1000.0) == len(due)
-            requeued = store.expire_leases(session, _policy(backoff))
+            assert rounds.take_unrung(session, ring_again_seconds=-1000.0) == len(due)
+            requeued = attempts.expire_leases(session, _policy(backoff))
         expired = [job for job in self.in_states(CLAIMED) if not job.lease_holds]
         for job in expired:
             self.lose(job, backoff)
@@ -612,7 +614,7 @@ class StoreMachine(RuleBasedStateMachine):
     def take(self, job: ModelJob, worker_id: str, choice: int | None) -> None:
         """Claim the job, and begin the attempt unless `choice` is None."""
         with self.database.writing() as session:
-            claimed = store.claim(session, job.id, worker_id, LEASE_SECONDS)
+            claimed = attempts.claim(session, job.id, worker_id, LEASE_SECONDS)
         assert claimed == Claim(job.id, job.attempt + 1, worker_id)
         job.attempt += 1
         self.turn(job, JobStatus.PREPARING)
@@ -633,7 +635,7 @@ class StoreMachine(RuleBasedStateMachine):
         told = state_of(_holder(job), training.stage, training.epoch, training.step, training.checkpoint)
         key = told["state"]["key"]
         with self.database.writing() as session:
-            superseded = store.record_state(session, _holder(job), told)
+            superseded = recording.record_state(session, _holder(job), told)
         others = [state for state in job.states if state.key != key]
         assert superseded == [state.key for state in others[1:]]
         job.states = [ModelState(key, replace(training), job.attempt), *others[:1]]

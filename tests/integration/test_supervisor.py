@@ -22,11 +22,12 @@ from sqlmodel import col, update
 from app.cleaner import clean
 from app.database import Database
 from app.finetune.evaluation_config import EvaluationConfig
-from app.jobs import queries, store
+from app.jobs import queries
 from app.jobs.rescue import Rounds
 from app.jobs.resume import ResumeReceipt
 from app.jobs.states import JobStatus
 from app.jobs.tables import EVALUATION, MEASUREMENT, Job
+from app.jobs.transitions import submission, wishes
 from app.jobs.views import view_job
 from app.leftovers import remove_leftovers
 from app.settings import Settings
@@ -194,7 +195,7 @@ def test_an_evaluation_is_a_job_like_any_other(
 ) -> None:
     config = EvaluationConfig.model_validate({"dataset": "faces"})
     with database.writing() as session:
-        job_id = store.submit(session, config, [], kind=EVALUATION).id
+        job_id = submission.submit(session, config, [], kind=EVALUATION).id
     supervise(fixtures.tell_an_evaluation)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
     assert (job.kind, job.verdict, job.progress) == ("evaluation", "no clear difference", 1.0)
@@ -212,7 +213,9 @@ def test_an_evaluation_whose_trainer_dies_begins_anew(
     database: Database, supervise: Callable[[TrainerMain], Supervisor]
 ) -> None:
     with database.writing() as session:
-        job_id = store.submit(session, EvaluationConfig.model_validate({"dataset": "faces"}), [], kind=EVALUATION).id
+        job_id = submission.submit(
+            session, EvaluationConfig.model_validate({"dataset": "faces"}), [], kind=EVALUATION
+        ).id
     supervise(fixtures.die_once_in_an_evaluation)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
     assert (job.attempt, job.worker_losses) == (2, 1)
@@ -229,14 +232,14 @@ def test_an_evaluation_whose_dataset_is_gone_fails_and_can_be_retried(
 ) -> None:
     config = EvaluationConfig.model_validate({"dataset": "gone"})
     with database.writing() as session:
-        job_id = store.submit(session, config, [], kind=EVALUATION).id
+        job_id = submission.submit(session, config, [], kind=EVALUATION).id
     supervise(fixtures.tell_an_evaluation)
     job = wait_for_status(database, job_id, JobStatus.FAILED)
     assert job.error is not None
     assert job.error["code"] == "dataset_not_found"
     (settings.datasets_dir / "gone" / "val_processed").mkdir(parents=True)
     with database.writing() as session:
-        store.retry(session, job_id)
+        wishes.retry(session, job_id)
     supervise(fixtures.tell_an_evaluation)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
     assert job.attempt == 2
@@ -248,15 +251,15 @@ def test_a_training_starts_from_the_weights_of_another_job_and_goes_on_while_tha
     settings.keep_checkpoints_days = 1
     made = job_that_made_weights(database, settings)
     with database.writing() as session:
-        job_id = store.submit(session, CONFIG.model_copy(update={"edgeface": f"job:{made.id}"}), []).id
+        job_id = submission.submit(session, CONFIG.model_copy(update={"edgeface": f"job:{made.id}"}), []).id
     supervise(fixtures.save_when_stopped_with_its_weights)
     wait_for_trainer(database, settings, job_id)
     with database.writing() as session:
-        store.request_pause(session, job_id)
+        wishes.request_pause(session, job_id)
     wait_for_status(database, job_id, JobStatus.PAUSED)
     clean(database, settings)
     with database.writing() as session:
-        store.resume(session, job_id)
+        wishes.resume(session, job_id)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
     assert job.attempt == 2
     assert [warning["message"] for warning in job.warnings] == [WEIGHTS_MADE.format(made.id)]
@@ -271,7 +274,7 @@ def test_an_evaluation_reads_the_weights_of_other_jobs(
     named = {"edgeface": f"job:{second.id}", "before": f"job:{first.id}"}
     config = EvaluationConfig.model_validate({"dataset": "faces", **named})
     with database.writing() as session:
-        job_id = store.submit(session, config, [], kind=EVALUATION).id
+        job_id = submission.submit(session, config, [], kind=EVALUATION).id
     supervise(fixtures.tell_an_evaluation_and_its_weights)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
     told = [warning["message"] for warning in job.warnings if warning["code"] == "starts_from"]
@@ -284,7 +287,7 @@ def test_a_worker_that_lacks_the_weights_of_another_job_hands_back_and_says_so(
     made = job_that_made_weights(database, settings)
     (settings.artifacts_dir / WEIGHTS_MADE.format(made.id)).unlink()
     with database.writing() as session:
-        job_id = store.submit(session, CONFIG.model_copy(update={"edgeface": f"job:{made.id}"}), []).id
+        job_id = submission.submit(session, CONFIG.model_copy(update={"edgeface": f"job:{made.id}"}), []).id
     supervise(fixtures.tell_all)
     wait_until(lambda: waiting_reason(database, job_id) is not None)
     assert "edgeface_backbone.pth is gone" in (waiting_reason(database, job_id) or "")
@@ -298,7 +301,7 @@ def test_a_job_that_names_weights_which_are_deleted_fails_by_field(
     made = job_that_made_weights(database, settings)
     clean(database, settings)
     with database.writing() as session:
-        job_id = store.submit(session, CONFIG.model_copy(update={"edgeface": f"job:{made.id}"}), []).id
+        job_id = submission.submit(session, CONFIG.model_copy(update={"edgeface": f"job:{made.id}"}), []).id
     supervise(fixtures.tell_all)
     job = wait_for_status(database, job_id, JobStatus.FAILED)
     assert job.error is not None
@@ -319,7 +322,7 @@ def test_a_measurement_is_what_the_worker_found_out_and_leaves_no_folder(
     database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
 ) -> None:
     with database.writing() as session:
-        job_id = store.submit(session, CONFIG, [], kind=MEASUREMENT).id
+        job_id = submission.submit(session, CONFIG, [], kind=MEASUREMENT).id
     supervise(fixtures.measure)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
     assert job.measured == asdict(fixtures.REHEARSED)
@@ -362,7 +365,7 @@ def test_cancel_ends_the_trainer_within_two_seconds_and_keeps_the_checkpoint(
     pid = wait_for_trainer(database, settings, job_id)
     asked = time.monotonic()
     with database.writing() as session:
-        store.request_cancel(session, job_id)
+        wishes.request_cancel(session, job_id)
     job = wait_for_status(database, job_id, JobStatus.CANCELLED)
     assert time.monotonic() - asked < 2.0
     assert not alive(pid)
@@ -377,7 +380,7 @@ def test_a_forced_cancel_settles_the_row_and_the_trainer_ends(
     supervise(fixtures.train_until_stopped)
     pid = wait_for_trainer(database, settings, job_id)
     with database.writing() as session:
-        assert store.request_cancel(session, job_id, force=True).status == JobStatus.CANCELLED
+        assert wishes.request_cancel(session, job_id, force=True).status == JobStatus.CANCELLED
     wait_until(lambda: not alive(pid))
     assert status(database, job_id) == JobStatus.CANCELLED
 
@@ -469,7 +472,7 @@ def test_pause_saves_the_state_and_resume_goes_on_from_it(
     supervise(fixtures.save_when_stopped)
     pid = wait_for_trainer(database, settings, job_id)
     with database.writing() as session:
-        assert store.request_pause(session, job_id).status == JobStatus.PAUSING
+        assert wishes.request_pause(session, job_id).status == JobStatus.PAUSING
     job = wait_for_status(database, job_id, JobStatus.PAUSED)
     assert not alive(pid)
     with database.reading() as session:
@@ -477,7 +480,7 @@ def test_pause_saves_the_state_and_resume_goes_on_from_it(
     assert (point.stage, point.epoch, point.step, point.steps_done) == (2, 1, 8, 18)
     assert job.progress == 0.18
     with database.writing() as session:
-        store.resume(session, job_id)
+        wishes.resume(session, job_id)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
     assert (job.attempt, job.worker_losses) == (2, 0)
     assert epochs(database, job) == [(1, 2, 1), (2, 2, 2), (2, 2, 3)]
@@ -620,7 +623,7 @@ def test_a_database_that_is_away_for_less_than_the_lease_costs_nothing(
     with away(database_url):
         wait_until(lambda: caplog.text.count("the database does not answer") >= 3)
     with database.writing() as session:
-        store.request_pause(session, job_id)
+        wishes.request_pause(session, job_id)
     job = wait_for_status(database, job_id, JobStatus.PAUSED)
     assert (job.attempt, job.worker_losses) == (1, 0)
 
@@ -637,13 +640,13 @@ def test_a_folder_that_is_away_makes_the_job_wait_and_costs_nothing(
     supervise(fixtures.save_when_stopped)
     wait_for_trainer(database, settings, job_id)
     with database.writing() as session:
-        store.request_pause(session, job_id)
+        wishes.request_pause(session, job_id)
     wait_for_status(database, job_id, JobStatus.PAUSED)
     away_dir = settings.artifacts_dir.with_name("not mounted")
     settings.artifacts_dir.rename(away_dir)
     settings.artifacts_dir.mkdir()
     with database.writing() as session:
-        store.resume(session, job_id)
+        wishes.resume(session, job_id)
     wait_until(lambda: "none of the files" in (waiting_reason(database, job_id) or ""))
     shutil.rmtree(settings.artifacts_dir)
     away_dir.rename(settings.artifacts_dir)

@@ -12,11 +12,12 @@ from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 
 from app.database import Database, alembic_config
-from app.jobs import queries, store
+from app.jobs import queries
 from app.jobs.resume import ResumePoint
 from app.jobs.states import CLAIMED, TERMINAL, JobStatus
-from app.jobs.store import LossPolicy
 from app.jobs.tables import Artifact
+from app.jobs.transitions import attempts, wishes
+from app.jobs.transitions.attempts import LossPolicy
 from app.jobs.views import view_event, view_job
 from tests.integration.conftest import LEASE_SECONDS, run_out_lease
 from tests.migrations.rows import FOLDER, Rows, insert_rows, read_rows
@@ -136,22 +137,22 @@ def test_every_job_that_had_not_ended_can_still_be_brought_to_its_end(upgraded: 
         if status in CLAIMED:
             run_out_lease(upgraded, job_id)
     with upgraded.writing() as session:
-        store.expire_leases(session, LossPolicy(max_losses=1000))
+        attempts.expire_leases(session, LossPolicy(max_losses=1000))
         for job_id, status in open_jobs.items():
             if status in (JobStatus.PAUSING, JobStatus.PAUSED):
-                store.resume(session, job_id)
+                wishes.resume(session, job_id)
     while True:
         with upgraded.writing() as session:
             job = queries.next_queued(session)
             if job is None:
                 break
-            claim = store.claim(session, job.id, "worker-1", LEASE_SECONDS)
+            claim = attempts.claim(session, job.id, "worker-1", LEASE_SECONDS)
             assert claim is not None
             points = queries.resume_points(session, job.id)
-            receipt = store.begin_attempt(session, claim, points[0] if points else None)
+            receipt = attempts.begin_attempt(session, claim, points[0] if points else None)
             assert (receipt is None) == (claim.attempt == 1)
             assert points or queries.metrics(session, job) == []
-            store.finish(session, claim, JobStatus.SUCCEEDED)
+            attempts.finish(session, claim, JobStatus.SUCCEEDED)
     with upgraded.reading() as session:
         ends = {job_id: queries.get(session, job_id).status for job_id in open_jobs}
     assert ends == {

@@ -11,10 +11,11 @@ from sqlmodel import col, update
 
 from app.database import Database, database_now
 from app.finetune.config import FACE_SIZE, FinetuneConfig
-from app.jobs import queries, store
+from app.jobs import queries
 from app.jobs.states import JobStatus
-from app.jobs.store import Claim
 from app.jobs.tables import Artifact, Job
+from app.jobs.transitions import attempts, recording, submission, wishes
+from app.jobs.transitions.fence import Claim
 
 CONFIG = FinetuneConfig.model_validate({"dataset": "faces"})
 LONG_AGO = 7200.0
@@ -29,12 +30,12 @@ class JobFiles:
         self.database = database
         self.artifacts_dir = artifacts_dir
         with database.writing() as session:
-            self.id = store.submit(session, CONFIG.model_copy(update=fields), []).id
+            self.id = submission.submit(session, CONFIG.model_copy(update=fields), []).id
         self.claim = self.claim_again()
 
     def claim_again(self) -> Claim:
         with self.database.writing() as session:
-            claimed = store.claim(session, self.id, "worker-1", 60.0)
+            claimed = attempts.claim(session, self.id, "worker-1", 60.0)
         assert claimed is not None
         self.claim = claimed
         return claimed
@@ -46,7 +47,7 @@ class JobFiles:
         backbone = self.write(f"{folder}/edgeface_backbone.pth", backbone_bytes or b"backbone %d" % epoch)
         described = {"epoch": epoch, "score": epoch / 100, "full": full, "backbone": backbone}
         with self.database.writing() as session:
-            store.record_checkpoint(session, self.claim, described)
+            recording.record_checkpoint(session, self.claim, described)
         self._age_row(full["key"])
         self._age_row(backbone["key"])
         return [self.artifacts_dir / full["key"], self.artifacts_dir / backbone["key"]]
@@ -59,7 +60,7 @@ class JobFiles:
             "report": self.write(f"{folder}/report.html", b"<!doctype html>epoch %d" % epoch),
         }
         with self.database.writing() as session:
-            store.record_evaluation(session, self.claim, epoch=epoch, files=files)
+            recording.record_evaluation(session, self.claim, epoch=epoch, files=files)
         for file in files.values():
             self._age_row(file["key"])
         return [self.artifacts_dir / file["key"] for file in files.values()]
@@ -77,7 +78,7 @@ class JobFiles:
                 "state": state,
                 "checkpoint": queries.fresh(session, self.id).checkpoint,
             }
-            store.record_state(session, self.claim, point)
+            recording.record_state(session, self.claim, point)
         self._age_row(state["key"])
         return Path(self.artifacts_dir / state["key"])
 
@@ -88,11 +89,11 @@ class JobFiles:
     def end(self, status: JobStatus, *, days_ago: float = 0.0) -> None:
         with self.database.writing() as session:
             if status is JobStatus.PAUSED:
-                store.request_pause(session, self.id)
+                wishes.request_pause(session, self.id)
             if status in (JobStatus.PAUSED, JobStatus.QUEUED):
-                store.hand_back(session, self.claim, "stopped")
+                attempts.hand_back(session, self.claim, "stopped")
             else:
-                store.finish(session, self.claim, status)
+                attempts.finish(session, self.claim, status)
             session.execute(
                 update(Job).where(col(Job.id) == self.id).values(finished_at=Job.finished_at - days_ago * 86400)  # type: ignore[operator]
             )
@@ -140,7 +141,7 @@ def make_old(path: Path, seconds: float = LONG_AGO) -> Path:
 
 
 def write_prepared(folder: Path, key: str, *, seconds: float = LONG_AGO) -> tuple[Path, Path]:
-    """One face in the format of worker/training/data/face_cache.py; tests/integration/test_retention.py compares both."""
+    """One face in the format of worker/training/data/face_cache.py; test_retention.py compares the two."""
     header = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + b" " * 118
     content = header + bytes(3 * FACE_SIZE**2)
     said = {"sha256": hashlib.sha256(content).hexdigest(), "sizes": [[16, 16, 1]]}

@@ -14,7 +14,7 @@ from app.finetune.errors import DiskFull, ErrorReport
 from app.finetune.evaluation import EvaluatedOn, Evaluation
 from app.finetune.ranges import Estimate
 from worker.messages import EvaluationOrder, Failed, TrainingOrder
-from worker.trainer_process import obey
+from worker.trainer_process import listen_to_supervisor
 from worker.training.runtime.control import Control
 
 RECOGNITION = events.Recognition(0.9, 0.8, 0.7, 0.6, 100, 1000)
@@ -22,7 +22,7 @@ PREPARED = events.Prepared(
     10, 5, 2, "verification_auc", "edgeface_xxs", "bicubic", "antialiased bicubic", "cpu", "float32", 0.1
 )
 
-REHEARSED = events.Rehearsed(
+REHEARSED = events.DryRunFinished(
     seconds=Estimate(90.0, 100.0, 120.0),
     seconds_by_part={"start": 1.0, "prepare": 9.0, "before": 5.0, "stage1": 20.0, "stage2": 60.0, "after": 5.0},
     stage1_epochs=5,
@@ -271,18 +271,18 @@ def take_the_reserved_space(connection: Connection, order: TrainingOrder) -> Non
 
 def measure(connection: Connection, order: TrainingOrder) -> None:
     """A rehearsal, without the rehearsal."""
-    obey(connection, order)
-    assert order.rehearse
+    listen_to_supervisor(connection, order)
+    assert order.dry_run
     connection.send(REHEARSED)
 
 
 def foretell_and_die_once(connection: Connection, order: TrainingOrder) -> None:
     """Foretells where it is asked to; the second attempt is asked no more."""
     begin(connection, order)
-    assert not order.rehearse
-    assert order.foretell == (attempt_of(order) == 1)
-    if order.foretell:
-        connection.send(events.Foretold(5.0, Estimate(90.0, 100.0, 120.0), 2, 2, 20.0))
+    assert not order.dry_run
+    assert order.predict_duration == (attempt_of(order) == 1)
+    if order.predict_duration:
+        connection.send(events.DurationPredicted(5.0, Estimate(90.0, 100.0, 120.0), 2, 2, 20.0))
         connection.send(events.Progressed(0.1, None, 1, 1))
         os.kill(os.getpid(), signal.SIGKILL)
     connection.send(events.Finished(RECOGNITION, RECOGNITION, "no clear difference", 1, 1.5))
@@ -302,7 +302,7 @@ def fail_for_the_device_once(connection: Connection, order: TrainingOrder) -> No
 
 
 def begin(connection: Connection, order: TrainingOrder) -> Control:
-    control = obey(connection, order)
+    control = listen_to_supervisor(connection, order)
     connection.send(events.Progressed(0.0, None, None, None))
     connection.send(PREPARED)
     return control

@@ -4,7 +4,7 @@ import pytest
 
 from app.jobs.durations import ActualView, PredictedView
 from app.jobs.measurement import MeasuredView
-from benchmarks.foretelling import Foretold, outcome_of
+from benchmarks.foretelling import DurationPredicted, outcome_of
 
 MEASURED = MeasuredView.model_validate(
     {
@@ -24,7 +24,7 @@ MEASURED = MeasuredView.model_validate(
 )
 
 
-def foretold(actual: float, *, left_out: int = 0) -> Foretold:
+def foretold(actual: float, *, left_out: int = 0) -> DurationPredicted:
     """A job of 100 s, 80 to 120, whose epochs of stage 2 take 8 s each."""
     compared = 100.0 - 8.0 * left_out
     predicted = PredictedView(
@@ -37,7 +37,7 @@ def foretold(actual: float, *, left_out: int = 0) -> Foretold:
         told_after=5.0,
         for_epochs_trained=compared,
     )
-    return Foretold(
+    return DurationPredicted(
         {"dataset": "d", "seed": 1},
         MEASURED,
         predicted,

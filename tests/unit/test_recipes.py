@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.recipes import RECOMMENDED, views_warning
-from app.jobs.store import _digest
 from app.jobs.tables import FINETUNING
+from app.jobs.transitions.submission import _digest
 
 GUIDE = {
     "stage1_epochs": 5,

@@ -20,7 +20,7 @@ from app.database import Database
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import DatasetScan, image_name, scan_dataset, subject_of
 from app.finetune.events import Report, TrainingEvent
-from app.jobs import store
+from app.jobs.transitions import attempts, submission
 from worker.recording import record
 from worker.training.finetune import finetune
 from worker.training.runtime.control import Control
@@ -59,7 +59,7 @@ def profile_training(config: FinetuneConfig, files: TrainingFiles, trace: Path, 
         profiler = stack.enter_context(profile(activities=_activities()))
         spans = stack.enter_context(profiling())
         started = time.monotonic()
-        finetune(config, files, on_event, Control(foretell=False))
+        finetune(config, files, on_event, Control(predict_duration=False))
         seconds = time.monotonic() - started
     trace.parent.mkdir(parents=True, exist_ok=True)
     profiler.export_chrome_trace(str(trace))
@@ -132,12 +132,12 @@ def _recording(config: FinetuneConfig, output_dir: Path, report: Report) -> Iter
         database = Database(f"sqlite:///{Path(folder) / 'profile.sqlite'}")
         database.migrate()
         with database.writing() as session:
-            job_id = store.submit(session, config, []).id
+            job_id = submission.submit(session, config, []).id
         with database.writing() as session:
-            claim = store.claim(session, job_id, "profile", _LEASE_SECONDS)
+            claim = attempts.claim(session, job_id, "profile", _LEASE_SECONDS)
         assert claim is not None, "nobody else is there to claim it"  # noqa: S101
         with database.writing() as session:
-            store.begin_attempt(session, claim, None)
+            attempts.begin_attempt(session, claim, None)
         artifacts = Artifacts(output_dir.parent.parent)
 
         def on_event(event: TrainingEvent) -> None:

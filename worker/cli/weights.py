@@ -9,7 +9,6 @@ from urllib.request import getproxies
 import click
 
 from app.artifacts import copy_whole
-from app.cli.serve import end_with_parent
 from app.finetune.architectures import EDGEFACE_VARIANTS
 from app.settings import Settings
 
@@ -17,15 +16,6 @@ OFFICIAL_REPOSITORY = "Idiap/EdgeFace-XXS"
 OFFICIAL_REVISION = "e710f4647ac4dde011c13f82224539d24800ab92"
 OFFICIAL_FILE = "edgeface_xxs.pt"
 OFFICIAL_SHA256 = "5b6bac48ea660aca185be8a8ac934db2093b51259461721da53c468230bc24c9"
-
-
-@click.command()
-def worker() -> None:
-    """Run a worker: it takes jobs from the queue and trains them. SIGTERM or Ctrl-C hands a running job back."""
-    from worker.tasks import run_worker
-
-    end_with_parent()
-    run_worker(Settings())
 
 
 @click.group()

@@ -3,18 +3,18 @@
 from app.finetune.events import (
     BatchSplit,
     CheckpointWritten,
+    DryRunFinished,
     DsrEpochFinished,
+    DurationPredicted,
     EnlargementMeasured,
     EpochFinished,
     EvaluationStarted,
     EvaluationWritten,
     Finished,
-    Foretold,
     Prepared,
     Progressed,
     Recognition,
     RecognitionMeasured,
-    Rehearsed,
     RolledBack,
     StageStarted,
     StateSaved,
@@ -44,7 +44,7 @@ def render(event: TrainingEvent) -> str | None:
             return f"Recognition {when} fine-tuning: {_recognition(recognition)}"
         case StageStarted(stage, epochs):
             return f"\nStage {stage}: {_STAGES[stage]}, {epochs} epochs"
-        case Foretold(spent, left):
+        case DurationPredicted(spent, left):
             likely, low, high = (spent + seconds for seconds in (left.likely, left.low, left.high))
             return f"  will take about {likely:.0f} s ({low:.0f} to {high:.0f}) in all, less if it stops early"
         case EpochFinished():
@@ -68,7 +68,7 @@ def render(event: TrainingEvent) -> str | None:
             return f"Evaluating on {device}"
         case EvaluationWritten(evaluation):
             return evaluation.verdict
-        case Progressed() | StateSaved() | RolledBack() | Rehearsed():
+        case Progressed() | StateSaved() | RolledBack() | DryRunFinished():
             return None
 
 

@@ -22,20 +22,21 @@ from worker.training.checks.overfitting import overfitting_warning
 from worker.training.checks.val_people import val_people_warnings
 from worker.training.data.prepare import prepare
 from worker.training.data.preprocess import RESAMPLER, enlarge_bicubic, enlarge_by_dsr
-from worker.training.estimation.duration import Foretelling
+from worker.training.estimation.duration import DurationPredictor
 from worker.training.estimation.evaluation_cost import time_evaluation, unknown_embeddings
 from worker.training.evaluation.after_training import evaluate_training
-from worker.training.loop.context import Course
+from worker.training.loop.context import RunContext
 from worker.training.loop.recovery import train_to_the_end
-from worker.training.loop.state import SavedState, States, begin
+from worker.training.loop.state import begin
+from worker.training.loop.train_state_file import SavedState, TrainStateFiles
 from worker.training.models.dsr import load_dsr
 from worker.training.models.edgeface import load_edgeface
 from worker.training.objectives.arcface import ArcFace
-from worker.training.objectives.teacher import ask, invent, teach
+from worker.training.objectives.teacher import embed_with_teacher, make_synthetic_identities, teacher_targets
 from worker.training.runtime.control import Control
-from worker.training.runtime.cpu_parallel import lanes_for
-from worker.training.runtime.device import choose_device, choose_precision, describe_device, place
-from worker.training.runtime.outcome import tell_the_last
+from worker.training.runtime.cpu_parallel import parallel_for
+from worker.training.runtime.device import choose_device, choose_precision, describe_device, to_device_if_it_fits
+from worker.training.runtime.outcome import report_outcome
 from worker.training.runtime.progress import Progress, evaluation_work, total_work, work_after_training
 from worker.training.storage.digests import digest_inputs
 from worker.training.storage.paths import TrainingFiles
@@ -53,18 +54,18 @@ def finetune(
     Raises EdgefaceError and its kin: device, weights and file names are checked before any image is opened, and all
     images before any is enlarged.
     """
-    return tell_the_last(partial(_finetune, config, files, report, control or Control()), report)
+    return report_outcome(partial(_finetune, config, files, report, control or Control()), report)
 
 
 def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, control: Control) -> Finished:
     started = time.monotonic()
-    foretelling = Foretelling(wanted=control.foretell)
+    predictor = DurationPredictor(wanted=control.predict_duration)
 
     # Check
     device = choose_device(config.device, control.slot)
     precision = choose_precision(config.mixed_precision, device)
     saved = SavedState(files.resume.state) if files.resume else None
-    backbone, variant = foretelling.timed("load", partial(load_edgeface, files.edgeface, device))
+    backbone, variant = predictor.timed("load", partial(load_edgeface, files.edgeface, device))
     dsr = load_dsr(files.dsr) if files.dsr else None
     scan = scan_dataset(files.train_dir, files.val_dir)
     many_views = views_warning(
@@ -105,19 +106,19 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     )
 
     # Measure what the weights can do as they were given
-    lanes = lanes_for(device, config.batch_size)
-    embed_frozen = partial(embed_val, backbone, val, device, progress, control, lanes)
-    frozen = None if saved and saved.stage == 2 else foretelling.timed("embed", embed_frozen)
+    parallel = parallel_for(device, config.batch_size)
+    embed_frozen = partial(embed_val, backbone, val, device, progress, control, parallel)
+    frozen = None if saved and saved.stage == 2 else predictor.timed("embed", embed_frozen)
     if saved:
         before = saved.before
     elif frozen:
-        before = foretelling.timed("measure", frozen.measure)
+        before = predictor.timed("measure", frozen.measure)
         report(RecognitionMeasured("before", before.recognition))
 
     # Refuse people under two names, whom only a backbone can tell
     if not saved and frozen and not allowed.everything:
         for warning in refuse_people_under_two_names(
-            scan, train.pixels_u8, frozen, backbone, config, device, allowed, control, lanes
+            scan, train.pixels_u8, frozen, backbone, config, device, allowed, control, parallel
         ):
             report(Warned(warning))
 
@@ -125,14 +126,18 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     generator = torch.Generator().manual_seed(config.seed)
     head = ArcFace(EMBEDDING_SIZE, len(scan.subject_to_id), config.arcface_scale, config.arcface_margin, generator)
     labels = torch.tensor([scan.subject_to_id[subject_of(path.name)] for path in scan.train.vlr_images])
-    faces_u8_NCHW = place(train.pixels_u8, device)
-    teaching = None
+    faces_u8_NCHW = to_device_if_it_fits(train.pixels_u8, device)
+    targets = None
     if train_hr and inputs.train_hr:
-        invented = invent(config, train_hr, inputs.train_hr, labels, files.prepared_dir, progress, control)
+        invented = make_synthetic_identities(
+            config, train_hr, inputs.train_hr, labels, files.prepared_dir, progress, control
+        )
         # Of the backbone as it was given: a saved state is restored later.
-        asked = partial(ask, backbone, device=device, lanes=lanes, progress=progress, control=control)
-        teaching = teach(train_hr, invented, labels, by_dsr or enlarge_bicubic, asked)
-    course = Course(
+        embed_by_teacher = partial(
+            embed_with_teacher, backbone, device=device, parallel=parallel, progress=progress, control=control
+        )
+        targets = teacher_targets(train_hr, invented, labels, by_dsr or enlarge_bicubic, embed_by_teacher)
+    context = RunContext(
         config=config,
         device=device,
         precision=precision,
@@ -143,35 +148,35 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
         report=report,
         progress=progress,
         control=control,
-        lanes=lanes,
-        after_step=foretelling.after_step,
-        teaching=teaching,
-        given=weights_of(backbone) if config.interpolation < 1 else None,
+        parallel=parallel,
+        after_step=predictor.after_step,
+        targets=targets,
+        initial_weights=weights_of(backbone) if config.interpolation < 1 else None,
     )
-    training = begin(course, backbone, head.to(device), generator, before)
-    states = States(files.output_dir, inputs, control, files.resume, report)
+    state = begin(context, backbone, head.to(device), generator, before)
+    state_files = TrainStateFiles(files.output_dir, inputs, control, files.resume, report)
     if saved and files.resume:
-        saved.restore(training, course)
-        training.checkpoint = saved.checkpoint_of(files.resume)
+        saved.restore(state, context)
+        state.checkpoint = saved.checkpoint_of(files.resume)
     else:
-        report(foretelling.timed("write", partial(states.write, training, course)))
+        report(predictor.timed("write", partial(state_files.write, state, context)))
     known = frozen or unknown_embeddings(val, device)
-    foretelling.follow(course, training, partial(time_evaluation, config, scan.val, known, by_dsr))
+    predictor.follow(context, state, partial(time_evaluation, config, scan.val, known, by_dsr))
     provenance = Provenance(config, scan.subject_to_id, variant.name, enlargement, RESAMPLER)
-    best = train_to_the_end(course, training, states, Checkpoints(files.output_dir, provenance, control), frozen)
+    best = train_to_the_end(context, state, state_files, Checkpoints(files.output_dir, provenance, control), frozen)
 
     progress.finish_training()
 
     # Measure what the best checkpoint can do, from its file: that is what is handed out
     tuned, _ = load_edgeface(best.full.path, device)
-    best_embeddings = embed_val(tuned, val, device, progress, control, lanes)
+    best_embeddings = embed_val(tuned, val, device, progress, control, parallel)
     after = best_embeddings.measure()
     report(RecognitionMeasured("after", after.recognition))
     costs = evaluation_work(scan, with_dsr=dsr is not None)
-    overfits = overfitting_warning(training.epochs_told)
+    overfits = overfitting_warning(state.epochs_reported)
     warnings = [*val_people_warnings(scan, config), *([] if overfits is None else [overfits])]
     evaluated = evaluate_training(
-        config, files, best, training.epochs_told, warnings, costs, progress, control, frozen, best_embeddings
+        config, files, best, state.epochs_reported, warnings, costs, progress, control, frozen, best_embeddings
     )
     for warning in (*([evaluated] if isinstance(evaluated, JobWarning) else []), *warnings):
         report(Warned(warning))

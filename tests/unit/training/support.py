@@ -62,9 +62,9 @@ def run(files: TrainingFiles, **changes: object) -> tuple[Finished, list[Trainin
     return _run(files, Control(), changes)
 
 
-def run_untold(files: TrainingFiles, **changes: object) -> tuple[Finished, list[TrainingEvent]]:
+def run_unpredicted(files: TrainingFiles, **changes: object) -> tuple[Finished, list[TrainingEvent]]:
     """One that does not foretell, which makes steps besides: for tests that count steps."""
-    return _run(files, Control(foretell=False), changes)
+    return _run(files, Control(predict_duration=False), changes)
 
 
 def _run(files: TrainingFiles, control: Control, changes: Mapping[str, object]) -> tuple[Finished, list[TrainingEvent]]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from worker.training.models.edgeface import new_edgeface
-from worker.training.validation.measure import embed
+from worker.training.models.embedding import embed
 
 
 def test_embeddings_are_unit_vectors_whatever_the_batches_and_training_goes_on() -> None:

@@ -29,9 +29,10 @@ from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_bac
 from worker.training.metrics import FaceSet, pairs
 from worker.training.models.dsr import DSR, load_dsr
 from worker.training.models.edgeface import load_edgeface, new_edgeface
+from worker.training.models.embedding import embed, face_set
 from worker.training.runtime.control import Control, StopRequested
 from worker.training.storage.paths import EvaluationFiles
-from worker.training.validation.measure import embed, face_set, measure
+from worker.training.validation.measure import measure
 
 from .support import write_drawn_split, write_untrained
 

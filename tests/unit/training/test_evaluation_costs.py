@@ -10,13 +10,14 @@ from torch import Tensor
 from app.finetune.dataset import Split, scan_split
 from app.finetune.events import EpochFinished, Progressed, TrainingEvent
 from worker.training.data.preprocess import Enlarge, enlarge_bilinear
+from worker.training.data.val_faces import ValFaces
 from worker.training.estimation.cost_model import EvaluationCosts
 from worker.training.estimation.evaluation_cost import time_evaluation, unknown_embeddings
 from worker.training.evaluation.comparison import Row, compare
 from worker.training.finetune import finetune
+from worker.training.models.embedding import face_set
 from worker.training.runtime.control import Control
-from worker.training.validation.measure import face_set
-from worker.training.validation.validate import ValEmbeddings, ValFaces
+from worker.training.validation.validate import ValEmbeddings
 
 from .support import tiny_config, write_drawn_split, write_training
 

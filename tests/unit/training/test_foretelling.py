@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.finetune.events import EpochFinished, Foretold, Progressed, StateSaved, TrainingEvent
+from app.finetune.events import DurationPredicted, EpochFinished, Progressed, StateSaved, TrainingEvent
 from app.finetune.ranges import NOTHING, Estimate
 from worker.training.console import render
 from worker.training.estimation.cost_model import Costs, EvaluationCosts, Parts, Position, Sizes, batches_of, parts_left
@@ -26,15 +26,15 @@ def files(tmp_path: Path) -> TrainingFiles:
     return write_training(tmp_path)
 
 
-def train(files: TrainingFiles, *, foretell: bool = True, **changes: object) -> list[TrainingEvent]:
+def train(files: TrainingFiles, *, predict_duration: bool = True, **changes: object) -> list[TrainingEvent]:
     events: list[TrainingEvent] = []
     config = tiny_config(**{**CHANGES, **changes})
-    finetune(config, files, events.append, Control(save_every_seconds=0, foretell=foretell))
+    finetune(config, files, events.append, Control(save_every_seconds=0, predict_duration=predict_duration))
     return [event for event in events if not isinstance(event, Progressed)]
 
 
-def foretold(events: list[TrainingEvent]) -> list[Foretold]:
-    return [event for event in events if isinstance(event, Foretold)]
+def foretold(events: list[TrainingEvent]) -> list[DurationPredicted]:
+    return [event for event in events if isinstance(event, DurationPredicted)]
 
 
 def test_a_training_foretells_once_and_while_there_is_still_much_to_do(files: TrainingFiles) -> None:
@@ -55,7 +55,7 @@ def test_foretelling_changes_no_bit_of_what_is_trained(files: TrainingFiles, tmp
     torch.manual_seed(0)
     told, random_after_told = train(files), torch.random.get_rng_state()
     torch.manual_seed(0)
-    untold = train(replace(files, output_dir=tmp_path / "untold"), foretell=False)
+    untold = train(replace(files, output_dir=tmp_path / "untold"), predict_duration=False)
     assert torch.equal(torch.random.get_rng_state(), random_after_told)
     assert len(foretold(told)) == 1
     assert foretold(untold) == []
@@ -120,7 +120,7 @@ def test_a_training_gone_on_with_foretells_only_if_it_is_asked(files: TrainingFi
         resumed = replace(
             files, output_dir=tmp_path / f"resumed-{number}", resume=ResumeFrom(saved.file.path, saved.best)
         )
-        assert foretold(train(resumed, foretell=False)) == []
+        assert foretold(train(resumed, predict_duration=False)) == []
         again = replace(resumed, output_dir=tmp_path / f"again-{number}")
         (told,) = foretold(train(again))
         assert told.seconds_left.likely > 0

@@ -10,7 +10,7 @@ from app.finetune.events import CheckpointWritten, EpochFinished, RecognitionMea
 from worker.training.models.edgeface import load_edgeface
 from worker.training.runtime.control import Control
 
-from .support import run_untold, write_training
+from .support import run_unpredicted, write_training
 from .test_resume import go, resumed, stop_at, told_until_saved
 
 GUIDE: dict[str, object] = {"stage1_epochs": 1, "stage2_epochs": 2, "backbone_lr": 1e-3, "keep": "last"}
@@ -24,7 +24,7 @@ RECOMMENDED: dict[str, object] = {
 }
 
 
-def handed_out(events: list[TrainingEvent]) -> dict[str, torch.Tensor]:
+def exported(events: list[TrainingEvent]) -> dict[str, torch.Tensor]:
     last = [event for event in events if isinstance(event, CheckpointWritten)][-1]
     return load_edgeface(last.full.path)[0].state_dict()
 
@@ -37,11 +37,11 @@ def epochs(events: list[TrainingEvent]) -> list[EpochFinished]:
 def test_a_quarter_of_the_way(config: dict[str, object], tmp_path: Path) -> None:
     files = write_training(tmp_path)
     given = load_edgeface(files.edgeface)[0].state_dict()
-    _, whole = run_untold(files, **{**config, "interpolation": 1.0})
+    _, whole = run_unpredicted(files, **{**config, "interpolation": 1.0})
     quarter_files = replace(files, output_dir=tmp_path / "quarter")
-    _, quarter = run_untold(quarter_files, **{**config, "interpolation": 0.25})
-    trained = handed_out(whole)
-    for name, tensor in handed_out(quarter).items():
+    _, quarter = run_unpredicted(quarter_files, **{**config, "interpolation": 0.25})
+    trained = exported(whole)
+    for name, tensor in exported(quarter).items():
         expected = given[name] + 0.25 * (trained[name] - given[name])
         torch.testing.assert_close(tensor, expected, rtol=1e-6, atol=1e-7)
     assert any(not torch.equal(given[name], trained[name]) for name in given)
@@ -51,14 +51,14 @@ def test_a_quarter_of_the_way(config: dict[str, object], tmp_path: Path) -> None
 
 def test_gone_on_with_it_is_still_between_the_weights_first_given(tmp_path: Path) -> None:
     files, config = write_training(tmp_path), {**GUIDE, "interpolation": 0.5}
-    _, unbroken = run_untold(files, **config)
+    _, unbroken = run_unpredicted(files, **config)
     control = Control(save_every_seconds=0)
     first = replace(files, output_dir=tmp_path / "attempt-0")
     told, saved = told_until_saved(go(first, control, stop_at(8, control), config))
     assert saved.stage == 2
     went_on = go(resumed(first, saved, 1), config=config)
-    expected = handed_out(unbroken)
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in handed_out(went_on).items())
+    expected = exported(unbroken)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in exported(went_on).items())
     measured = [
         event for events in (unbroken, told + went_on) for event in events if isinstance(event, RecognitionMeasured)
     ]

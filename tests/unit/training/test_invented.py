@@ -8,10 +8,10 @@ from torch import Tensor
 
 from app.finetune.config import FACES_OF_EACH
 from worker.training.data.preprocess import decode
-from worker.training.data.synthetic_identities import draw_people, invented_key
+from worker.training.data.synthetic_identities import draw_identities, synthetic_key
 from worker.training.data.warps import bend, blend, light, pose
 from worker.training.models.edgeface import load_edgeface
-from worker.training.validation.measure import embed
+from worker.training.models.embedding import embed
 
 CPU = torch.device("cpu")
 LABELS = torch.tensor([2, 0, 0, 1, 2, 2, 0])
@@ -22,7 +22,7 @@ def noise(count: int) -> Tensor:
 
 
 def made(hr_u8: Tensor, labels: Tensor, people: int, seed: int = 0) -> Tensor:
-    return torch.cat([faces.pixels_u8 for faces in draw_people(labels, people, seed).faces(hr_u8)])
+    return torch.cat([faces.pixels_u8 for faces in draw_identities(labels, people, seed).faces(hr_u8)])
 
 
 def test_the_same_seed_invents_the_same_people() -> None:
@@ -33,7 +33,7 @@ def test_the_same_seed_invents_the_same_people() -> None:
 
 
 def test_a_person_is_two_subjects_in_photos_of_theirs() -> None:
-    people = draw_people(LABELS, 50, 0)
+    people = draw_identities(LABELS, 50, 0)
     subjects = LABELS[people.photos_Q2].view(50, FACES_OF_EACH, 2)
     assert (subjects == subjects[:, :1]).all(), "of all faces of a person"
     assert set(subjects.flatten().tolist()) == {0, 1, 2}
@@ -43,12 +43,12 @@ def test_a_person_is_two_subjects_in_photos_of_theirs() -> None:
 
 def test_class_ids_may_have_gaps() -> None:
     """A rehearsal shows a part of the train set."""
-    photos = draw_people(torch.tensor([5, 5, 9]), 20, 0).photos_Q2
+    photos = draw_identities(torch.tensor([5, 5, 9]), 20, 0).photos_Q2
     assert set(photos.flatten().tolist()) == {0, 1, 2}
 
 
 def test_other_images_other_numbers_other_seeds_have_files_of_their_own() -> None:
-    assert len({invented_key(*of) for of in (("a", 4, 1), ("b", 4, 1), ("a", 5, 1), ("a", 4, 2))}) == 4
+    assert len({synthetic_key(*of) for of in (("a", 4, 1), ("b", 4, 1), ("a", 5, 1), ("a", 4, 2))}) == 4
 
 
 def test_nothing_drawn_in_the_middle_changes_nothing() -> None:

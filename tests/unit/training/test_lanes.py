@@ -14,11 +14,11 @@ from app.finetune.events import EpochFinished, StateSaved, TrainingEvent
 from worker.training.finetune import finetune
 from worker.training.models.edgeface import EdgeFace
 from worker.training.runtime.control import Control
-from worker.training.runtime.cpu_parallel import Lanes, lanes_for
+from worker.training.runtime.cpu_parallel import CpuParallel, parallel_for
 from worker.training.runtime.out_of_memory import in_parts_that_fit
 from worker.training.storage.paths import ResumeFrom
 
-from .support import run, run_untold, tiny_config, write_training
+from .support import run, run_unpredicted, tiny_config, write_training
 
 CPU = torch.device("cpu")
 WIDE = {"batch_size": 16, "stage2_epochs": 3, "backbone_lr": 1e-3, "early_stop_patience": 0}
@@ -41,8 +41,8 @@ def two_threads() -> Iterator[None]:
 
 
 def test_as_many_lanes_as_cores_where_the_batch_is_large_enough(threads: int) -> None:
-    assert [lanes_for(CPU, batch_size).count for batch_size in (1, 15, 16, 512)] == [1, 1, threads, threads]
-    assert lanes_for(torch.device("cuda"), 512).count == 1
+    assert [parallel_for(CPU, batch_size).count for batch_size in (1, 15, 16, 512)] == [1, 1, threads, threads]
+    assert parallel_for(torch.device("cuda"), 512).count == 1
 
 
 def test_the_parts_of_two_lanes_are_computed_at_once_and_come_in_order() -> None:
@@ -52,7 +52,7 @@ def test_the_parts_of_two_lanes_are_computed_at_once_and_come_in_order() -> None
         both.wait()
         return part, torch.get_num_threads()
 
-    assert Lanes(2, cores=1).map(compute, [3, 1]) == [(3, 1), (1, 1)]
+    assert CpuParallel(2, cores=1).map(compute, [3, 1]) == [(3, 1), (1, 1)]
 
 
 def test_an_error_is_raised_once_every_part_has_ended() -> None:
@@ -67,7 +67,7 @@ def test_an_error_is_raised_once_every_part_has_ended() -> None:
         ended.set()
 
     with pytest.raises(MemoryError):
-        Lanes(2).map(compute, [0, 1])
+        CpuParallel(2).map(compute, [0, 1])
     assert ended.is_set()
 
 
@@ -82,11 +82,11 @@ def test_parts_that_do_not_fit_are_halved_in_every_lane() -> None:
 
     done: list[int] = []
     x_N = torch.arange(17)
-    assert torch.equal(in_parts_that_fit(compute, x_N, 64, done.append, Lanes(2)), x_N * 2)
+    assert torch.equal(in_parts_that_fit(compute, x_N, 64, done.append, CpuParallel(2)), x_N * 2)
     assert max(tried) == 9, "no lane is idle"
     assert sum(done) == 17
     with pytest.raises(OutOfMemory):
-        in_parts_that_fit(lambda _: compute(torch.arange(4)), x_N, 64, lanes=Lanes(2))
+        in_parts_that_fit(lambda _: compute(torch.arange(4)), x_N, 64, parallel=CpuParallel(2))
 
 
 def test_where_one_in_each_lane_does_not_fit_one_alone_may() -> None:
@@ -96,7 +96,7 @@ def test_where_one_in_each_lane_does_not_fit_one_alone_may() -> None:
         return part * 2
 
     x_N = torch.arange(5)
-    assert torch.equal(in_parts_that_fit(compute, x_N, 64, lanes=Lanes(2)), x_N * 2)
+    assert torch.equal(in_parts_that_fit(compute, x_N, 64, parallel=CpuParallel(2)), x_N * 2)
 
 
 @pytest.mark.usefixtures("two_threads")
@@ -124,7 +124,7 @@ def test_what_is_computed_at_once_is_bounded_over_all_lanes(
                 taken[0] -= len(x_BCHW)
 
     monkeypatch.setattr(EdgeFace, "forward", limited)
-    _, events = run_untold(files, **WIDE)
+    _, events = run_unpredicted(files, **WIDE)
     assert len(epochs(events)) == 4
     assert given <= set(sizes)
 

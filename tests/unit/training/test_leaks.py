@@ -18,14 +18,15 @@ from app.finetune.leaks import AllowedLeaks
 from worker.training.checks.leaks import judge_people, refuse_people_under_two_names
 from worker.training.checks.same_identity import find_same_people, gather_people
 from worker.training.data.preprocess import enlarge_bicubic, enlarge_images
+from worker.training.data.val_faces import ValFaces
 from worker.training.finetune import finetune
 from worker.training.metrics import FaceSet
 from worker.training.models.edgeface import load_edgeface
+from worker.training.models.embedding import embed, face_set
 from worker.training.runtime.control import Control, StopRequested
-from worker.training.runtime.cpu_parallel import ONE_LANE
+from worker.training.runtime.cpu_parallel import SINGLE_THREAD
 from worker.training.storage.paths import TrainingFiles
-from worker.training.validation.measure import embed, face_set
-from worker.training.validation.validate import ValEmbeddings, ValFaces
+from worker.training.validation.validate import ValEmbeddings
 
 from .support import run, tiny_config, write_training
 
@@ -159,7 +160,15 @@ def test_a_stop_is_obeyed_while_faces_without_hr_images_are_embedded(tmp_path: P
     )
     with pytest.raises(StopRequested):
         refuse_people_under_two_names(
-            scan, faces_u8_NCHW, val, backbone, tiny_config(), torch.device("cpu"), AllowedLeaks([]), control, ONE_LANE
+            scan,
+            faces_u8_NCHW,
+            val,
+            backbone,
+            tiny_config(),
+            torch.device("cpu"),
+            AllowedLeaks([]),
+            control,
+            SINGLE_THREAD,
         )
     assert sum(seen) <= 256
 

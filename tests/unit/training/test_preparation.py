@@ -14,12 +14,12 @@ from app.finetune.errors import ChangedWhileRead, UnreadableImages
 from app.finetune.events import Report, TrainingEvent, Warned
 from worker.training.data.prepare import prepare
 from worker.training.data.preprocess import Enlarge, Faces, enlarge_bicubic, enlarge_by_dsr, enlarge_images
+from worker.training.data.val_faces import ValFaces
 from worker.training.models.dsr import DSR, load_dsr
 from worker.training.runtime.control import Control
 from worker.training.runtime.progress import Progress
 from worker.training.storage.digests import digest_inputs
 from worker.training.storage.paths import TrainingFiles
-from worker.training.validation.validate import ValFaces
 
 from .support import tiny_config, write_training
 

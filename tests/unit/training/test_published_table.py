@@ -11,7 +11,8 @@ from torch import Tensor
 
 from worker.training.data.preprocess import decode, enlarge_bicubic, resize_bicubic
 from worker.training.models.edgeface import EdgeFace, load_edgeface
-from worker.training.validation.measure import embed, face_set, measure
+from worker.training.models.embedding import embed, face_set
+from worker.training.validation.measure import measure
 
 CPU = torch.device("cpu")
 TOLERANCE = 0.005

@@ -69,7 +69,7 @@ def test_the_events_of_a_training(files: TrainingFiles) -> None:
         "StageStarted",
         "EpochFinished",
         "StateSaved",
-        "Foretold",
+        "DurationPredicted",
         "EpochFinished",
         "StateSaved",
         "StageStarted",

@@ -15,21 +15,21 @@ from app.finetune.config import FACE_SIZE, FACES_OF_EACH
 from app.finetune.errors import InputsChanged, TrainHrMissing
 from app.finetune.events import (
     BatchSplit,
+    DryRunFinished,
+    DurationPredicted,
     EpochFinished,
     Finished,
-    Foretold,
     Prepared,
-    Rehearsed,
     StateSaved,
     Stopped,
     TrainingEvent,
     Warned,
 )
-from worker.training.estimation.dry_run import rehearse
+from worker.training.estimation.dry_run import dry_run
 from worker.training.models.edgeface import EdgeFace, load_edgeface
 from worker.training.runtime.control import Control
 
-from .support import run, run_untold, tiny_config, write_training
+from .support import run, run_unpredicted, tiny_config, write_training
 from .test_resume import Unbroken, break_at, go, lasting, resumed, stop_at, told_until_saved
 
 # Epochs of three steps; views of every kind.
@@ -69,7 +69,7 @@ def test_it_learns_without_stage_1_and_keeps_its_last_epoch(unbroken: Unbroken) 
     assert last.best_epoch == 3
     warned = {event.warning.code for event in unbroken.events if isinstance(event, Warned)}
     assert "val_chose_the_epoch" not in warned
-    told = [event for event in unbroken.events if isinstance(event, Foretold)]
+    told = [event for event in unbroken.events if isinstance(event, DurationPredicted)]
     assert len(told) == 1
 
 
@@ -127,9 +127,9 @@ def test_lanes_and_parts_of_batches_change_nothing_that_is_learned(
 ) -> None:
     wide = {**CONFIG, "batch_size": 16, "stage2_epochs": 2}
     files = write_training(tmp_path)
-    _, in_lanes = run_untold(files, **wide)
+    _, in_lanes = run_unpredicted(files, **wide)
     torch.set_num_threads(1)
-    _, alone = run_untold(replace(files, output_dir=tmp_path / "alone"), **wide)
+    _, alone = run_unpredicted(replace(files, output_dir=tmp_path / "alone"), **wide)
     forward = EdgeFace.forward
 
     def limited(backbone: EdgeFace, x_BCHW: torch.Tensor) -> torch.Tensor:
@@ -138,7 +138,7 @@ def test_lanes_and_parts_of_batches_change_nothing_that_is_learned(
         return forward(backbone, x_BCHW)
 
     monkeypatch.setattr(EdgeFace, "forward", limited)
-    _, in_parts = run_untold(replace(files, output_dir=tmp_path / "parts"), **wide)
+    _, in_parts = run_unpredicted(replace(files, output_dir=tmp_path / "parts"), **wide)
     assert of_type(in_parts, BatchSplit)
     assert losses(in_lanes) == pytest.approx(losses(alone), rel=1e-4)
     assert losses(in_parts) == pytest.approx(losses(alone), rel=1e-4)
@@ -153,7 +153,7 @@ def test_the_checkpoint_has_a_head_that_knows_the_train_set(unbroken: Unbroken) 
     assert sorted(content["subject_to_id"]) == ["000", "001", "002", "003"]
     backbone = load_edgeface(unbroken.files.edgeface)[0].eval()
     from worker.training.data.preprocess import decode, enlarge_bicubic
-    from worker.training.validation.measure import embed
+    from worker.training.models.embedding import embed
 
     paths = sorted((unbroken.files.train_dir / "hr_images").iterdir())
     hr_u8 = torch.stack([torch.from_numpy(decode(path).copy()).permute(2, 0, 1) for path in paths])
@@ -181,8 +181,8 @@ def test_invented_faces_are_made_once(unbroken: Unbroken, tmp_path: Path) -> Non
 
 def test_a_rehearsal_counts_what_is_invented_and_leaves_nothing(tmp_path: Path) -> None:
     files = write_training(tmp_path)
-    told = rehearse(tiny_config(**{**CONFIG, "invented_people": 20}), files, lambda _: None)
-    assert isinstance(told, Rehearsed)
+    told = dry_run(tiny_config(**{**CONFIG, "invented_people": 20}), files, lambda _: None)
+    assert isinstance(told, DryRunFinished)
     assert told.prepared_bytes == (16 + 16 + 8 + 8 + 20 * FACES_OF_EACH) * 3 * FACE_SIZE**2
     assert told.seconds_by_part["stage2"] > told.seconds_by_part["stage1"] == 0
     assert not files.prepared_dir.exists()

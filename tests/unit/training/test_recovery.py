@@ -27,7 +27,7 @@ from worker.training.runtime.control import Control
 from worker.training.runtime.out_of_memory import in_parts_that_fit, is_out_of_memory
 from worker.training.storage.paths import ResumeFrom, TrainingFiles
 
-from .support import run, run_untold, tiny_config, write_training
+from .support import run, run_unpredicted, tiny_config, write_training
 
 Fault = Callable[[], Exception]
 CHANGES = {"backbone_lr": 1e-4, "head_lr": 1e-2, "label_smoothing": 0.2, "stage2_epochs": 1}
@@ -85,7 +85,7 @@ def test_batches_are_split_until_they_fit_and_nothing_else_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given = limit_memory(monkeypatch, at_once)
-    _, events = run_untold(files, **CHANGES)
+    _, events = run_unpredicted(files, **CHANGES)
     assert_same_curve(events, unlimited)
     split = [event for event in events if isinstance(event, BatchSplit)]
     assert [event.micro_batch_size for event in split] == micro_batch_sizes
@@ -110,7 +110,7 @@ def test_memory_that_runs_out_in_the_middle_of_an_epoch_sends_back_to_the_saved_
         return forward(backbone, x_BCHW)
 
     monkeypatch.setattr(EdgeFace, "forward", fails_once)
-    _, events = run_untold(files, **CHANGES)
+    _, events = run_unpredicted(files, **CHANGES)
     assert_same_curve(events, unlimited)
     assert [event for event in events if isinstance(event, BatchSplit)] == [BatchSplit(6, 3, stage=1, epoch=1, step=0)]
     assert [event.stage for event in events if isinstance(event, StageStarted)] == [1, 2], "told once"
@@ -192,7 +192,7 @@ def test_a_loss_gone_bad_is_rolled_back_once_with_lower_rates(
     files: TrainingFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoil_loss(monkeypatch, 8)  # 3 steps in each epoch: the second of the second epoch of stage 2
-    _, events = run_untold(files, stage2_epochs=3, backbone_lr=1e-4, early_stop_patience=0)
+    _, events = run_unpredicted(files, stage2_epochs=3, backbone_lr=1e-4, early_stop_patience=0)
     told = [event for event in events if isinstance(event, RolledBack)]
     assert told == [RolledBack(0.1, stage=2, epoch=1, step=0)]
     codes = [event.warning.code for event in events if isinstance(event, Warned)]
@@ -249,7 +249,7 @@ def test_a_weight_gone_bad_is_never_saved(
 
     monkeypatch.setattr(torch.optim.AdamW, "step", spoiling)
     events: list[TrainingEvent] = []
-    control = Control(save_every_seconds=0 if step == 5 else 60, foretell=False)
+    control = Control(save_every_seconds=0 if step == 5 else 60, predict_duration=False)
     finetune(tiny_config(stage2_epochs=1), files, events.append, control)
     assert [event for event in events if isinstance(event, RolledBack)] == [RolledBack(0.1, *back_to)]
     for event in events:

@@ -10,8 +10,8 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from app.finetune.config import FACE_SIZE
 from app.finetune.errors import EdgefaceError, UnreadableImages
-from app.finetune.events import CheckpointWritten, Rehearsed, StateSaved, Stopped, TrainingEvent
-from worker.training.estimation.dry_run import rehearse
+from app.finetune.events import CheckpointWritten, DryRunFinished, StateSaved, Stopped, TrainingEvent
+from worker.training.estimation.dry_run import dry_run
 from worker.training.objectives.arcface import ArcFace
 from worker.training.runtime.control import Control
 from worker.training.storage.paths import TrainingFiles
@@ -26,10 +26,10 @@ def files(tmp_path: Path) -> TrainingFiles:
     return write_training(tmp_path)
 
 
-def rehearsed(files: TrainingFiles, **changes: object) -> Rehearsed:
+def rehearsed(files: TrainingFiles, **changes: object) -> DryRunFinished:
     events: list[TrainingEvent] = []
-    last = rehearse(tiny_config(**changes), files, events.append)
-    assert isinstance(last, Rehearsed)
+    last = dry_run(tiny_config(**changes), files, events.append)
+    assert isinstance(last, DryRunFinished)
     assert events == [last]
     return last
 
@@ -93,7 +93,7 @@ def test_asked_to_stop_it_stops(files: TrainingFiles) -> None:
     control = Control()
     control.stop.set()
     events: list[TrainingEvent] = []
-    assert rehearse(tiny_config(), files, events.append, control) == Stopped()
+    assert dry_run(tiny_config(), files, events.append, control) == Stopped()
     assert events == [Stopped()]
 
 
@@ -107,7 +107,7 @@ def test_asked_to_stop_in_a_step_it_leaves_no_state(files: TrainingFiles, stage1
 
     hook = register_module_forward_hook(stop)
     try:
-        last = rehearse(tiny_config(stage1_epochs=stage1_epochs), files, lambda _: None, control)
+        last = dry_run(tiny_config(stage1_epochs=stage1_epochs), files, lambda _: None, control)
     finally:
         hook.remove()
     assert last == Stopped()

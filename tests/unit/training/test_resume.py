@@ -25,12 +25,13 @@ from app.finetune.events import (
     TrainingEvent,
 )
 from worker.training.data.augment import draw
+from worker.training.data.val_faces import ValFaces
 from worker.training.finetune import finetune
 from worker.training.runtime.control import Control
-from worker.training.runtime.cpu_parallel import Lanes
+from worker.training.runtime.cpu_parallel import CpuParallel
 from worker.training.runtime.progress import Progress
 from worker.training.storage.paths import ResumeFrom, TrainingFiles
-from worker.training.validation.validate import ValEmbeddings, ValFaces, embed_val
+from worker.training.validation.validate import ValEmbeddings, embed_val
 
 from .support import run, tiny_config, write_training
 
@@ -236,10 +237,15 @@ def test_a_stop_while_an_epoch_is_validated_saves_what_was_trained(
     files = replace(unbroken.files, output_dir=tmp_path / "attempt-0")
 
     def stop_when_validated(
-        backbone: nn.Module, val: ValFaces, device: torch.device, progress: Progress, control: Control, lanes: Lanes
+        backbone: nn.Module,
+        val: ValFaces,
+        device: torch.device,
+        progress: Progress,
+        control: Control,
+        parallel: CpuParallel,
     ) -> ValEmbeddings:
         control.stop.set()
-        return embed_val(backbone, val, device, progress, control, lanes)
+        return embed_val(backbone, val, device, progress, control, parallel)
 
     monkeypatch.setattr("worker.training.loop.stages.embed_val", stop_when_validated)
     told, saved = told_until_saved(go(files, control))

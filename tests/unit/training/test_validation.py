@@ -3,7 +3,7 @@
 import pytest
 
 from app.finetune.dataset import Selection
-from worker.training.validation.validate import Best, Validated
+from worker.training.validation.selection import Best, Validated
 
 
 def offered(selection: Selection, *validated: tuple[float, float, float]) -> tuple[list[bool], Best]:

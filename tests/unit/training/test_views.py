@@ -12,8 +12,8 @@ from app.finetune.config import FACE_SIZE, FACES_OF_EACH
 from worker.training.data.augment import augment
 from worker.training.data.multi_scale import AS_GIVEN, DrawnViews, draw_views, make_views
 from worker.training.data.preprocess import enlarge_bicubic, normalise, resize_bicubic, to_u8
-from worker.training.objectives.objective import people_of
-from worker.training.objectives.teacher import Teaching
+from worker.training.objectives.distillation import people_of
+from worker.training.objectives.teacher import TeacherTargets
 
 from .support import tiny_config
 
@@ -69,7 +69,7 @@ def test_each_view_is_the_face_that_it_says() -> None:
 def test_a_view_shows_the_person_that_the_teacher_speaks_of() -> None:
     """Invented people come first, 8 faces each, then the real ones by class id."""
     invented_u8 = torch.zeros(3 * FACES_OF_EACH, 1, 1, 1, dtype=torch.uint8)
-    teaching = Teaching(invented_u8, enlarge_bicubic, torch.eye(5, 512))
+    teaching = TeacherTargets(invented_u8, enlarge_bicubic, torch.eye(5, 512))
     drawn = DrawnViews(torch.tensor([0, 7, AS_GIVEN, 8, 23, AS_GIVEN]), torch.full((6,), FACE_SIZE))
     people = people_of(teaching, drawn, torch.tensor([1, 1, 1, 0, 0, 0]))
     assert people.tolist() == [0, 0, 3 + 1, 1, 2, 3 + 0]

@@ -14,11 +14,11 @@ from app.finetune.leaks import AllowedLeaks, find_copies, refuse_copies
 from worker.training.checks.same_identity import LEAST_D_PRIME, find_same_people, gather_people
 from worker.training.data.preprocess import enlarge_bicubic, enlarge_images
 from worker.training.metrics import FaceSet
+from worker.training.models.embedding import embed, face_set
 from worker.training.runtime.control import Control
-from worker.training.runtime.cpu_parallel import Lanes
+from worker.training.runtime.cpu_parallel import CpuParallel
 from worker.training.runtime.profiling import profiled
 from worker.training.storage.digests import refuse_unreadable
-from worker.training.validation.measure import embed, face_set
 from worker.training.validation.validate import ValEmbeddings
 
 # Shape suffixes: N faces of train, M of val, C = 3 channels (RGB), H = W = 112 pixels, D = 512; _u8 is uint8.
@@ -46,7 +46,7 @@ def refuse_people_under_two_names(
     device: torch.device,
     allowed: AllowedLeaks,
     control: Control,
-    lanes: Lanes,
+    parallel: CpuParallel,
 ) -> list[JobWarning]:
     """By the HR images where train has one for each VLR image, else by the VLR faces as they were prepared.
 
@@ -56,7 +56,7 @@ def refuse_people_under_two_names(
 
     def embedded(faces_u8_BCHW: Tensor) -> Tensor:
         control.refuse_if_stopped()
-        return embed(backbone, faces_u8_BCHW, device, lanes=lanes).cpu()
+        return embed(backbone, faces_u8_BCHW, device, parallel=parallel).cpu()
 
     known = {image_name(path) for path in scan.train.hr_images}
     if all(image_name(path) in known for path in scan.train.vlr_images):

@@ -21,7 +21,7 @@ from app.finetune.config import FACE_SIZE
 from app.finetune.dataset import JobWarning, open_rgb
 from app.finetune.errors import EnlargementNotFinite
 from worker.training.models.dsr import DSR
-from worker.training.runtime.cpu_parallel import all_lanes
+from worker.training.runtime.cpu_parallel import parallel_on_all_cores
 from worker.training.runtime.out_of_memory import in_parts_that_fit
 from worker.training.runtime.profiling import profiled
 
@@ -108,14 +108,14 @@ def enlarge_by_dsr(
     OutOfMemory.
     """
     dsr = dsr.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    at_once, lanes = _DSR_PIXELS_AT_ONCE[device.type], all_lanes(device)
+    at_once, parallel = _DSR_PIXELS_AT_ONCE[device.type], parallel_on_all_cores(device)
 
     def enlarge(vlr_u8_NCHW: Tensor) -> Tensor:
         height, width = vlr_u8_NCHW.shape[2:]
         pixels = height * width * dsr.layout.enlargement**2
         not_finite: list[int] = []
         enlarge_some = partial(enlarge_at_once, not_finite)
-        faces_u8_NCHW = in_parts_that_fit(enlarge_some, vlr_u8_NCHW, max(1, at_once // pixels), on_faces, lanes)
+        faces_u8_NCHW = in_parts_that_fit(enlarge_some, vlr_u8_NCHW, max(1, at_once // pixels), on_faces, parallel)
         if sum(not_finite):
             raise EnlargementNotFinite(path, sum(not_finite))
         return faces_u8_NCHW

@@ -32,7 +32,7 @@ _PEOPLE_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class InventedPeople:
+class SyntheticIdentities:
     """As drawn: which two HR images each face is made of, and what is done to them. Of every person's numbers there is
     one, of every face's one each."""
 
@@ -69,7 +69,7 @@ class InventedPeople:
         return to_u8(light(x_BCHW, self.light_Q5[faces]))
 
 
-def draw_people(labels_N: Tensor, people: int, seed: int) -> InventedPeople:
+def draw_identities(labels_N: Tensor, people: int, seed: int) -> SyntheticIdentities:
     """`labels_N` are the class ids of the HR images."""
     generator, faces = torch.Generator().manual_seed(seed), people * FACES_OF_EACH
     images_S = labels_N.unique(return_counts=True)[1]  # type: ignore[no-untyped-call]
@@ -77,7 +77,7 @@ def draw_people(labels_N: Tensor, people: int, seed: int) -> InventedPeople:
     subjects_P2 = torch.randint(len(images_S), (people, 2), generator=generator)
     subjects_Q2 = subjects_P2.repeat_interleave(FACES_OF_EACH, 0)
     which_Q2 = (torch.rand(faces, 2, generator=generator) * images_S[subjects_Q2]).long()
-    return InventedPeople(
+    return SyntheticIdentities(
         photos_Q2=by_subject_N[first_S[subjects_Q2] + which_Q2],
         blended_P=torch.rand(people, generator=generator) < _BLENDED,
         mirrored_P=torch.rand(people, generator=generator) < 0.5,
@@ -90,7 +90,7 @@ def draw_people(labels_N: Tensor, people: int, seed: int) -> InventedPeople:
     )
 
 
-def invented_key(train_hr: str, people: int, seed: int) -> str:
+def synthetic_key(train_hr: str, people: int, seed: int) -> str:
     """The name of their prepared faces; `train_hr` is a digest as in InputDigests."""
     made_from = ["invented", _FORMAT_VERSION, train_hr, people, FACES_OF_EACH, seed]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()

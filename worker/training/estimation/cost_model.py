@@ -117,23 +117,23 @@ def batches_of(images: int, batch_size: int, device: str) -> float:
 
 def parts_left(config: FinetuneConfig, position: Position, costs: Costs) -> Parts:
     """From `position` to the end."""
-    write, beside = Estimate.about(costs.write_byte), _WAITED_FOR.times(costs.write_byte)
+    write, writer = Estimate.about(costs.write_byte), _WAITED_FOR.times(costs.write_byte)
     epochs1, done1 = config.stage1_epochs, position.epoch if position.stage == 1 else config.stage1_epochs
     stage1 = NOTHING
     if position.stage == 1:
         stage1 = (
             costs.stage1_step.times(max(0.0, (epochs1 - done1) * costs.batches - position.step))
             + costs.validate.times(_validations(done1, epochs1, config.val_interval))
-            + beside.times(costs.sizes.stage1_state * (epochs1 - done1))
+            + writer.times(costs.sizes.stage1_state * (epochs1 - done1))
             + write.times(costs.sizes.stage1_state * _saves(costs, costs.stage1_step))
         )
     epochs2, done2 = config.stage2_epochs, position.epoch if position.stage == 2 else 0
     step2 = position.step if position.stage == 2 else 0
     validations = _validations(done2, epochs2, config.val_interval)
-    state = beside.times(costs.sizes.stage2_state)
+    state = writer.times(costs.sizes.stage2_state)
     state += write.times(costs.sizes.stage2_state * _saves(costs, costs.stage2_step))
     validation = costs.embed_val + costs.validate
-    checkpoint = beside.times(costs.sizes.checkpoint)
+    checkpoint = writer.times(costs.sizes.checkpoint)
     # How many validations are the best so far is what the training is to find out: one at least.
     checkpoints = Estimate(
         checkpoint.low * min(1, validations), checkpoint.likely * -(-validations // 2), checkpoint.high * validations

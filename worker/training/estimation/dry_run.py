@@ -19,30 +19,34 @@ from app.finetune.architectures import EMBEDDING_SIZE
 from app.finetune.config import FACE_SIZE, FACES_OF_EACH, FinetuneConfig
 from app.finetune.dataset import DatasetScan, paired_hr, scan_dataset, subject_of
 from app.finetune.errors import LossNotFinite, OutOfMemory
-from app.finetune.events import CheckpointWritten, Rehearsed, Report, Stopped
+from app.finetune.events import CheckpointWritten, DryRunFinished, Report, Stopped
 from app.finetune.ranges import NOTHING, Estimate
 from worker.training.checkpoints.best_model import Checkpoints, Provenance
 from worker.training.data.face_cache import PreparedFaces, prepared_key
 from worker.training.data.preprocess import RESAMPLER, Enlarge, Faces, enlarge_bicubic, enlarge_by_dsr, enlarge_images
-from worker.training.data.synthetic_identities import draw_people, invented_key
+from worker.training.data.synthetic_identities import draw_identities, synthetic_key
+from worker.training.data.val_faces import ValFaces
 from worker.training.estimation.cost_model import Costs, Position, Sizes, batches_of, parts_left
 from worker.training.estimation.evaluation_cost import time_evaluation, unknown_embeddings
-from worker.training.loop.context import Course
-from worker.training.loop.stages import StepDidNotFit, train_epoch
-from worker.training.loop.state import NotFinite, States, Training, begin
+from worker.training.loop.context import RunContext
+from worker.training.loop.stages import train_epoch
+from worker.training.loop.state import NotFinite, TrainState, begin
+from worker.training.loop.step import StepDidNotFit
+from worker.training.loop.train_state_file import TrainStateFiles
 from worker.training.models.dsr import load_dsr
 from worker.training.models.edgeface import EdgeFace, load_edgeface
+from worker.training.models.embedding import embed
 from worker.training.objectives.arcface import ArcFace
-from worker.training.objectives.teacher import ask, teach
+from worker.training.objectives.teacher import embed_with_teacher, teacher_targets
 from worker.training.runtime.control import Control
-from worker.training.runtime.cpu_parallel import lanes_for
-from worker.training.runtime.device import choose_device, choose_precision, describe_device, place
-from worker.training.runtime.outcome import tell_the_last
+from worker.training.runtime.cpu_parallel import parallel_for
+from worker.training.runtime.device import choose_device, choose_precision, describe_device, to_device_if_it_fits
+from worker.training.runtime.outcome import report_outcome
 from worker.training.runtime.progress import Progress
 from worker.training.storage.digests import InputDigests, digest_inputs, refuse_unreadable
 from worker.training.storage.paths import TrainingFiles
-from worker.training.validation.measure import embed
-from worker.training.validation.validate import ValFaces, Validated, validate
+from worker.training.validation.selection import Validated
+from worker.training.validation.validate import validate
 
 # Shape suffixes: N faces, C = 3 channels (RGB), H = W = 112, D = 512; _u8 is uint8 in 0..255.
 
@@ -58,13 +62,13 @@ _FACE_BYTES = 3 * FACE_SIZE**2
 _STATES_AT_ONCE = 3  # two are kept while the next is written
 
 
-def rehearse(
+def dry_run(
     config: FinetuneConfig, files: TrainingFiles, report: Report, control: Control | None = None
-) -> Rehearsed | Stopped:
+) -> DryRunFinished | Stopped:
     """Find out what `finetune` of the same would take; the last event is what this returns. Raises what that raises of
     the device, the weights and the dataset; of the images only those tried are found unreadable.
     """
-    return tell_the_last(partial(_rehearse, config, files, control or Control()), report)
+    return report_outcome(partial(_dry_run, config, files, control or Control()), report)
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class _Sample:
     unseen: int
 
 
-def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) -> Rehearsed:
+def _dry_run(config: FinetuneConfig, files: TrainingFiles, control: Control) -> DryRunFinished:
     device = choose_device(config.device, control.slot)
     precision = choose_precision(config.mixed_precision, device)
     load = _Watch()
@@ -102,20 +106,22 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
     val = ValFaces(
         probes.faces_u8_NCHW, scan.val.vlr_images, gallery.faces_u8_NCHW, scan.val.hr_images, scan.subject_to_id
     )
-    lanes = lanes_for(device, config.batch_size)
-    faces_u8_NCHW = place(_repeated(train, practised).pixels_u8, device)
+    parallel = parallel_for(device, config.batch_size)
+    faces_u8_NCHW = to_device_if_it_fits(_repeated(train, practised).pixels_u8, device)
     progress, silent = Progress(1.0, lambda _: None), replace(control, save_every_seconds=float("inf"))
     labels = labels[torch.linspace(0, images - 1, practised).long()]
-    teaching, inventing, practice = None, _Inventing(0.0, 0), config
+    targets, inventing, practice = None, _Inventing(0.0, 0), config
     if train_hr is not None and inputs.train_hr is not None:
         hr = _repeated(train_hr, practised)
         practice = config.model_copy(update={"invented_people": min(config.invented_people, _INVENTED)})
         invented, inventing = _time_inventing(
             config, practice, hr, inputs.train_hr, labels, files.prepared_dir, control
         )
-        asked = partial(ask, backbone, device=device, lanes=lanes, progress=progress, control=control)
-        teaching = teach(hr, invented, labels, by_dsr or enlarge_bicubic, asked)
-    course = Course(
+        embed_by_teacher = partial(
+            embed_with_teacher, backbone, device=device, parallel=parallel, progress=progress, control=control
+        )
+        targets = teacher_targets(hr, invented, labels, by_dsr or enlarge_bicubic, embed_by_teacher)
+    context = RunContext(
         config=practice,
         device=device,
         precision=precision,
@@ -126,41 +132,41 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
         report=lambda _: None,
         progress=progress,
         control=silent,
-        lanes=lanes,
-        teaching=teaching,
+        parallel=parallel,
+        targets=targets,
     )
 
-    embed_val = _time_embedding(backbone, course, control)
+    embed_val = _time_embedding(backbone, context, control)
     metrics = unknown_embeddings(val, device)
     measure = _Watch()
     before = metrics.measure()
     measure.stop()
-    training = begin(course, backbone, head.to(device), generator, before)
+    state = begin(context, backbone, head.to(device), generator, before)
     validation = _Watch()
-    validated = validate(metrics, training.head)
+    validated = validate(metrics, state.head)
     validation.stop()
     evaluation = time_evaluation(config, scan.val, metrics, by_dsr)
     control.refuse_if_stopped()
 
     stage1_step = NOTHING
-    states = States(files.output_dir, inputs, control, None, course.report)
+    state_files = TrainStateFiles(files.output_dir, inputs, control, None, context.report)
     provenance = Provenance(config, scan.subject_to_id, variant.name, dsr.describe() if dsr else "bicubic", RESAMPLER)
     try:
         # Asked to stop, the steps save a state as a training's do.
-        if training.stage == 1:
+        if state.stage == 1:
             backbone.eval()
-            stage1_step = _time_steps(course, training, states)
-        training.stage, training.epoch = 2, 0
-        training.start_optimization(course)
+            stage1_step = _time_steps(context, state, state_files)
+        state.stage, state.epoch = 2, 0
+        state.start_optimizer(context)
         backbone.train()
-        stage2_step = _time_steps(course, training, states)
-        written = _write(course, training, states, Checkpoints(files.output_dir, provenance, control), validated)
+        stage2_step = _time_steps(context, state, state_files)
+        written = _write(context, state, state_files, Checkpoints(files.output_dir, provenance, control), validated)
     finally:
         _remove_written(files.output_dir)
 
-    practised_people = 0 if training.people is None else len(training.people)
+    practised_people = 0 if state.prototypes is None else len(state.prototypes)
     people = practised_people + config.invented_people - practice.invented_people
-    practised_sizes, sizes = (Sizes.of(backbone, training.head, count) for count in (practised_people, people))
+    practised_sizes, sizes = (Sizes.of(backbone, state.head, count) for count in (practised_people, people))
     costs = Costs(
         stage1_step=stage1_step,
         stage2_step=stage2_step,
@@ -169,7 +175,7 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
         validate=Estimate.about(validation.seconds),
         measure=measure.seconds,
         evaluation=evaluation,
-        write_byte=written.seconds / (written.state + written.checkpoint),
+        write_byte=written.seconds / (written.state_bytes + written.checkpoint_bytes),
         sizes=sizes,
         batches=batches_of(images, config.batch_size, device.type),
         save_every_seconds=control.save_every_seconds,
@@ -191,7 +197,7 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
         "stage2": parts.stage2.likely,
         "after": parts.after.likely,
     }
-    return Rehearsed(
+    return DryRunFinished(
         seconds=seconds,
         seconds_by_part=by_part,
         stage1_epochs=config.stage1_epochs,
@@ -202,8 +208,8 @@ def _rehearse(config: FinetuneConfig, files: TrainingFiles, control: Control) ->
         process_bytes=_peak_of_process() + _FACE_BYTES * (inventing.missing + sum(sample.unseen for sample in sampled)),
         device_bytes=_peak_of_device(device, images, practised),
         prepared_bytes=prepared_bytes,
-        state_bytes=_STATES_AT_ONCE * (written.state + sizes.stage2_state - practised_sizes.stage2_state),
-        checkpoint_bytes=written.checkpoint,
+        state_bytes=_STATES_AT_ONCE * (written.state_bytes + sizes.stage2_state - practised_sizes.stage2_state),
+        checkpoint_bytes=written.checkpoint_bytes,
     )
 
 
@@ -283,11 +289,14 @@ def _time_inventing(
     control: Control,
 ) -> tuple[Faces, _Inventing]:
     """The faces of some people, those of `practice`."""
-    people, faces = draw_people(labels, practice.invented_people, config.seed), config.invented_people * FACES_OF_EACH
+    people, faces = (
+        draw_identities(labels, practice.invented_people, config.seed),
+        config.invented_people * FACES_OF_EACH,
+    )
     taken = _Watch()
     invented = Faces(torch.cat([some.pixels_u8 for some in people.faces(hr.pixels_u8)]), Counter())
     taken.stop()
-    key = invented_key(hr_digest, config.invented_people, config.seed)
+    key = synthetic_key(hr_digest, config.invented_people, config.seed)
     if PreparedFaces(prepared_dir, control).find(key, faces) is not None:
         return invented, _Inventing(0.0, 0)
     return invented, _Inventing(taken.seconds * config.invented_people / len(people), faces)
@@ -312,68 +321,68 @@ def _spread(count: int, most: int) -> Tensor:
     return torch.linspace(0, count - 1, min(count, most)).long()
 
 
-def _time_embedding(backbone: EdgeFace, course: Course, control: Control) -> float:
+def _time_embedding(backbone: EdgeFace, context: RunContext, control: Control) -> float:
     """Seconds of embedding all of val."""
-    some_u8_NCHW = torch.cat([course.val.probes_u8_PCHW, course.val.gallery_u8_GCHW])
-    embed(backbone, some_u8_NCHW[:_WARM], course.device, lanes=course.lanes)
+    some_u8_NCHW = torch.cat([context.val.probes_u8_PCHW, context.val.gallery_u8_GCHW])
+    embed(backbone, some_u8_NCHW[:_WARM], context.device, parallel=context.parallel)
     control.refuse_if_stopped()
     taken = _Watch()
-    embed(backbone, some_u8_NCHW, course.device, lanes=course.lanes).sum().item()  # waits for the device
+    embed(backbone, some_u8_NCHW, context.device, parallel=context.parallel).sum().item()  # waits for the device
     taken.stop()
-    return taken.seconds * (len(course.val.probe_paths) + len(course.val.gallery_paths)) / len(some_u8_NCHW)
+    return taken.seconds * (len(context.val.probe_paths) + len(context.val.gallery_paths)) / len(some_u8_NCHW)
 
 
-def _time_steps(course: Course, training: Training, states: States) -> Estimate:
+def _time_steps(context: RunContext, state: TrainState, state_files: TrainStateFiles) -> Estimate:
     """A step on a whole batch, by two epochs of a few batches, of which the first warms up. Raises OutOfMemory and
     LossNotFinite."""
-    _practise(course, training, states)
+    _practise(context, state, state_files)
     rates = []
     for _ in range(2):
-        seconds = _practise(course, training, states)
-        rates.append(seconds / batches_of(len(course.labels_N), course.config.batch_size, course.device.type))
+        seconds = _practise(context, state, state_files)
+        rates.append(seconds / batches_of(len(context.labels_N), context.config.batch_size, context.device.type))
     return Estimate.of(rates)
 
 
-def _practise(course: Course, training: Training, states: States) -> float:
+def _practise(context: RunContext, state: TrainState, state_files: TrainStateFiles) -> float:
     """Seconds of one epoch."""
     while True:
         started = time.monotonic()
-        training.running = None
+        state.epoch_state = None
         try:
-            train_epoch(course, training, states)
+            train_epoch(context, state, state_files)
         except NotFinite:
-            raise LossNotFinite(training.stage, 1) from None
+            raise LossNotFinite(state.stage, 1) from None
         except StepDidNotFit:
             pass  # Past this block what the step held is free.
         else:
-            training.running = None
+            state.epoch_state = None
             return time.monotonic() - started
-        if training.micro_batch_size == 1:
+        if state.micro_batch_size == 1:
             raise OutOfMemory(1)
-        training.micro_batch_size //= 2
+        state.micro_batch_size //= 2
 
 
 @dataclass(frozen=True)
 class _Written:
     """Bytes of a state of stage 2 and of a checkpoint, and what writing both took."""
 
-    state: int
-    checkpoint: int
+    state_bytes: int
+    checkpoint_bytes: int
     seconds: float
 
 
 def _write(
-    course: Course, training: Training, states: States, checkpoints: Checkpoints, validated: Validated
+    context: RunContext, state: TrainState, state_files: TrainStateFiles, checkpoints: Checkpoints, validated: Validated
 ) -> _Written:
     taken = _Watch()
     write_checkpoint = checkpoints.snapshot(
-        training.backbone, training.head, epoch=1, val_acc=validated.accuracy, val_auc=validated.auc
+        state.backbone, state.head, epoch=1, val_acc=validated.accuracy, val_auc=validated.auc
     )
     full, backbone = write_checkpoint()
-    training.checkpoint = CheckpointWritten(full, backbone, 1, 0.0)
-    state = states.write(training, course).file
+    state.checkpoint = CheckpointWritten(full, backbone, 1, 0.0)
+    state_file = state_files.write(state, context).file
     taken.stop()
-    return _Written(state.size, full.size + backbone.size, taken.seconds)
+    return _Written(state_file.size, full.size + backbone.size, taken.seconds)
 
 
 def _remove_written(output_dir: Path) -> None:

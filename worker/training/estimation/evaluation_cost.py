@@ -12,6 +12,7 @@ from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import Split, comparable, find_unreadable
 from app.finetune.errors import EdgefaceError
 from worker.training.data.preprocess import Enlarge, enlarge_bicubic, enlarge_bilinear, enlarge_images
+from worker.training.data.val_faces import ValFaces
 from worker.training.estimation.cost_model import EvaluationCosts
 from worker.training.evaluation.estimates import FEWEST_SUBJECTS
 from worker.training.evaluation.identification import FPIRS, identification_of
@@ -20,7 +21,7 @@ from worker.training.metrics import FaceSet, score_pairs
 from worker.training.metrics.bootstrap import DRAWS, draw_dir, draw_subjects, draw_verification
 from worker.training.metrics.identification import Mates, Searches, search
 from worker.training.metrics.open_set import open_set
-from worker.training.validation.validate import ValEmbeddings, ValFaces
+from worker.training.validation.validate import ValEmbeddings
 
 _BACKBONES = 2  # before and after
 _IMAGES_TIMED = 16

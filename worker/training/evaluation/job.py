@@ -9,7 +9,7 @@ from worker.training.evaluation.evaluate_backbone import evaluate_backbone
 from worker.training.evaluation.written import write_evaluation
 from worker.training.runtime.control import Control
 from worker.training.runtime.device import choose_device, describe_device
-from worker.training.runtime.outcome import tell_the_last
+from worker.training.runtime.outcome import report_outcome
 from worker.training.storage.paths import EvaluationFiles
 
 
@@ -21,7 +21,7 @@ def run_evaluation(
 
     Raises EdgefaceError and its kin.
     """
-    return tell_the_last(partial(_evaluate, config, files, output_dir, report, control or Control()), report)
+    return report_outcome(partial(_evaluate, config, files, output_dir, report, control or Control()), report)
 
 
 def _evaluate(

@@ -14,9 +14,9 @@ from app.finetune.evaluation import Backbone, Images
 from app.finetune.evaluation_config import EvaluationConfig
 from worker.training.data.preprocess import Enlarge, enlarge_bicubic, enlarge_bilinear, enlarge_images
 from worker.training.metrics import FaceSet
+from worker.training.models.embedding import embed, face_set
 from worker.training.runtime.control import Control
-from worker.training.runtime.cpu_parallel import all_lanes
-from worker.training.validation.measure import embed, face_set
+from worker.training.runtime.cpu_parallel import parallel_on_all_cores
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def embed_systems(
     known: KnownFaces,
 ) -> Embedded:
     """`on_progress` hears the share done, 0..1. Raises OutOfMemory, EnlargementNotFinite and StopRequested."""
-    lanes = all_lanes(device)
+    parallel = parallel_on_all_cores(device)
     faces = {key: known[key] for key in product(backbones, systems) if _is_of(known.get(key), systems[key[1]])}
     sizes: Counter[tuple[int, int]] = Counter()
     asked = {kind: [backbone for backbone in backbones if (backbone, kind) not in faces] for kind in systems}
@@ -72,7 +72,7 @@ def embed_systems(
             control.refuse_if_stopped()
             for backbone, embeddings in parts.items():
                 network = backbones[backbone]
-                embeddings.append(embed(network, chunk.pixels_u8, device, tta=config.tta, lanes=lanes).cpu())
+                embeddings.append(embed(network, chunk.pixels_u8, device, tta=config.tta, parallel=parallel).cpu())
             if kind == "direct":
                 sizes += chunk.sizes
             done += len(chunk.pixels_u8)

@@ -1,4 +1,4 @@
-"""What stays the same from the first step of a training to the last."""
+"""The parts of a training run that stay constant from the first step to the last."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import Selection
 from app.finetune.events import Report
 from worker.training.checkpoints.weight_interpolation import Weights, interpolated
+from worker.training.data.val_faces import ValFaces
 from worker.training.models.edgeface import EdgeFace
-from worker.training.objectives.teacher import Teaching
+from worker.training.objectives.teacher import TeacherTargets
 from worker.training.runtime.control import Control
-from worker.training.runtime.cpu_parallel import ONE_LANE, Lanes
+from worker.training.runtime.cpu_parallel import SINGLE_THREAD, CpuParallel
 from worker.training.runtime.device import Precision
 from worker.training.runtime.progress import Progress
-from worker.training.validation.validate import ValFaces
 
 # Shape suffixes: N training faces, C = 3 channels (RGB), H = W = 112; _u8 is uint8 in 0..255.
 
 
 @dataclass(frozen=True)
-class Course:
-    """What is learned from and judged by, on which device, and who is told and who may stop it.
+class RunContext:
+    """Data, device, callbacks and controls of one training run.
 
-    `faces_u8_NCHW` may lie elsewhere than on `device`, even on disk; `labels_N` lie beside them. `after_step` is called
-    after each step of the optimizer. `teaching` is for stage 2, None where that is by ArcFace. `given` are the weights
-    of the backbone before the first step, None where the trained ones are handed out as they are.
+    `faces_u8_NCHW` may lie on another device than `device`, or on disk; `labels_N` lie on the same device as the faces.
+    The loop calls `after_step` after each optimizer step. `targets` are stage 2's teacher targets, None where stage 2
+    trains ArcFace. `initial_weights` are the backbone's weights before the first step, None where `interpolation` is 1.
     """
 
     config: FinetuneConfig
@@ -40,15 +40,19 @@ class Course:
     report: Report
     progress: Progress
     control: Control
-    lanes: Lanes = ONE_LANE
+    parallel: CpuParallel = SINGLE_THREAD
     after_step: Callable[[], None] = lambda: None
-    teaching: Teaching | None = None
-    given: Weights | None = None
+    targets: TeacherTargets | None = None
+    initial_weights: Weights | None = None
 
     @property
     def steps_per_epoch(self) -> int:
         return -(-len(self.labels_N) // self.config.batch_size)
 
-    def handed_out(self, backbone: EdgeFace) -> EdgeFace:
-        """What a user gets of a training whose `backbone` it is."""
-        return backbone if self.given is None else interpolated(self.given, backbone, self.config.interpolation)
+    def exported(self, backbone: EdgeFace) -> EdgeFace:
+        """The model to export: `backbone`, or its interpolation with the initial weights."""
+        return (
+            backbone
+            if self.initial_weights is None
+            else interpolated(self.initial_weights, backbone, self.config.interpolation)
+        )

@@ -1,12 +1,11 @@
 """What moves the weights in each stage: AdamW, the loss scaler where fp16 needs one, and stage 2's schedule."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.amp import GradScaler
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
@@ -15,7 +14,7 @@ from app.finetune.config import FinetuneConfig
 
 
 @dataclass(frozen=True)
-class Optimization:
+class Optimizers:
     """`schedule` is None where the learning rates stay. The last parameter group is the head's, one before it the
     backbone's."""
 
@@ -58,10 +57,10 @@ class Optimization:
             self.schedule.load_state_dict(state["schedule"])
 
 
-def head_alone(head: nn.Module, config: FinetuneConfig, *, scale: float, device: str, scaled: bool) -> Optimization:
+def head_alone(head: nn.Module, config: FinetuneConfig, *, scale: float, device: str, scaled: bool) -> Optimizers:
     """Stage 1: a constant head_lr. `scale` is a factor of the config's learning rates."""
     optimizer = AdamW(head.parameters(), lr=scale * config.head_lr, weight_decay=config.weight_decay, fused=True)
-    return Optimization(optimizer, GradScaler(device, enabled=scaled), None)
+    return Optimizers(optimizer, GradScaler(device, enabled=scaled), None)
 
 
 def backbone_and_head(
@@ -73,7 +72,7 @@ def backbone_and_head(
     scale: float,
     device: str,
     scaled: bool,
-) -> Optimization:
+) -> Optimizers:
     """Stage 2: each at its own rate, both along a cosine to zero at the last of `steps`, after a rise from zero where
     the config has a warm-up."""
     optimizer = AdamW(
@@ -89,7 +88,7 @@ def backbone_and_head(
         if config.warmup
         else CosineAnnealingLR(optimizer, T_max=steps)
     )
-    return Optimization(optimizer, GradScaler(device, enabled=scaled), schedule)
+    return Optimizers(optimizer, GradScaler(device, enabled=scaled), schedule)
 
 
 def _risen(step: int, steps: float) -> float:
@@ -98,15 +97,3 @@ def _risen(step: int, steps: float) -> float:
 
 def _along_cosine(step: int, steps: int) -> float:
     return (1 + math.cos(math.pi * step / steps)) / 2
-
-
-@torch.no_grad()
-def add_gradients(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor]) -> None:
-    """To what their `grad` is already, which lies in memory as the parameter does: a fused optimizer reads both in the
-    order of the parameter's memory, and a convolution's gradient may lie otherwise."""
-    sums = []
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        sums.append(parameter.grad)
-    torch._foreach_add_(sums, tuple(gradients))

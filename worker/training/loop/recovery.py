@@ -10,9 +10,11 @@ from app.finetune.dataset import JobWarning
 from app.finetune.errors import LossNotFinite, OutOfMemory
 from app.finetune.events import BatchSplit, CheckpointWritten, RolledBack, Warned
 from worker.training.checkpoints.best_model import Checkpoints
-from worker.training.loop.context import Course
-from worker.training.loop.stages import StepDidNotFit, train_all, train_head
-from worker.training.loop.state import NotFinite, States, Training
+from worker.training.loop.context import RunContext
+from worker.training.loop.stages import train_all, train_head
+from worker.training.loop.state import NotFinite, TrainState
+from worker.training.loop.step import StepDidNotFit
+from worker.training.loop.train_state_file import TrainStateFiles
 from worker.training.validation.validate import ValEmbeddings
 
 LEARNING_RATE_SCALE = 0.1
@@ -20,33 +22,41 @@ LEARNING_RATE_SCALE = 0.1
 
 
 def train_to_the_end(
-    course: Course, training: Training, states: States, checkpoints: Checkpoints, frozen: ValEmbeddings | None
+    context: RunContext,
+    state: TrainState,
+    state_files: TrainStateFiles,
+    checkpoints: Checkpoints,
+    frozen: ValEmbeddings | None,
 ) -> CheckpointWritten:
     """Both stages, or what is left of them; the best epoch's checkpoint. `frozen` is for stage 1.
 
     Raises OutOfMemory, LossNotFinite, DiskFull and StopRequested, once all epochs that are finished are told.
     """
     try:
-        while (prepare_to_go_on := _train(course, training, states, checkpoints, frozen)) is not None:
+        while (prepare_to_go_on := _train(context, state, state_files, checkpoints, frozen)) is not None:
             # Out of its except block: what the failed step held is free.
-            prepare_to_go_on(course, training, states)
-        states.beside.settle()
+            prepare_to_go_on(context, state, state_files)
+        state_files.writer.settle()
     except Exception:
         with contextlib.suppress(Exception):
-            states.beside.settle()
+            state_files.writer.settle()
         raise
-    assert training.checkpoint is not None, "the last epoch is validated, and the first validation is the best so far"  # noqa: S101
-    return training.checkpoint
+    assert state.checkpoint is not None, "the last epoch is validated, and the first validation is the best so far"  # noqa: S101
+    return state.checkpoint
 
 
 def _train(
-    course: Course, training: Training, states: States, checkpoints: Checkpoints, frozen: ValEmbeddings | None
-) -> Callable[[Course, Training, States], None] | None:
+    context: RunContext,
+    state: TrainState,
+    state_files: TrainStateFiles,
+    checkpoints: Checkpoints,
+    frozen: ValEmbeddings | None,
+) -> Callable[[RunContext, TrainState, TrainStateFiles], None] | None:
     """To the end, or to a step that failed: then what lets the training go on."""
     try:
-        if training.stage == 1:
-            train_head(course, training, states, frozen)
-        train_all(course, training, states, checkpoints)
+        if state.stage == 1:
+            train_head(context, state, state_files, frozen)
+        train_all(context, state, state_files, checkpoints)
     except StepDidNotFit:
         return split_batches
     except NotFinite:
@@ -54,40 +64,44 @@ def _train(
     return None
 
 
-def split_batches(course: Course, training: Training, states: States) -> None:
+def split_batches(context: RunContext, state: TrainState, state_files: TrainStateFiles) -> None:
     """Halve what is computed at once. Raises OutOfMemory where that is one image already."""
-    if training.micro_batch_size == 1:
+    if state.micro_batch_size == 1:
         raise OutOfMemory(1)
-    micro_batch_size = training.micro_batch_size // 2
-    _go_back(course, training, states, micro_batch_size, training.learning_rate_scale)
-    course.report(BatchSplit(course.config.batch_size, micro_batch_size, training.stage, training.epoch, training.step))
+    micro_batch_size = state.micro_batch_size // 2
+    _go_back(context, state, state_files, micro_batch_size, state.learning_rate_scale)
+    context.report(BatchSplit(context.config.batch_size, micro_batch_size, state.stage, state.epoch, state.step))
 
 
-def roll_back(course: Course, training: Training, states: States) -> None:
+def roll_back(context: RunContext, state: TrainState, state_files: TrainStateFiles) -> None:
     """Lower the learning rates, once. Raises LossNotFinite where that was done already."""
-    stage, epoch = training.stage, training.epoch + 1
-    if training.learning_rate_scale < 1:
+    stage, epoch = state.stage, state.epoch + 1
+    if state.learning_rate_scale < 1:
         raise LossNotFinite(stage, epoch)
-    _go_back(course, training, states, training.micro_batch_size, LEARNING_RATE_SCALE)
-    course.report(RolledBack(LEARNING_RATE_SCALE, training.stage, training.epoch, training.step))
+    _go_back(context, state, state_files, state.micro_batch_size, LEARNING_RATE_SCALE)
+    context.report(RolledBack(LEARNING_RATE_SCALE, state.stage, state.epoch, state.step))
     message = (
         f"the loss became NaN or infinity in epoch {epoch} of stage {stage}: the training went back to "
-        f"{_place(training)} and goes on with learning rates times {LEARNING_RATE_SCALE}"
+        f"{_place(state)} and goes on with learning rates times {LEARNING_RATE_SCALE}"
     )
-    course.report(Warned(JobWarning(code="rolled_back", message=message)))
+    context.report(Warned(JobWarning(code="rolled_back", message=message)))
 
 
-def _place(training: Training) -> str:
-    if training.step:
-        return f"step {training.step} of epoch {training.epoch + 1} of stage {training.stage}"
-    return f"the end of epoch {training.epoch} of stage {training.stage}" if training.epoch else "its start"
+def _place(state: TrainState) -> str:
+    if state.step:
+        return f"step {state.step} of epoch {state.epoch + 1} of stage {state.stage}"
+    return f"the end of epoch {state.epoch} of stage {state.stage}" if state.epoch else "its start"
 
 
 def _go_back(
-    course: Course, training: Training, states: States, micro_batch_size: int, learning_rate_scale: float
+    context: RunContext,
+    state: TrainState,
+    state_files: TrainStateFiles,
+    micro_batch_size: int,
+    learning_rate_scale: float,
 ) -> None:
     """To the newest saved state, keeping what was learned since it was saved."""
-    states.newest().restore(training, course)
-    training.micro_batch_size = micro_batch_size
-    training.optimization.scale_rates(learning_rate_scale / training.learning_rate_scale)
-    training.learning_rate_scale = learning_rate_scale
+    state_files.newest().restore(state, context)
+    state.micro_batch_size = micro_batch_size
+    state.optimization.scale_rates(learning_rate_scale / state.learning_rate_scale)
+    state.learning_rate_scale = learning_rate_scale

@@ -5,9 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import torch
-from torch import Tensor
-
 from app.finetune.config import FinetuneConfig
 from app.finetune.events import (
     CheckpointWritten,
@@ -20,26 +17,19 @@ from app.finetune.events import (
 )
 from worker.training.checkpoints.best_model import Checkpoints
 from worker.training.checks.collapse import collapse_warning
-from worker.training.data.loader import embed_augmented, places_of
-from worker.training.loop.context import Course
-from worker.training.loop.epoch import RunningEpoch, start_epoch
-from worker.training.loop.frozen_embeddings import EmbeddingsAhead
-from worker.training.loop.optimizers import add_gradients
-from worker.training.loop.state import NotFinite, States, Training
+from worker.training.loop.context import RunContext
+from worker.training.loop.epoch import start_epoch
+from worker.training.loop.frozen_embeddings import embeddings_of
+from worker.training.loop.state import TrainState
+from worker.training.loop.step import StepDidNotFit, train_step
+from worker.training.loop.train_state_file import TrainStateFiles
 from worker.training.models.edgeface import EdgeFace
-from worker.training.objectives.objective import Embeddings, part_loss
 from worker.training.runtime.control import StopRequested
-from worker.training.runtime.cpu_parallel import ONE_LANE
+from worker.training.runtime.microbatches import slices_of
 from worker.training.runtime.out_of_memory import unless_out_of_memory
-from worker.training.runtime.profiling import profiled
 from worker.training.runtime.progress import work_of_a_face
-from worker.training.validation.validate import Best, ValEmbeddings, Validated, embed_val, validate
-
-_GPU_STEPS_BETWEEN_LOOKS = 50
-
-
-class StepDidNotFit(Exception):
-    """A step ran out of memory. Caught in recovery.py."""
+from worker.training.validation.selection import Best, Validated
+from worker.training.validation.validate import ValEmbeddings, embed_val, validate
 
 
 @dataclass(frozen=True)
@@ -51,176 +41,118 @@ class EpochTotals:
     images_per_second: float
 
 
-def train_head(course: Course, training: Training, states: States, frozen: ValEmbeddings | None) -> None:
+def train_head(
+    context: RunContext, state: TrainState, state_files: TrainStateFiles, frozen: ValEmbeddings | None
+) -> None:
     """What is left of stage 1: the backbone is frozen and in eval mode, the head learns at a constant head_lr.
 
     `frozen` are val's embeddings by the frozen backbone and serve every validation. Raises NotFinite, StepDidNotFit,
     StopRequested and DiskFull.
     """
-    epochs = course.config.stage1_epochs
-    training.backbone.eval()
-    _tell_start(course, training, states, epochs)
-    while training.epoch < epochs:
-        epoch = training.epoch + 1
-        totals = train_epoch(course, training, states)
+    epochs = context.config.stage1_epochs
+    state.backbone.eval()
+    _report_start(context, state, state_files, epochs)
+    while state.epoch < epochs:
+        epoch = state.epoch + 1
+        totals = train_epoch(context, state, state_files)
         validated = None
-        if frozen is not None and _validation_is_due(epoch, epochs, course.config.val_interval):
-            validated = validate(frozen, training.head)
-        _finish_epoch(course, training, states, totals, validated, epochs, write_checkpoint=None)
+        if frozen is not None and _validation_is_due(epoch, epochs, context.config.val_interval):
+            validated = validate(frozen, state.head)
+        _finish_epoch(context, state, state_files, totals, validated, epochs, write_checkpoint=None)
 
 
-def train_all(course: Course, training: Training, states: States, checkpoints: Checkpoints) -> None:
+def train_all(context: RunContext, state: TrainState, state_files: TrainStateFiles, checkpoints: Checkpoints) -> None:
     """What is left of stage 2: backbone and head learn, each at its own rate, both along a cosine to zero.
 
     Every better epoch gets a checkpoint. Ends early after early_stop_patience validations without a better one. Raises
     what `train_head` raises, and OutOfMemory.
     """
-    config, epochs = course.config, course.config.stage2_epochs
-    _enter_stage_2(course, training)
-    training.backbone.train()
-    _tell_start(course, training, states, epochs)
-    while training.epoch < epochs and not _patience_is_spent(config, training.best):
-        epoch = training.epoch + 1
-        totals = train_epoch(course, training, states)
+    config, epochs = context.config, context.config.stage2_epochs
+    _enter_stage_2(context, state)
+    state.backbone.train()
+    _report_start(context, state, state_files, epochs)
+    while state.epoch < epochs and not _patience_is_spent(config, state.best):
+        epoch = state.epoch + 1
+        totals = train_epoch(context, state, state_files)
         validated, write_checkpoint = None, None
         if _validation_is_due(epoch, epochs, config.val_interval):
-            backbone = course.handed_out(training.backbone)
-            validated = _validate(course, training, backbone, states)
-            if training.best.offer(epoch, validated):
-                write_checkpoint = _checkpoint_of(training, backbone, checkpoints, epoch, validated)
-        _finish_epoch(course, training, states, totals, validated, epochs, write_checkpoint)
+            backbone = context.exported(state.backbone)
+            validated = _validate(context, state, backbone, state_files)
+            if state.best.offer(epoch, validated):
+                write_checkpoint = _checkpoint_of(state, backbone, checkpoints, epoch, validated)
+        _finish_epoch(context, state, state_files, totals, validated, epochs, write_checkpoint)
 
 
-def train_epoch(course: Course, training: Training, states: States) -> EpochTotals:
+def train_epoch(context: RunContext, state: TrainState, state_files: TrainStateFiles) -> EpochTotals:
     """What is left of an epoch: every training face once, in a drawn order, the last batch as small as it is."""
-    if training.running is None:
-        training.running = start_epoch(course, training.generator, training.optimization)
-    running, stage, images = training.running, training.stage, len(training.running.order_N)
-    epochs = course.config.stage1_epochs if stage == 1 else course.config.stage2_epochs
-    work = work_of_a_face(stage, course.config)
-    course.progress.start_epoch(stage, training.epoch + 1, epochs, step=running.step, steps_done=training.steps_done)
-    embeddings = embeddings_of(course, training, running)
-    for batch in places_of(running.step * course.config.batch_size, images, course.config.batch_size):
+    if state.epoch_state is None:
+        state.epoch_state = start_epoch(context, state.generator, state.optimization)
+    epoch_state, stage, images = state.epoch_state, state.stage, len(state.epoch_state.order_N)
+    epochs = context.config.stage1_epochs if stage == 1 else context.config.stage2_epochs
+    work = work_of_a_face(stage, context.config)
+    context.progress.start_epoch(stage, state.epoch + 1, epochs, step=epoch_state.step, steps_done=state.steps_done)
+    embeddings = embeddings_of(context, state, epoch_state)
+    for batch in slices_of(epoch_state.step * context.config.batch_size, images, context.config.batch_size):
         started = time.monotonic()
-        if unless_out_of_memory(partial(train_step, course, training, running, embeddings, batch)) is None:
+        if unless_out_of_memory(partial(train_step, context, state, epoch_state, embeddings, batch)) is None:
             raise StepDidNotFit
-        running.step += 1
-        training.steps_done += 1
-        running.seconds += time.monotonic() - started
-        course.progress.advance((batch.stop - batch.start) * work, steps=1)
-        _save_if_asked(course, training, states)
-        course.after_step()
-    training.refuse_not_finite()
-    return EpochTotals(running.loss_sum.item() / images, running.correct.item() / images, images / running.seconds)
+        epoch_state.step += 1
+        state.steps_done += 1
+        epoch_state.seconds += time.monotonic() - started
+        context.progress.advance((batch.stop - batch.start) * work, steps=1)
+        _save_if_asked(context, state, state_files)
+        context.after_step()
+    state.refuse_not_finite()
+    return EpochTotals(
+        epoch_state.loss_sum.item() / images, epoch_state.correct.item() / images, images / epoch_state.seconds
+    )
 
 
-def embeddings_of(course: Course, training: Training, running: RunningEpoch) -> Embeddings:
-    """Of the augmented faces at some places of the epoch: made ahead in stage 1, through a backbone that learns in
-    stage 2."""
-    if training.stage == 1:
-        return EmbeddingsAhead(course, training.backbone, running)
-    return partial(embed_augmented, course, training.backbone, running)
+def _enter_stage_2(context: RunContext, state: TrainState) -> None:
+    if state.stage == 1:
+        state.stage, state.epoch = 2, 0
+        state.start_optimizer(context)
 
 
-@profiled("loss and the rest of a step")
-def train_step(course: Course, training: Training, running: RunningEpoch, embeddings: Embeddings, batch: slice) -> bool:
-    """One step of the optimizer on a batch, at most micro_batch_size faces of it at once, whose gradients add up.
-
-    Lanes share them. Divided or not, the loss is the mean over the whole batch and every face is augmented alike.
-    Raises NotFinite: on a CPU before any weight moves; on a GPU, which would have to be waited for, some steps later,
-    and always before anything is saved. True, so that None can mean that memory ran out.
-    """
-    optimization, images = training.optimization, batch.stop - batch.start
-    lanes = course.lanes if training.stage == 2 else ONE_LANE  # stage 1's embeddings are made in lanes already
-    side_by_side = min(lanes.count, training.micro_batch_size, images)
-    divided = training.micro_batch_size < images
-    at_once = training.micro_batch_size // side_by_side if divided else -(-images // side_by_side)
-    compute = partial(_part_of_step, course, training, running, embeddings, images)
-    parts = list(places_of(batch.start, batch.stop, at_once))
-    optimization.optimizer.zero_grad(set_to_none=False)
-    for first in range(0, len(parts), side_by_side):
-        for part in lanes.map(compute, parts[first : first + side_by_side]):
-            add_gradients(optimization.parameters, part.gradients)
-            running.loss_sum += part.loss_sum
-            running.correct += part.correct
-    if _is_looked_at(running.step, course.device) and not running.loss_sum.isfinite():
-        raise NotFinite
-    with profiled("optimizer"):
-        optimization.scaler.step(optimization.optimizer)
-        optimization.scaler.update()
-    if optimization.schedule is not None:
-        optimization.schedule.step()
-    return True
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Of a batch: the gradients of its share of the scaled loss, and sums over its faces."""
-
-    gradients: tuple[Tensor, ...]
-    loss_sum: Tensor
-    correct: Tensor
-
-
-def _part_of_step(
-    course: Course, training: Training, running: RunningEpoch, embeddings: Embeddings, images: int, places: slice
-) -> _Part:
-    part = part_loss(course, training, running, embeddings, places)
-    scaled = training.optimization.scaler.scale(part.loss / images)
-    with profiled("backward"):
-        gradients = torch.autograd.grad(scaled, training.optimization.parameters, materialize_grads=True)
-    return _Part(gradients, part.loss.detach(), part.correct)
-
-
-def _is_looked_at(step: int, device: torch.device) -> bool:
-    return device.type == "cpu" or step % _GPU_STEPS_BETWEEN_LOOKS == 0
-
-
-def _enter_stage_2(course: Course, training: Training) -> None:
-    if training.stage == 1:
-        training.stage, training.epoch = 2, 0
-        training.start_optimization(course)
-
-
-def _tell_start(course: Course, training: Training, states: States, epochs: int) -> None:
+def _report_start(context: RunContext, state: TrainState, state_files: TrainStateFiles, epochs: int) -> None:
     """Told once, and not where the training is to stop: a resumed training then tells it."""
-    states.beside.settle()
-    course.control.refuse_if_stopped()
-    if training.stage not in training.stages_told:
-        training.stages_told.add(training.stage)
-        course.report(StageStarted(training.stage, epochs))
+    state_files.writer.settle()
+    context.control.refuse_if_stopped()
+    if state.stage not in state.stages_started:
+        state.stages_started.add(state.stage)
+        context.report(StageStarted(state.stage, epochs))
 
 
-def _save_if_asked(course: Course, training: Training, states: States) -> None:
-    states.beside.tell_if_done()
-    if course.control.stop.is_set() or states.is_due():
-        course.report(states.write(training, course))
-    course.control.refuse_if_stopped()
+def _save_if_asked(context: RunContext, state: TrainState, state_files: TrainStateFiles) -> None:
+    state_files.writer.report_if_done()
+    if context.control.stop.is_set() or state_files.is_due():
+        context.report(state_files.write(state, context))
+    context.control.refuse_if_stopped()
 
 
-def _validate(course: Course, training: Training, backbone: EdgeFace, states: States) -> Validated:
+def _validate(context: RunContext, state: TrainState, backbone: EdgeFace, state_files: TrainStateFiles) -> Validated:
     """Stage 2's, of the `backbone` that is handed out. Where it is stopped the state of before it is saved."""
-    started, work_done = time.monotonic(), course.progress.work_done
+    started, work_done = time.monotonic(), context.progress.work_done
     try:
-        embeddings = embed_val(backbone, course.val, course.device, course.progress, course.control, course.lanes)
+        embeddings = embed_val(
+            backbone, context.val, context.device, context.progress, context.control, context.parallel
+        )
     except StopRequested:
-        course.progress.go_back(work_done)
-        course.report(states.write(training, course))
+        context.progress.go_back(work_done)
+        context.report(state_files.write(state, context))
         raise
-    validated = validate(embeddings, training.head)
-    if training.running is not None:
-        training.running.seconds += time.monotonic() - started
+    validated = validate(embeddings, state.head)
+    if state.epoch_state is not None:
+        state.epoch_state.seconds += time.monotonic() - started
     return validated
 
 
 def _checkpoint_of(
-    training: Training, backbone: EdgeFace, checkpoints: Checkpoints, epoch: int, validated: Validated
+    state: TrainState, backbone: EdgeFace, checkpoints: Checkpoints, epoch: int, validated: Validated
 ) -> Callable[[], CheckpointWritten]:
     """What writes the networks as they are now, in any thread."""
-    write = checkpoints.snapshot(
-        backbone, training.head, epoch=epoch, val_acc=validated.accuracy, val_auc=validated.auc
-    )
-    score = training.best.score(validated)
+    write = checkpoints.snapshot(backbone, state.head, epoch=epoch, val_acc=validated.accuracy, val_auc=validated.auc)
+    score = state.best.score(validated)
 
     def write_checkpoint() -> CheckpointWritten:
         full, backbone = write()
@@ -230,9 +162,9 @@ def _checkpoint_of(
 
 
 def _finish_epoch(
-    course: Course,
-    training: Training,
-    states: States,
+    context: RunContext,
+    state: TrainState,
+    state_files: TrainStateFiles,
     totals: EpochTotals,
     validated: Validated | None,
     epochs: int,
@@ -240,33 +172,33 @@ def _finish_epoch(
 ) -> None:
     """Begin to write checkpoint and state; once they are on the disk the epoch is told: what was told is never trained
     again, and at last told where the state is."""
-    finished = _epoch_finished(training, totals, validated, epochs, best=write_checkpoint is not None)
-    training.epochs_told.append(finished)
+    finished = _epoch_finished(state, totals, validated, epochs, best=write_checkpoint is not None)
+    state.epochs_reported.append(finished)
     told: list[TrainingEvent] = []
-    training.epoch, training.running = training.epoch + 1, None
-    if validated is not None and not training.collapse_told:
-        warning = collapse_warning(training.before.separation, validated.separation)
+    state.epoch, state.epoch_state = state.epoch + 1, None
+    if validated is not None and not state.collapse_warned:
+        warning = collapse_warning(state.before.separation, validated.separation)
         if warning is not None:
-            training.collapse_told = True
+            state.collapse_warned = True
             told.append(Warned(warning))
-    if training.stage == 2 and training.epoch < epochs and _patience_is_spent(course.config, training.best):
-        told.append(StoppedEarly(training.epoch, training.best.epoch))
-    course.progress.finish_epoch()
-    write_state = states.snapshot(training, course)
-    states.beside.start(partial(_write_epoch, training, finished, write_checkpoint, told, write_state))
+    if state.stage == 2 and state.epoch < epochs and _patience_is_spent(context.config, state.best):
+        told.append(StoppedEarly(state.epoch, state.best.epoch))
+    context.progress.finish_epoch()
+    write_state = state_files.snapshot(state, context)
+    state_files.writer.start(partial(_write_epoch, state, finished, write_checkpoint, told, write_state))
 
 
 def _write_epoch(
-    training: Training,
+    state: TrainState,
     finished: EpochFinished,
     write_checkpoint: Callable[[], CheckpointWritten] | None,
     told: Sequence[TrainingEvent],
     write_state: Callable[[CheckpointWritten | None], StateSaved],
 ) -> list[TrainingEvent]:
     if write_checkpoint is None:
-        return [finished, *told, write_state(training.checkpoint)]
-    training.checkpoint = write_checkpoint()  # read by nobody before this is settled
-    return [finished, training.checkpoint, *told, write_state(training.checkpoint)]
+        return [finished, *told, write_state(state.checkpoint)]
+    state.checkpoint = write_checkpoint()  # read by nobody before this is settled
+    return [finished, state.checkpoint, *told, write_state(state.checkpoint)]
 
 
 def _validation_is_due(epoch: int, epochs: int, interval: int) -> bool:
@@ -278,23 +210,23 @@ def _patience_is_spent(config: FinetuneConfig, best: Best) -> bool:
 
 
 def _epoch_finished(
-    training: Training, totals: EpochTotals, validated: Validated | None, epochs: int, *, best: bool
+    state: TrainState, totals: EpochTotals, validated: Validated | None, epochs: int, *, best: bool
 ) -> EpochFinished:
-    running = training.running
-    assert running is not None, "an epoch has at least one step"  # noqa: S101
+    epoch_state = state.epoch_state
+    assert epoch_state is not None, "an epoch has at least one step"  # noqa: S101
     separation = validated.separation if validated else None
     return EpochFinished(
-        stage=training.stage,
-        epoch=training.epoch + 1,
+        stage=state.stage,
+        epoch=state.epoch + 1,
         epochs=epochs,
         train_loss=totals.loss,
         train_accuracy=totals.accuracy,
         val_loss=validated.loss if validated else None,
         val_accuracy=validated.accuracy if validated else None,
         val_auc=validated.auc if validated else None,
-        head_lr=running.head_lr,
-        backbone_lr=running.backbone_lr,
-        seconds=running.seconds,
+        head_lr=epoch_state.head_lr,
+        backbone_lr=epoch_state.backbone_lr,
+        seconds=epoch_state.seconds,
         images_per_second=totals.images_per_second,
         best=best,
         val_genuine_similarity=separation.genuine if separation else None,

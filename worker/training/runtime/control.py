@@ -17,7 +17,7 @@ class Control:
     written or renamed; it does not return where writing is no longer allowed. `release_space` is called when the disk
     is full and tells whether it could free some, so that the write is worth another try. `slot` tells trainings that
     run at once on one machine apart: see `choose_device`. `at_work` is called every now and then, from any thread,
-    where long work goes on without an event. `foretell`: whether to tell how long it will take, which costs
+    where long work goes on without an event. `predict_duration`: whether to tell how long it will take, which costs
     a few steps.
     """
 
@@ -27,7 +27,7 @@ class Control:
     release_space: Callable[[], bool] = lambda: False
     slot: int = 0
     at_work: Callable[[], None] = lambda: None
-    foretell: bool = True
+    predict_duration: bool = True
 
     def refuse_if_stopped(self) -> None:
         """For places with nothing of their own to save. Raises StopRequested."""

@@ -1,8 +1,8 @@
-"""Parts of one computation side by side on a CPU, each on a core of its own.
+"""CPU data parallelism: the microbatches of a step run at the same time, each on a core of its own.
 
-PyTorch divides each of a step's thousand small operations among the cores and has them wait for each other after each:
-two cores are 1.5 times as fast as one, and where something else wants one of them, slower than one. Lanes divide the
-faces instead, and wait once a step.
+PyTorch parallelises within each operation: the cores wait for each other after each of a step's thousand small
+operations. Two cores are then 1.5 times as fast as one, and slower than one where another process needs a core.
+`CpuParallel` divides the faces among the cores instead; the cores wait once per step.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ _FEWEST_FACES = 8
 """Of a lane: below it, calling the operations takes longer than the operations."""
 
 
-class Lanes:
+class CpuParallel:
     """`count` threads, each with `cores` of PyTorch's; with one lane, the caller's own thread and its cores."""
 
     def __init__(self, count: int = 1, cores: int = 1) -> None:
@@ -40,22 +40,22 @@ class Lanes:
         return [each.result() for each in computed]
 
 
-ONE_LANE = Lanes()
+SINGLE_THREAD = CpuParallel()
 
 
-def all_lanes(device: torch.device) -> Lanes:
+def parallel_on_all_cores(device: torch.device) -> CpuParallel:
     """One on a GPU, and while the parts of a training's time are told apart; else one for each of a CPU's cores."""
     return _lanes(device, torch.get_num_threads())
 
 
-def lanes_for(device: torch.device, batch_size: int) -> Lanes:
+def parallel_for(device: torch.device, batch_size: int) -> CpuParallel:
     """As many of them as a batch is large enough for; they share the cores."""
     return _lanes(device, batch_size // _FEWEST_FACES)
 
 
-def _lanes(device: torch.device, most: int) -> Lanes:
+def _lanes(device: torch.device, most: int) -> CpuParallel:
     cores = torch.get_num_threads()
     count = min(cores, most)
     if device.type != "cpu" or is_profiling() or count < 2:
-        return ONE_LANE
-    return Lanes(count, cores // count)
+        return SINGLE_THREAD
+    return CpuParallel(count, cores // count)

@@ -58,7 +58,7 @@ def _multiplies_bf16() -> bool:
     return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
-def place(data: Tensor, device: torch.device) -> Tensor:
+def to_device_if_it_fits(data: Tensor, device: torch.device) -> Tensor:
     """`data` on the device where a quarter of its free memory holds it, else where it is."""
     if device.type != "cuda" or data.nbytes > torch.cuda.mem_get_info(device)[0] / 4:
         return data

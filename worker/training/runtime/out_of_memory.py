@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from app.finetune.errors import OutOfMemory
-from worker.training.runtime.cpu_parallel import ONE_LANE, Lanes
+from worker.training.runtime.cpu_parallel import SINGLE_THREAD, CpuParallel
 
 _Result = TypeVar("_Result")
 
@@ -49,7 +49,7 @@ def in_parts_that_fit(
     x_N: Tensor,
     at_once: int,
     on_part: Callable[[int], None] = lambda _: None,
-    lanes: Lanes = ONE_LANE,
+    parallel: CpuParallel = SINGLE_THREAD,
 ) -> Tensor:
     """`compute` over parts [n, ...] of `x_N` [N, ...], put together again; `on_part` hears each part's n.
 
@@ -57,16 +57,16 @@ def in_parts_that_fit(
     whenever memory runs out; where even one in each lane does not fit, it goes on with one lane. Raises OutOfMemory
     where even one does not fit.
     """
-    at_once = min(at_once, -(-len(x_N) // lanes.count))
+    at_once = min(at_once, -(-len(x_N) // parallel.count))
     results: list[Tensor] = []
     done = 0
     while done < len(x_N):
-        parts = torch.split(x_N[done : done + lanes.count * at_once], at_once)
-        computed = unless_out_of_memory(partial(lanes.map, compute, parts))
+        parts = torch.split(x_N[done : done + parallel.count * at_once], at_once)
+        computed = unless_out_of_memory(partial(parallel.map, compute, parts))
         if computed is None:
-            if at_once == lanes.count == 1:
+            if at_once == parallel.count == 1:
                 raise OutOfMemory(1)
-            at_once, lanes = (at_once // 2, lanes) if at_once > 1 else (1, ONE_LANE)
+            at_once, parallel = (at_once // 2, parallel) if at_once > 1 else (1, SINGLE_THREAD)
             continue
         results += computed
         for part in parts:

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from app.finetune.events import EvaluationWritten, Finished, Rehearsed, Report, Stopped
+from app.finetune.events import DryRunFinished, EvaluationWritten, Finished, Report, Stopped
 from worker.training.runtime.control import StopRequested
 
-_Result = TypeVar("_Result", Finished, Rehearsed, EvaluationWritten)
+_Result = TypeVar("_Result", Finished, DryRunFinished, EvaluationWritten)
 
 
-def tell_the_last(work: Callable[[], _Result], report: Report) -> _Result | Stopped:
+def report_outcome(work: Callable[[], _Result], report: Report) -> _Result | Stopped:
     """What `work` returns, or `Stopped` where it was asked to stop; told to `report` as the last event."""
     last: _Result | Stopped
     try:

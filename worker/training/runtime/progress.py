@@ -12,7 +12,7 @@ from app.finetune.events import Progressed, Report, Stage
 BICUBIC_WORK = 0.15
 DSR_WORK = 10.0
 FORWARD_WORK = 1.0
-INVENTING_WORK = 3.0
+SYNTHESIS_WORK = 3.0
 TRAINING_WORK = 3.0
 
 _SECONDS_BETWEEN_REPORTS = 0.5
@@ -31,12 +31,12 @@ def work_of_a_face(stage: Stage, config: FinetuneConfig) -> float:
     return TRAINING_WORK + reduced * (BICUBIC_WORK if config.dsr == BICUBIC else DSR_WORK)
 
 
-def teaching_work(config: FinetuneConfig, train: int) -> float:
+def teacher_work(config: FinetuneConfig, train: int) -> float:
     """What it costs to invent people from so many HR images, and to ask the teacher about all of them."""
     if not config.invented_people:
         return 0.0
     invented = config.invented_people * FACES_OF_EACH
-    return train * (BICUBIC_WORK + FORWARD_WORK) + invented * (INVENTING_WORK + FORWARD_WORK)
+    return train * (BICUBIC_WORK + FORWARD_WORK) + invented * (SYNTHESIS_WORK + FORWARD_WORK)
 
 
 def total_work(config: FinetuneConfig, scan: DatasetScan, *, with_dsr: bool) -> float:
@@ -46,7 +46,7 @@ def total_work(config: FinetuneConfig, scan: DatasetScan, *, with_dsr: bool) -> 
     training = train * (
         config.stage1_epochs * work_of_a_face(1, config) + config.stage2_epochs * work_of_a_face(2, config)
     )
-    preparing += teaching_work(config, train)
+    preparing += teacher_work(config, train)
     validations = -(-config.stage2_epochs // config.val_interval) + 1  # and one before
     validating = validations * (probes + gallery) * FORWARD_WORK
     return preparing + training + validating + work_after_training(scan, with_dsr=with_dsr)

@@ -10,7 +10,7 @@ Write = Callable[[], Sequence[TrainingEvent]]
 """Writes files and returns the events to be told once they are on the disk."""
 
 
-class Beside:
+class BackgroundWriter:
     """One writing at a time, in another thread; what it returns is told by the training's own thread, in order.
 
     A training that ends or dies before something is told goes on, or is gone on with, from before it.
@@ -28,7 +28,7 @@ class Beside:
         if is_profiling():
             self.settle()
 
-    def tell_if_done(self) -> None:
+    def report_if_done(self) -> None:
         """Raises what the writing raised."""
         if self._writing is not None and self._writing.done():
             self.settle()

@@ -20,20 +20,19 @@ from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import DsrLossNotFinite, OutOfMemory
 from app.finetune.events import BatchSplit, CheckpointWritten, DsrEpochFinished, Report, TrainingEvent, WrittenFile
 from worker.training.checkpoints.best_model import plain
-from worker.training.data.loader import places_of
 from worker.training.data.preprocess import Enlarge
-from worker.training.loop.optimizers import add_gradients
 from worker.training.models.dsr import DSR
 from worker.training.models.edgeface import EdgeFace
 from worker.training.runtime.control import Control, StopRequested
-from worker.training.runtime.cpu_parallel import Lanes
+from worker.training.runtime.cpu_parallel import CpuParallel
+from worker.training.runtime.microbatches import add_gradients, slices_of
 from worker.training.runtime.out_of_memory import unless_out_of_memory
 from worker.training.runtime.progress import Progress
 from worker.training.super_resolution.degradations import degrade, draw_degradations
 from worker.training.super_resolution.losses import losses_of
-from worker.training.super_resolution.state import DsrStates, DsrTraining
+from worker.training.super_resolution.state import DsrTrainState, DsrTrainStateFiles
 from worker.training.super_resolution.val_faces import Enlarged, ValFaces, enlarge_val
-from worker.training.validation.validate import Validated
+from worker.training.validation.selection import Validated
 
 # Shape suffixes: N training faces, B of a batch, M of a part of it, C = 3 channels (RGB), H = W = 112 pixels, S pixels
 # of the VLR face, U pixels that the network makes of it, D = 512 dimensions; _u8 is uint8 in 0..255.
@@ -48,7 +47,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class DsrCourse:
+class DsrRunContext:
     """What stays the same from the first step to the last. `train_e_2ND` are the embeddings of the training faces as
     they are and mirrored; `enlarge` is the network as the pipeline uses it; `save` writes it as the best so far."""
 
@@ -64,77 +63,77 @@ class DsrCourse:
     report: Report
     progress: Progress
     control: Control
-    lanes: Lanes
+    parallel: CpuParallel
 
     @property
     def steps_per_epoch(self) -> int:
         return -(-len(self.train_u8_NCHW) // self.config.batch_size)
 
 
-def train_to_the_end(course: DsrCourse, training: DsrTraining, states: DsrStates) -> CheckpointWritten:
+def train_to_the_end(
+    context: DsrRunContext, state: DsrTrainState, state_files: DsrTrainStateFiles
+) -> CheckpointWritten:
     """What is left of the training; the best epoch's checkpoint. Raises DsrLossNotFinite, EnlargementNotFinite,
     OutOfMemory, DiskFull and StopRequested."""
-    while training.epoch < course.config.epochs:
-        lr = learning_rate(course, training.epoch * course.steps_per_epoch)
-        train_epoch(course, training, states)
-        enlarged = _validate(course, training, states)
-        _finish_epoch(course, training, states, enlarged, lr)
-    assert training.checkpoint is not None, "the first epoch is the best so far"  # noqa: S101
-    return training.checkpoint
+    while state.epoch < context.config.epochs:
+        lr = learning_rate(context, state.epoch * context.steps_per_epoch)
+        train_epoch(context, state, state_files)
+        enlarged = _validate(context, state, state_files)
+        _finish_epoch(context, state, state_files, enlarged, lr)
+    assert state.checkpoint is not None, "the first epoch is the best so far"  # noqa: S101
+    return state.checkpoint
 
 
-def train_epoch(course: DsrCourse, training: DsrTraining, states: DsrStates) -> None:
+def train_epoch(context: DsrRunContext, state: DsrTrainState, state_files: DsrTrainStateFiles) -> None:
     """What is left of an epoch: every training face once, in a drawn order, the last batch as small as it is."""
-    config, faces = course.config, len(course.train_u8_NCHW)
-    order_N = torch.randperm(faces, generator=_generator(config.seed, training.epoch, 0))
-    course.progress.start_epoch(
-        0, training.epoch + 1, config.epochs, step=training.step, steps_done=training.steps_done
-    )
-    for batch in places_of(training.step * config.batch_size, faces, config.batch_size):
+    config, faces = context.config, len(context.train_u8_NCHW)
+    order_N = torch.randperm(faces, generator=_generator(config.seed, state.epoch, 0))
+    context.progress.start_epoch(0, state.epoch + 1, config.epochs, step=state.step, steps_done=state.steps_done)
+    for batch in slices_of(state.step * config.batch_size, faces, config.batch_size):
         started = time.monotonic()
-        train_step(course, training, order_N[batch])
-        training.step += 1
-        training.steps_done += 1
-        training.seconds += time.monotonic() - started
-        course.progress.advance((batch.stop - batch.start) * course.work.step, steps=1)
-        if course.control.stop.is_set() or states.is_due():
-            course.report(states.write(training))
-        course.control.refuse_if_stopped()
+        train_step(context, state, order_N[batch])
+        state.step += 1
+        state.steps_done += 1
+        state.seconds += time.monotonic() - started
+        context.progress.advance((batch.stop - batch.start) * context.work.step, steps=1)
+        if context.control.stop.is_set() or state_files.is_due():
+            context.report(state_files.write(state))
+        context.control.refuse_if_stopped()
 
 
-def train_step(course: DsrCourse, training: DsrTraining, chosen_B: Tensor) -> None:
-    """One step of the optimizer on the faces at these places. Lanes share them, at most micro_batch_size at once.
+def train_step(context: DsrRunContext, state: DsrTrainState, chosen_B: Tensor) -> None:
+    """One step of the optimizer on the faces at these places. CpuParallel share them, at most micro_batch_size at once.
 
     Raises DsrLossNotFinite before any weight moves, and OutOfMemory.
     """
-    config, optimizer = course.config, training.optimizer
-    generator = _generator(config.seed, training.epoch, training.step + 1)
+    config, optimizer = context.config, state.optimizer
+    generator = _generator(config.seed, state.epoch, state.step + 1)
     size = config.vlr_sizes[int(torch.randint(len(config.vlr_sizes), (), generator=generator))]
     mirrored_B = torch.rand(len(chosen_B), generator=generator) < 0.5
     drawn = draw_degradations(config, len(chosen_B), size, generator)
-    hr_u8_BCHW = course.train_u8_NCHW[chosen_B].to(course.device)
-    hr_u8_BCHW = torch.where(mirrored_B.to(course.device)[:, None, None, None], hr_u8_BCHW.flip(3), hr_u8_BCHW)
+    hr_u8_BCHW = context.train_u8_NCHW[chosen_B].to(context.device)
+    hr_u8_BCHW = torch.where(mirrored_B.to(context.device)[:, None, None, None], hr_u8_BCHW.flip(3), hr_u8_BCHW)
     vlr_u8_BCSS = degrade(hr_u8_BCHW, drawn)
-    e_BD = course.train_e_2ND[mirrored_B.long(), chosen_B].to(course.device)
-    compute = partial(_part_of_step, course, training.dsr, hr_u8_BCHW, vlr_u8_BCSS, e_BD)
-    while (computed := unless_out_of_memory(partial(_all_parts, course, training, compute, len(chosen_B)))) is None:
-        _split(course, training)
+    e_BD = context.train_e_2ND[mirrored_B.long(), chosen_B].to(context.device)
+    compute = partial(_part_of_step, context, state.dsr, hr_u8_BCHW, vlr_u8_BCSS, e_BD)
+    while (computed := unless_out_of_memory(partial(_all_parts, context, state, compute, len(chosen_B)))) is None:
+        _split(context, state)
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate(course, training.steps_done)
+        group["lr"] = learning_rate(context, state.steps_done)
     optimizer.zero_grad(set_to_none=False)
     for part in computed:
-        add_gradients(list(training.dsr.parameters()), part.gradients)
+        add_gradients(list(state.dsr.parameters()), part.gradients)
     sums = torch.stack([part.sums for part in computed]).sum(0)
     if not sums.isfinite().all():
-        raise DsrLossNotFinite(training.epoch + 1, training.step + 1)
-    training.sums += sums.cpu()
+        raise DsrLossNotFinite(state.epoch + 1, state.step + 1)
+    state.sums += sums.cpu()
     optimizer.step()
 
 
-def learning_rate(course: DsrCourse, steps_done: int) -> float:
+def learning_rate(context: DsrRunContext, steps_done: int) -> float:
     """Along a cosine to zero at the last step."""
-    share = steps_done / (course.config.epochs * course.steps_per_epoch)
-    return course.config.lr * (1 + math.cos(math.pi * share)) / 2
+    share = steps_done / (context.config.epochs * context.steps_per_epoch)
+    return context.config.lr * (1 + math.cos(math.pi * share)) / 2
 
 
 @dataclass(frozen=True)
@@ -145,17 +144,19 @@ class _Part:
     sums: Tensor
 
 
-def _all_parts(course: DsrCourse, training: DsrTraining, compute: Callable[[slice], _Part], faces: int) -> list[_Part]:
-    at_once = min(training.micro_batch_size, -(-faces // course.lanes.count))
-    return course.lanes.map(compute, list(places_of(0, faces, at_once)))
+def _all_parts(
+    context: DsrRunContext, state: DsrTrainState, compute: Callable[[slice], _Part], faces: int
+) -> list[_Part]:
+    at_once = min(state.micro_batch_size, -(-faces // context.parallel.count))
+    return context.parallel.map(compute, list(slices_of(0, faces, at_once)))
 
 
 def _part_of_step(
-    course: DsrCourse, dsr: DSR, hr_u8_BCHW: Tensor, vlr_u8_BCSS: Tensor, e_BD: Tensor, places: slice
+    context: DsrRunContext, dsr: DSR, hr_u8_BCHW: Tensor, vlr_u8_BCSS: Tensor, e_BD: Tensor, places: slice
 ) -> _Part:
     vlr_MCSS = (vlr_u8_BCSS[places].float() / 255).contiguous(memory_format=torch.channels_last)
     hr_MCHW = hr_u8_BCHW[places].float() / 255
-    losses = losses_of(course.config, course.edgeface, to_face(dsr(vlr_MCSS)), hr_MCHW, e_BD[places])
+    losses = losses_of(context.config, context.edgeface, to_face(dsr(vlr_MCSS)), hr_MCHW, e_BD[places])
     gradients = torch.autograd.grad(losses.total.sum() / len(e_BD), list(dsr.parameters()))
     each = (losses.total, losses.pixel, losses.perceptual, losses.identity)
     return _Part(gradients, torch.stack([loss.detach().double().sum() for loss in each]))
@@ -167,45 +168,49 @@ def to_face(enlarged_BCUU: Tensor) -> Tensor:
     return F.interpolate(enlarged_BCUU, (FACE_SIZE, FACE_SIZE), mode="bilinear", antialias=reduces)
 
 
-def _split(course: DsrCourse, training: DsrTraining) -> None:
+def _split(context: DsrRunContext, state: DsrTrainState) -> None:
     """Halve what is computed at once. Raises OutOfMemory where that is one face already."""
-    if training.micro_batch_size == 1:
+    if state.micro_batch_size == 1:
         raise OutOfMemory(1)
-    training.micro_batch_size //= 2
-    batch, part = course.config.batch_size, training.micro_batch_size
-    course.report(BatchSplit(batch, part, 0, training.epoch, training.step))
+    state.micro_batch_size //= 2
+    batch, part = context.config.batch_size, state.micro_batch_size
+    context.report(BatchSplit(batch, part, 0, state.epoch, state.step))
 
 
-def _validate(course: DsrCourse, training: DsrTraining, states: DsrStates) -> Enlarged:
+def _validate(context: DsrRunContext, state: DsrTrainState, state_files: DsrTrainStateFiles) -> Enlarged:
     """Where it is stopped the state of before it is saved."""
-    started, work_done = time.monotonic(), course.progress.work_done
+    started, work_done = time.monotonic(), context.progress.work_done
 
     def on_faces(count: int) -> None:
-        course.progress.advance(count * course.work.validation)
-        course.control.refuse_if_stopped()
+        context.progress.advance(count * context.work.validation)
+        context.control.refuse_if_stopped()
 
     try:
-        enlarged = enlarge_val(course.val, course.enlarge, course.edgeface, course.device, on_faces, lanes=course.lanes)
+        enlarged = enlarge_val(
+            context.val, context.enlarge, context.edgeface, context.device, on_faces, parallel=context.parallel
+        )
     except StopRequested:
-        course.progress.go_back(work_done)
-        course.report(states.write(training))
+        context.progress.go_back(work_done)
+        context.report(state_files.write(state))
         raise
-    training.seconds += time.monotonic() - started
+    state.seconds += time.monotonic() - started
     return enlarged
 
 
-def _finish_epoch(course: DsrCourse, training: DsrTraining, states: DsrStates, enlarged: Enlarged, lr: float) -> None:
+def _finish_epoch(
+    context: DsrRunContext, state: DsrTrainState, state_files: DsrTrainStateFiles, enlarged: Enlarged, lr: float
+) -> None:
     """Write the state, then tell of the epoch: what was told is never trained again."""
-    measured, faces = enlarged.measure(), len(course.train_u8_NCHW)
-    auc, epoch = measured.recognition.auc, training.epoch + 1
-    best = training.best.offer(epoch, Validated(None, None, auc))
-    total, pixel, perceptual, identity = (training.sums / faces).tolist()
+    measured, faces = enlarged.measure(), len(context.train_u8_NCHW)
+    auc, epoch = measured.recognition.auc, state.epoch + 1
+    best = state.best.offer(epoch, Validated(None, None, auc))
+    total, pixel, perceptual, identity = (state.sums / faces).tolist()
     separated = measured.separation
     told: list[TrainingEvent] = [
         DsrEpochFinished(
             stage=0,
             epoch=epoch,
-            epochs=course.config.epochs,
+            epochs=context.config.epochs,
             train_loss=total,
             train_pixel_loss=pixel,
             train_perceptual_loss=perceptual,
@@ -218,20 +223,20 @@ def _finish_epoch(course: DsrCourse, training: DsrTraining, states: DsrStates, e
             val_impostor_similarity=separated.impostor if separated else None,
             val_d_prime=separated.d_prime if separated else None,
             dsr_lr=lr,
-            seconds=training.seconds,
-            images_per_second=faces / training.seconds,
+            seconds=state.seconds,
+            images_per_second=faces / state.seconds,
             best=best,
         )
     ]
     if best:
-        training.checkpoint = CheckpointWritten(course.save(training.dsr, epoch), None, epoch, auc or 0.0)
-        told.append(training.checkpoint)
-    training.epoch, training.step, training.seconds = epoch, 0, 0.0
-    training.sums = torch.zeros_like(training.sums)
-    course.progress.finish_epoch()
-    told.append(states.write(training))
+        state.checkpoint = CheckpointWritten(context.save(state.dsr, epoch), None, epoch, auc or 0.0)
+        told.append(state.checkpoint)
+    state.epoch, state.step, state.seconds = epoch, 0, 0.0
+    state.sums = torch.zeros_like(state.sums)
+    context.progress.finish_epoch()
+    told.append(state_files.write(state))
     for event in told:
-        course.report(event)
+        context.report(event)
 
 
 def _generator(seed: int, epoch: int, step: int) -> torch.Generator:

@@ -10,10 +10,10 @@ from app.finetune.errors import ChangedWhileRead
 from worker.training.data.face_cache import PreparedFaces, prepared_key
 from worker.training.data.preprocess import Faces, enlarge_bicubic, enlarge_images
 from worker.training.models.edgeface import EdgeFace
+from worker.training.models.embedding import embed
 from worker.training.runtime.control import Control
-from worker.training.runtime.cpu_parallel import Lanes
+from worker.training.runtime.cpu_parallel import CpuParallel
 from worker.training.storage.digests import digest_images, refuse_unreadable
-from worker.training.validation.measure import embed
 
 # Shape suffixes: N faces, M of a part of them, C = 3 channels (RGB), H = W = 112 pixels, D = 512 dimensions; _u8 is
 # uint8 in 0..255.
@@ -45,14 +45,14 @@ def embed_both_ways(
     device: torch.device,
     on_faces: Callable[[int], None] = lambda _: None,
     *,
-    lanes: Lanes,
+    parallel: CpuParallel,
 ) -> Tensor:
     """Embeddings [2, N, 512], on the CPU, of faces as they are and mirrored; the faces may be a memory map larger than
     memory. `on_faces` hears how many more are done, and may raise. Raises OutOfMemory."""
-    e_ND = embed(edgeface, faces_u8_NCHW, device, on_faces, lanes=lanes).cpu()
+    e_ND = embed(edgeface, faces_u8_NCHW, device, on_faces, parallel=parallel).cpu()
     mirrored_e_ND = torch.cat(
         [
-            embed(edgeface, some_u8_MCHW.flip(3), device, on_faces, lanes=lanes).cpu()
+            embed(edgeface, some_u8_MCHW.flip(3), device, on_faces, parallel=parallel).cpu()
             for some_u8_MCHW in torch.split(faces_u8_NCHW, _FACES_AT_ONCE)
         ]
     )

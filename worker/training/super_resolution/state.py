@@ -14,7 +14,7 @@ from worker.training.runtime.control import Control
 from worker.training.runtime.progress import Progress
 from worker.training.storage.atomic import saved_bytes, write_whole
 from worker.training.storage.digests import Digests
-from worker.training.validation.validate import Best
+from worker.training.validation.selection import Best
 
 FORMAT = "dsr-training-1"
 
@@ -31,7 +31,7 @@ class DsrInputs(Digests):
 
 
 @dataclass
-class DsrTraining:
+class DsrTrainState:
     """`epoch` epochs are finished, `step` steps of the next are done; `sums` are over its faces: of the loss, and of
     its three parts unweighted. `seconds` were spent on it. `checkpoint` is that of the best epoch."""
 
@@ -53,25 +53,25 @@ class SavedDsrState(StateContent[DsrInputs]):
     def __init__(self, path: Path) -> None:
         super().__init__(path, ("format", FORMAT), DsrInputs)
 
-    def restore(self, training: DsrTraining, progress: Progress) -> None:
+    def restore(self, state: DsrTrainState, progress: Progress) -> None:
         """Everything as it was when the state was saved, but for the best checkpoint, which is a file of its own.
 
         Raises WeightsUnreadable where the state does not fit the network.
         """
         content = self._content
         with self._damage_told():
-            training.dsr.load_state_dict(content["dsr"], strict=True)
-            training.optimizer.load_state_dict(content["optimizer"])
-            training.best = Best("verification_auc", **content["best"])
-            training.epoch, training.step = int(content["epoch"]), int(content["step"])
-            training.steps_done = int(content["steps_done"])
-            training.sums = content["sums"]
-            training.seconds = float(content["seconds"])
-            training.micro_batch_size = int(content["micro_batch_size"])
+            state.dsr.load_state_dict(content["dsr"], strict=True)
+            state.optimizer.load_state_dict(content["optimizer"])
+            state.best = Best("verification_auc", **content["best"])
+            state.epoch, state.step = int(content["epoch"]), int(content["step"])
+            state.steps_done = int(content["steps_done"])
+            state.sums = content["sums"]
+            state.seconds = float(content["seconds"])
+            state.micro_batch_size = int(content["micro_batch_size"])
             progress.go_back(float(content["work_done"]))
 
 
-class DsrStates(StateFiles):
+class DsrTrainStateFiles(StateFiles):
     """The state files of one training, under its output folder."""
 
     def __init__(self, output_dir: Path, inputs: DsrInputs, control: Control, progress: Progress) -> None:
@@ -79,32 +79,32 @@ class DsrStates(StateFiles):
         self._inputs = inputs
         self._progress = progress
 
-    def write(self, training: DsrTraining) -> StateSaved:
+    def write(self, state: DsrTrainState) -> StateSaved:
         """Write `state-STEPS.pth`; it loads with weights_only=True. To be told once all is told that it stands after.
         Raises DiskFull."""
         content = {
             "format": FORMAT,
             "inputs": asdict(self._inputs),
-            "dsr": plain(training.dsr.state_dict()),
-            "optimizer": training.optimizer.state_dict(),
-            "best": training.best.saved(),
-            "epoch": training.epoch,
-            "step": training.step,
-            "steps_done": training.steps_done,
-            "sums": training.sums,
-            "seconds": training.seconds,
-            "micro_batch_size": training.micro_batch_size,
+            "dsr": plain(state.dsr.state_dict()),
+            "optimizer": state.optimizer.state_dict(),
+            "best": state.best.saved(),
+            "epoch": state.epoch,
+            "step": state.step,
+            "steps_done": state.steps_done,
+            "sums": state.sums,
+            "seconds": state.seconds,
+            "micro_batch_size": state.micro_batch_size,
             "work_done": self._progress.work_done,
             "progress": self._progress.share,
         }
-        file = write_whole(self.new_path(training.steps_done), saved_bytes(content), self._control)
+        file = write_whole(self.new_path(state.steps_done), saved_bytes(content), self._control)
         self.restart_clock()
         return StateSaved(
             file=file,
             stage=0,
-            epoch=training.epoch,
-            step=training.step,
-            steps_done=training.steps_done,
+            epoch=state.epoch,
+            step=state.step,
+            steps_done=state.steps_done,
             progress=self._progress.share,
-            best=training.checkpoint,
+            best=state.checkpoint,
         )

@@ -34,21 +34,21 @@ from worker.training.checks.leaks import refuse_copied_photos, refuse_same_peopl
 from worker.training.data.preprocess import RESAMPLER, Enlarge, Faces, enlarge_bicubic, enlarge_bilinear, enlarge_by_dsr
 from worker.training.models.dsr import DSR, load_dsr
 from worker.training.models.edgeface import load_edgeface
+from worker.training.models.embedding import face_set
 from worker.training.runtime.control import Control
-from worker.training.runtime.cpu_parallel import lanes_for
+from worker.training.runtime.cpu_parallel import parallel_for
 from worker.training.runtime.device import choose_device, describe_device
-from worker.training.runtime.outcome import tell_the_last
+from worker.training.runtime.outcome import report_outcome
 from worker.training.runtime.progress import FORWARD_WORK, Progress
 from worker.training.storage.atomic import saved_bytes, write_whole
 from worker.training.storage.digests import digest_images, sha256_of
 from worker.training.storage.paths import TrainingFiles
 from worker.training.super_resolution.comparison import verdict_of
 from worker.training.super_resolution.initialise import new_dsr
-from worker.training.super_resolution.loop import DsrCourse, Work, state_dict_of, train_to_the_end
+from worker.training.super_resolution.loop import DsrRunContext, Work, state_dict_of, train_to_the_end
 from worker.training.super_resolution.preparation import embed_both_ways, prepare_hr
-from worker.training.super_resolution.state import DsrInputs, DsrStates, DsrTraining, SavedDsrState
+from worker.training.super_resolution.state import DsrInputs, DsrTrainState, DsrTrainStateFiles, SavedDsrState
 from worker.training.super_resolution.val_faces import Enlarged, ValFaces, enlarge_val, val_faces
-from worker.training.validation.measure import face_set
 
 DSR_NAME = "dsr.pth"
 
@@ -66,7 +66,7 @@ def train_dsr(
     from there as if nothing had happened. A CPU run repeats exactly, bit for bit, on the same machine, in one go or in
     several. Raises EdgefaceError and its kin.
     """
-    return tell_the_last(partial(_train, config, files, report, control or Control()), report)
+    return report_outcome(partial(_train, config, files, report, control or Control()), report)
 
 
 def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, control: Control) -> Finished:
@@ -122,15 +122,15 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
     def on_faces(_: int) -> None:
         control.refuse_if_stopped()
 
-    lanes = lanes_for(device, config.batch_size)
+    parallel = parallel_for(device, config.batch_size)
     faces_of_val = val_faces(val.hr_images, hr_faces.pixels_u8, config.vlr_sizes, edgeface, device, on_faces)
-    train_e_2ND = embed_both_ways(edgeface, train_faces.pixels_u8, device, on_faces, lanes=lanes)
+    train_e_2ND = embed_both_ways(edgeface, train_faces.pixels_u8, device, on_faces, parallel=parallel)
     if look_for_leaks:
         for warning in _refuse_people_of_val(train, train_e_2ND[0], faces_of_val, allowed, control):
             report(Warned(warning))
 
     # Measure what can be had without it
-    measure = partial(enlarge_val, faces_of_val, edgeface=edgeface, device=device, on_faces=on_faces, lanes=lanes)
+    measure = partial(enlarge_val, faces_of_val, edgeface=edgeface, device=device, on_faces=on_faces, parallel=parallel)
     without: dict[Images, Enlarge] = {"direct": enlarge_bilinear, "bicubic": enlarge_bicubic}
     enlarged: dict[Images, Enlarged] = {name: measure(enlarge) for name, enlarge in without.items()}
     for name in without:
@@ -142,14 +142,14 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
     each_epoch = len(train.hr_images) * work.step + len(val.hr_images) * len(config.vlr_sizes) * work.validation
     progress = Progress(config.epochs * each_epoch, report, told=saved.progress if saved else 0.0)
     optimizer = torch.optim.Adam(dsr.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=True)
-    training = DsrTraining(dsr, optimizer, micro_batch_size=config.batch_size)
-    states = DsrStates(files.output_dir, inputs, control, progress)
+    state = DsrTrainState(dsr, optimizer, micro_batch_size=config.batch_size)
+    state_files = DsrTrainStateFiles(files.output_dir, inputs, control, progress)
     if saved and files.resume:
-        saved.restore(training, progress)
-        training.checkpoint = saved.checkpoint_of(files.resume)
+        saved.restore(state, progress)
+        state.checkpoint = saved.checkpoint_of(files.resume)
     else:
-        report(states.write(training))
-    course = DsrCourse(
+        report(state_files.write(state))
+    context = DsrRunContext(
         config=config,
         device=device,
         edgeface=edgeface,
@@ -162,11 +162,11 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
         report=report,
         progress=progress,
         control=control,
-        lanes=lanes,
+        parallel=parallel,
     )
-    if not training.steps_done:
+    if not state.steps_done:
         report(StageStarted(0, config.epochs))
-    best = train_to_the_end(course, training, states)
+    best = train_to_the_end(context, state, state_files)
 
     # Compare, by the file that is handed out
     path = best.full.path

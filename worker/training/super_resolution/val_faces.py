@@ -10,9 +10,10 @@ from torch import Tensor
 from worker.training.data.preprocess import Enlarge, resize_bicubic
 from worker.training.metrics import FaceSet
 from worker.training.models.edgeface import EdgeFace
-from worker.training.runtime.cpu_parallel import Lanes
+from worker.training.models.embedding import embed, face_set
+from worker.training.runtime.cpu_parallel import CpuParallel
 from worker.training.super_resolution.quality import psnr, ssim
-from worker.training.validation.measure import Measurement, embed, face_set, measure
+from worker.training.validation.measure import Measurement, measure
 
 # Shape suffixes: N faces of val, M of a part of them, P = N * sizes probes, C = 3 channels (RGB), H = W = 112 pixels,
 # D = 512 dimensions; _u8 is uint8.
@@ -83,7 +84,7 @@ def enlarge_val(
     device: torch.device,
     on_faces: Callable[[int], None] = lambda _: None,
     *,
-    lanes: Lanes,
+    parallel: CpuParallel,
 ) -> Enlarged:
     """No more than a few faces are in memory enlarged. `on_faces` hears how many more are done, and may raise. Raises
     OutOfMemory and EnlargementNotFinite."""
@@ -94,7 +95,7 @@ def enlarge_val(
             torch.split(vlr_u8_NCHW, _FACES_AT_ONCE), torch.split(val.hr_u8_NCHW, _FACES_AT_ONCE), strict=True
         ):
             faces_u8_MCHW = enlarge(vlr_u8_MCHW)
-            parts.append(embed(edgeface, faces_u8_MCHW, device, lanes=lanes).cpu())
+            parts.append(embed(edgeface, faces_u8_MCHW, device, parallel=parallel).cpu())
             decibels.append(psnr(faces_u8_MCHW, hr_u8_MCHW))
             similar.append(ssim(faces_u8_MCHW, hr_u8_MCHW))
             on_faces(len(faces_u8_MCHW))

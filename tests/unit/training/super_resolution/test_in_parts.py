@@ -12,14 +12,14 @@ from torch import Tensor
 from tests.unit.training.super_resolution.support import tiny_config
 from worker.training.data.preprocess import Enlarge, enlarge_bicubic, enlarge_by_dsr, resize_bicubic
 from worker.training.models.edgeface import EdgeFace, load_edgeface
+from worker.training.models.embedding import embed
 from worker.training.runtime.control import Control, StopRequested
-from worker.training.runtime.cpu_parallel import ONE_LANE
+from worker.training.runtime.cpu_parallel import SINGLE_THREAD
 from worker.training.super_resolution.comparison import verdict_of
 from worker.training.super_resolution.initialise import new_dsr
 from worker.training.super_resolution.preparation import embed_both_ways
 from worker.training.super_resolution.quality import psnr, ssim
 from worker.training.super_resolution.val_faces import ValFaces, enlarge_val, val_faces
-from worker.training.validation.measure import embed
 
 CPU = torch.device("cpu")
 SIZES = (12, 16)
@@ -78,7 +78,7 @@ def test_val_measured_some_faces_at_a_time_is_val_measured_at_once(
 ) -> None:
     at_once: list[int] = []
     heard: list[int] = []
-    enlarged = enlarge_val(val, recorded(enlarge_bicubic, at_once), edgeface, CPU, heard.append, lanes=ONE_LANE)
+    enlarged = enlarge_val(val, recorded(enlarge_bicubic, at_once), edgeface, CPU, heard.append, parallel=SINGLE_THREAD)
     assert heard == at_once
     assert sum(heard) == FACES * len(SIZES)
     assert max(at_once) <= MOST_AT_ONCE
@@ -99,7 +99,7 @@ def test_val_measured_some_faces_at_a_time_is_val_measured_at_once(
 def test_val_stops_before_all_of_it_is_enlarged(val: ValFaces, edgeface: EdgeFace) -> None:
     at_once: list[int] = []
     with pytest.raises(StopRequested):
-        enlarge_val(val, recorded(enlarge_bicubic, at_once), edgeface, CPU, stop_after(1), lanes=ONE_LANE)
+        enlarge_val(val, recorded(enlarge_bicubic, at_once), edgeface, CPU, stop_after(1), parallel=SINGLE_THREAD)
     assert sum(at_once) < FACES
 
 
@@ -123,7 +123,7 @@ def test_a_network_stops_while_it_enlarges(val: ValFaces) -> None:
 
 def test_train_is_embedded_both_ways_some_faces_at_a_time(hr_faces: Tensor, edgeface: EdgeFace) -> None:
     heard: list[int] = []
-    e_2ND = embed_both_ways(edgeface, hr_faces, CPU, heard.append, lanes=ONE_LANE)
+    e_2ND = embed_both_ways(edgeface, hr_faces, CPU, heard.append, parallel=SINGLE_THREAD)
     torch.testing.assert_close(e_2ND[0], embed(edgeface, hr_faces, CPU), atol=1e-6, rtol=0)
     torch.testing.assert_close(e_2ND[1], embed(edgeface, hr_faces.flip(3), CPU), atol=1e-6, rtol=0)
     assert sum(heard) == 2 * FACES
@@ -132,7 +132,7 @@ def test_train_is_embedded_both_ways_some_faces_at_a_time(hr_faces: Tensor, edge
 
 def test_the_verdict_stops_between_its_comparisons(val: ValFaces, edgeface: EdgeFace) -> None:
     few = val_faces(val.paths[:20], val.hr_u8_NCHW[:20], SIZES, edgeface, CPU)
-    enlarged = enlarge_val(few, enlarge_bicubic, edgeface, CPU, lanes=ONE_LANE)
+    enlarged = enlarge_val(few, enlarge_bicubic, edgeface, CPU, parallel=SINGLE_THREAD)
     heard: list[None] = []
     verdict_of({"direct": enlarged, "bicubic": enlarged, "dsr": enlarged}, lambda: heard.append(None))
     assert len(heard) == 3 * len(SIZES)

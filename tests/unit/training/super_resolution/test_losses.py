@@ -10,10 +10,10 @@ from app.finetune.architectures import DsrLayout
 from tests.unit.training.super_resolution.support import tiny_config
 from worker.training.data.preprocess import enlarge_bicubic, enlarge_images, resize_bicubic
 from worker.training.models.edgeface import EdgeFace, load_edgeface
+from worker.training.models.embedding import embed
 from worker.training.super_resolution.initialise import new_dsr
 from worker.training.super_resolution.loop import to_face
 from worker.training.super_resolution.losses import identity_distance, losses_of, pixel_distance, see
-from worker.training.validation.measure import embed
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import DiskFull
 from app.finetune.events import TrainingEvent, Warned
-from worker.training.storage.background import Beside
+from worker.training.storage.background import BackgroundWriter
 
 
 def _told(number: int) -> Warned:
@@ -26,9 +26,9 @@ def test_nothing_is_told_before_it_is_written_and_all_in_order() -> None:
         on_disk[number].wait()
         return [_told(10 * number), _told(10 * number + 1)]
 
-    beside = Beside(report)
+    beside = BackgroundWriter(report)
     beside.start(lambda: write(0))
-    beside.tell_if_done()
+    beside.report_if_done()
     assert told == []
     on_disk[0].set()
     beside.start(lambda: write(1))
@@ -43,7 +43,7 @@ def test_what_a_writing_raises_is_raised_where_the_training_settles_it(tmp_path:
     def write() -> list[TrainingEvent]:
         raise DiskFull(tmp_path)
 
-    beside = Beside(lambda _: None)
+    beside = BackgroundWriter(lambda _: None)
     beside.start(write)
     with pytest.raises(DiskFull):
         beside.settle()

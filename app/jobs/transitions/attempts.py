@@ -1,0 +1,255 @@
+"""An attempt: claimed, begun, kept by its lease, and ended."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select, update
+
+from app.database import database_now
+from app.finetune.errors import ErrorReport
+from app.jobs import queries
+from app.jobs.durations import view_actual, view_predicted
+from app.jobs.errors import Poisoned, WorkerLost
+from app.jobs.resume import ResumePoint, ResumeReceipt
+from app.jobs.states import CLAIMED, TERMINAL, JobStatus
+from app.jobs.tables import Attempt, Job
+from app.jobs.transitions.fence import Claim, append_event, clock, cut_after, update_attempt, update_job, write_claimed
+
+LONGEST_BACKOFF_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class LossPolicy:
+    """A job is failed at its loss number `max_losses` without progress; before that it is queued again after
+    `backoff_seconds`, doubled with each further loss."""
+
+    max_losses: int
+    backoff_seconds: float = 0.0
+
+    def backoff(self, losses: int) -> float:
+        return float(min(LONGEST_BACKOFF_SECONDS, self.backoff_seconds * 2 ** min(losses - 1, 32)))
+
+
+def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -> Claim | None:
+    """Take a queued job whose time has come, or None. Of two workers that ask at once, one gets it.
+
+    Safe to repeat: a worker whose commit was not answered finds that it holds the job already.
+    """
+    claimed = session.execute(
+        update(Job)
+        .where(col(Job.id) == job_id, col(Job.status) == JobStatus.QUEUED, queries.is_due())
+        .values(
+            status=JobStatus.PREPARING,
+            attempt=Job.attempt + 1,
+            worker_id=worker_id,
+            lease_expires_at=database_now() + lease_seconds,
+            started_at=func.coalesce(Job.started_at, database_now()),
+            retry_at=None,
+            waiting_reason=None,
+            stage=None,
+            epoch=None,
+            step=None,
+            eta_seconds=None,
+        )
+        .returning(col(Job.attempt))
+        .execution_options(synchronize_session=False)
+    ).scalar_one_or_none()
+    if claimed is None:
+        held = session.execute(
+            select(Job.attempt).where(
+                Job.id == job_id,
+                Job.worker_id == worker_id,
+                Job.status == JobStatus.PREPARING,
+                col(Job.lease_expires_at) >= database_now(),
+            )
+        ).scalar_one_or_none()
+        return None if held is None else Claim(job_id, held, worker_id)
+    now = clock(session)
+    session.add(Attempt(job_id=job_id, number=claimed, worker_id=worker_id, started_at=now, heard_at=now))
+    append_event(
+        session,
+        job_id,
+        "status",
+        {"status": JobStatus.PREPARING, "previous": JobStatus.QUEUED, "worker": worker_id},
+    )
+    return Claim(job_id, claimed, worker_id)
+
+
+def begin_attempt(session: Session, claim: Claim, point: ResumePoint | None) -> ResumeReceipt | None:
+    """The claimed job goes on from `point`, whose files the caller has found whole, or from the start.
+
+    What came after the point is cut: metrics, states, and checkpoints that nobody pinned. Returns the receipt, None
+    for a job's first attempt. Safe to repeat.
+    """
+    write_claimed(
+        session,
+        claim,
+        progress=0.0 if point is None else point.progress,
+        checkpoint=None if point is None else point.checkpoint,
+    )
+    begun = session.get_one(Attempt, (claim.job_id, claim.attempt))
+    if begun.receipt is not None:
+        return ResumeReceipt.model_validate(begun.receipt)
+    cut_after(session, claim.job_id, point)
+    steps_done = 0 if point is None else point.steps_done
+    receipt = None if claim.attempt == 1 else _write_receipt(session, claim, point, steps_done)
+    told = None if receipt is None else receipt.model_dump()
+    update_attempt(session, claim, receipt=told, steps_done=steps_done)
+    if told is not None:
+        append_event(session, claim.job_id, "resumed", told)
+    return receipt
+
+
+def renew_lease(session: Session, claim: Claim, lease_seconds: float) -> JobStatus:
+    """Keep the claim for another `lease_seconds`; the status tells whether a cancel or a pause was asked for."""
+    return write_claimed(session, claim, lease_expires_at=database_now() + lease_seconds)
+
+
+def finish(
+    session: Session, claim: Claim, status: JobStatus, error: ErrorReport | None = None, **columns: object
+) -> None:
+    """Write the final state of the claimed job. One asked to cancel or pause may still succeed or fail: what happened
+    counts."""
+    write_claimed(session, claim, **columns)
+    end_job(session, claim.job_id, claim.attempt, status, error)
+
+
+def hand_back(session: Session, claim: Claim, reason: str, *, retry_in: float = 0.0) -> JobStatus:
+    """The worker gives the job up on purpose: it is queued again, or cancelled or paused if that was asked for. Spends
+    no try. With `retry_in` nobody claims it for so many seconds, and `reason` is what it waits for."""
+    current = write_claimed(session, claim, **({"waiting_reason": reason} if retry_in else {}))
+    return _release(session, claim, current, reason, retry_in)
+
+
+def lose_trainer(session: Session, claim: Claim, lost: ErrorReport, policy: LossPolicy) -> JobStatus:
+    """The trainer of a claimed job died or hung: the job is queued again after a while, or failed."""
+    current = write_claimed(session, claim, worker_losses=Job.worker_losses + 1)
+    return _resolve_loss(session, claim, current, lost, policy)
+
+
+def expire_leases(session: Session, policy: LossPolicy) -> list[str]:
+    """Move on every claimed job whose lease ran out. The ids of those that are queued again."""
+    expired = session.execute(
+        update(Job)
+        .where(col(Job.status).in_(CLAIMED), col(Job.lease_expires_at) < database_now())
+        .values(worker_losses=Job.worker_losses + 1, lease_expires_at=None)
+        .returning(col(Job.id), col(Job.attempt), col(Job.worker_id), col(Job.status))
+        .execution_options(synchronize_session=False)
+    ).all()
+    requeued = []
+    for job_id, attempt, worker_id, status in expired:
+        claim = Claim(job_id, attempt, worker_id)
+        lost = WorkerLost(worker_id).report()
+        if _resolve_loss(session, claim, JobStatus(status), lost, policy) is JobStatus.QUEUED:
+            requeued.append(job_id)
+    return requeued
+
+
+def _write_receipt(session: Session, claim: Claim, point: ResumePoint | None, steps_done: int) -> ResumeReceipt:
+    earlier = [each for each in queries.attempts(session, claim.job_id) if each.number < claim.attempt]
+    before = earlier[-1]
+    # One that ended before it began to train lost nothing and told nothing of what the one before it had lost.
+    trained = next((each for each in reversed(earlier) if each.receipt is not None), earlier[0])
+    heard_at = trained.heard_at or trained.started_at
+    since = trained.started_at if point is None else max(trained.started_at, point.saved_at)
+    return ResumeReceipt(
+        from_attempt=None if point is None else point.attempt,
+        stage=None if point is None else point.stage,
+        epoch=None if point is None else point.epoch,
+        step=None if point is None else point.step,
+        steps_redone=max(0, trained.steps_done - steps_done),
+        seconds_lost=round(max(0.0, heard_at - since), 3),
+        seconds_waited=round(max(0.0, clock(session) - (before.ended_at or before.heard_at or before.started_at)), 3),
+        reason=before.reason or before.outcome or "unknown",
+    )
+
+
+def end_job(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    status: JobStatus,
+    error: ErrorReport | None,
+    reason: str | None = None,
+) -> None:
+    """Write a final state with its event; the caller holds the row."""
+    previous = JobStatus(queries.fresh(session, job_id).status)
+    told = None if error is None else error.model_dump()
+    progress = {"progress": 1.0} if status is JobStatus.SUCCEEDED else {}
+    update_job(
+        session,
+        job_id,
+        sources=list(set(JobStatus) - TERMINAL),
+        status=status,
+        error=told,
+        finished_at=database_now(),
+        lease_expires_at=None,
+        retry_at=None,
+        waiting_reason=None,
+        eta_seconds=None,
+        **progress,
+    )
+    _end_attempt(session, job_id, attempt, status, reason if error is None else error.message)
+    duration = _duration(session, job_id)
+    append_event(session, job_id, "status", {"status": status, "previous": previous, "error": told} | duration)
+
+
+def _resolve_loss(
+    session: Session, claim: Claim, current: JobStatus, lost: ErrorReport, policy: LossPolicy
+) -> JobStatus:
+    """Queue the job again, or fail it where it lost too many; the caller holds the row."""
+    losses = queries.fresh(session, claim.job_id).worker_losses
+    if losses >= policy.max_losses and current in (JobStatus.PREPARING, JobStatus.RUNNING):
+        end_job(session, claim.job_id, claim.attempt, JobStatus.FAILED, Poisoned(losses, lost).report())
+        return JobStatus.FAILED
+    return _release(session, claim, current, lost.message, policy.backoff(losses))
+
+
+def _release(session: Session, claim: Claim, current: JobStatus, reason: str, retry_in: float) -> JobStatus:
+    """Put the job back to queued, or cancel or pause it if that was asked for; the caller holds the row."""
+    if current is JobStatus.CANCELLING:
+        end_job(session, claim.job_id, claim.attempt, JobStatus.CANCELLED, None, reason)
+        return JobStatus.CANCELLED
+    target = JobStatus.PAUSED if current is JobStatus.PAUSING else JobStatus.QUEUED
+    points = queries.resume_points(session, claim.job_id)
+    update_job(
+        session,
+        claim.job_id,
+        status=target,
+        worker_id=None,
+        lease_expires_at=None,
+        rung_at=None,
+        retry_at=database_now() + retry_in if retry_in and target is JobStatus.QUEUED else None,
+        stage=None,
+        epoch=None,
+        step=None,
+        progress=points[0].progress if points else 0.0,
+        eta_seconds=None,
+    )
+    _end_attempt(session, claim.job_id, claim.attempt, target, reason)
+    append_event(session, claim.job_id, "status", {"status": target, "previous": current, "reason": reason})
+    return target
+
+
+def _end_attempt(session: Session, job_id: str, attempt: int, outcome: JobStatus, reason: str | None) -> None:
+    ended = session.execute(
+        update(Attempt)
+        .where(col(Attempt.job_id) == job_id, col(Attempt.number) == attempt, col(Attempt.ended_at).is_(None))
+        .values(ended_at=database_now(), outcome=outcome, reason=reason)
+        .returning(col(Attempt.started_at), col(Attempt.heard_at), col(Attempt.ended_at))
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    if ended is not None:
+        until = ended.ended_at if outcome is JobStatus.SUCCEEDED else ended.heard_at or ended.started_at
+        update_job(session, job_id, seconds_worked=Job.seconds_worked + max(0.0, until - ended.started_at))
+
+
+def _duration(session: Session, job_id: str) -> dict[str, Any]:
+    """What a job that ends says of how long it took, where it had said how long it would."""
+    job = queries.fresh(session, job_id)
+    predicted = view_predicted(job, queries.latest_metric(session, job))
+    actual = view_actual(job, session.get(Attempt, (job_id, job.attempt), populate_existing=True), predicted)
+    if predicted is None or actual is None:
+        return {}
+    return {"predicted": predicted.model_dump(), "actual": actual.model_dump()}

@@ -1,0 +1,58 @@
+"""What the rounds look at: waiting jobs and workers."""
+
+from sqlalchemy import func
+from sqlmodel import Session, col, delete, update
+
+from app.database import database_now
+from app.jobs import queries
+from app.jobs.states import JobStatus
+from app.jobs.tables import Job, WorkerSeen
+from app.jobs.transitions.fence import append_event, clock
+
+
+def note_waiting(session: Session, job_id: str, reason: str) -> None:
+    """Why a queued job is not claimed, for a person to read."""
+    noted = session.execute(
+        update(Job)
+        .where(
+            col(Job.id) == job_id,
+            col(Job.status) == JobStatus.QUEUED,
+            func.coalesce(Job.waiting_reason, "") != reason,
+        )
+        .values(waiting_reason=reason)
+        .returning(col(Job.id))
+        .execution_options(synchronize_session=False)
+    )
+    if noted.one_or_none() is not None:
+        append_event(session, job_id, "waiting", {"reason": reason})
+
+
+def take_unrung(session: Session, ring_again_seconds: float) -> int:
+    """How many queued jobs' bells are due (never rung, or rung this long ago); marks them as rung."""
+    rung = session.execute(
+        update(Job)
+        .where(
+            col(Job.status) == JobStatus.QUEUED,
+            queries.is_due(),
+            func.coalesce(Job.rung_at, 0.0) < database_now() - ring_again_seconds,
+        )
+        .values(rung_at=database_now())
+        .returning(col(Job.id))
+        .execution_options(synchronize_session=False)
+    ).all()
+    return len(rung)
+
+
+def report_worker(session: Session, worker_id: str, hostname: str) -> None:
+    """The worker is alive now."""
+    now = clock(session)
+    worker = session.get(WorkerSeen, worker_id)
+    if worker is None:
+        session.add(WorkerSeen(id=worker_id, hostname=hostname, started_at=now, seen_at=now))
+    else:
+        worker.seen_at = now
+
+
+def forget_worker(session: Session, worker_id: str) -> None:
+    """The worker stopped on purpose."""
+    session.execute(delete(WorkerSeen).where(col(WorkerSeen.id) == worker_id))

@@ -1,0 +1,24 @@
+"""Val's faces and their classes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from app.finetune.dataset import subject_of
+
+
+@dataclass(frozen=True)
+class ValFaces:
+    """Val's VLR probes and HR gallery, uint8 [., 3, 112, 112], and the class id of each probe, -1 for a subject that
+    train lacks."""
+
+    probes_u8_PCHW: Tensor
+    probe_paths: tuple[Path, ...]
+    gallery_u8_GCHW: Tensor
+    gallery_paths: tuple[Path, ...]
+    subject_to_id: dict[str, int]
+
+    def labels(self) -> Tensor:
+        return torch.tensor([self.subject_to_id.get(subject_of(path.name), -1) for path in self.probe_paths])

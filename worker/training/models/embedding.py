@@ -1,0 +1,66 @@
+"""Faces -> embeddings."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from app.finetune.dataset import image_name, subject_of
+from worker.training.data.preprocess import normalise
+from worker.training.metrics import FaceSet
+from worker.training.models.edgeface import EdgeFace
+from worker.training.runtime.cpu_parallel import SINGLE_THREAD, CpuParallel
+from worker.training.runtime.device import Precision
+from worker.training.runtime.out_of_memory import in_parts_that_fit
+from worker.training.runtime.profiling import profiled
+
+
+def embed_faces(backbone: EdgeFace, faces_BCHW: Tensor, precision: Precision) -> Tensor:
+    """[B, 3, 112, 112] in [-1, 1] -> embeddings [B, 512], under autocast where `precision` asks for it."""
+    with (
+        profiled("forward"),
+        torch.autocast(faces_BCHW.device.type, precision.autocast, precision.autocast is not None),
+    ):
+        e_BD: Tensor = backbone(faces_BCHW)
+    return e_BD
+
+
+_FACES_AT_ONCE = 256
+
+
+@torch.inference_mode()
+def embed(
+    backbone: nn.Module,
+    faces_u8_NCHW: Tensor,
+    device: torch.device,
+    on_faces: Callable[[int], None] = lambda _: None,
+    *,
+    tta: bool = False,
+    parallel: CpuParallel = SINGLE_THREAD,
+) -> Tensor:
+    """uint8 faces [N, 3, 112, 112] -> L2-normalised embeddings [N, 512] on `device`, in eval mode and float32,
+    whatever precision trains, in batches that fit its memory. `on_faces` hears how many more are done. With `tta`
+    (test-time augmentation) each face's mirror image is embedded too, and both are added before normalising.
+
+    Raises OutOfMemory.
+    """
+
+    @torch.inference_mode()  # each thread has a mode of its own
+    def embed_at_once(faces_u8_BCHW: Tensor) -> Tensor:
+        x_BCHW = normalise(faces_u8_BCHW.to(device, non_blocking=True))
+        return F.normalize(backbone(x_BCHW) + backbone(x_BCHW.flip(3)) if tta else backbone(x_BCHW))
+
+    was_training = backbone.training
+    backbone.eval()
+    try:
+        return in_parts_that_fit(embed_at_once, faces_u8_NCHW, _FACES_AT_ONCE, on_faces, parallel)
+    finally:
+        backbone.train(was_training)
+
+
+def face_set(e_ND: Tensor, paths: Sequence[Path]) -> FaceSet:
+    """Embeddings with the subjects and names that the dataset's layout gives their files."""
+    subjects, names = [subject_of(path.name) for path in paths], [image_name(path) for path in paths]
+    return FaceSet(e_ND.cpu().numpy(), subjects, names)
