@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from app.deletion import delete_file
+from app.finetune.atomic import atomic_path
 from app.jobs.errors import StoredFileMissing
 
 RESERVATION = ".reserved"
@@ -13,11 +14,11 @@ RESERVATION = ".reserved"
 
 
 def copy_whole(source: Path, target: Path) -> Path:
-    """Copy a file; `target` appears, or is replaced, only once it is whole."""
+    """Copy a file atomically: `target` appears, or is replaced, only once all of it is on the disk."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(target.name + ".part")
-    shutil.copyfile(source, aside)
-    return aside.replace(target)
+    with atomic_path(target) as partial:
+        shutil.copyfile(source, partial)
+    return target
 
 
 class Artifacts:

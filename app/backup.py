@@ -1,14 +1,13 @@
-"""A consistent copy of the database while the service goes on."""
+"""Copy the database consistently while the service runs."""
 
 import contextlib
-import os
-import secrets
 import shlex
 import sqlite3
 from pathlib import Path
 
 from sqlalchemy import URL, make_url
 
+from app.finetune.atomic import atomic_path
 from app.finetune.errors import Blame, EdgefaceError, name_some
 from app.sqlite_file import find_damage, open_existing, sqlite_path
 
@@ -56,7 +55,7 @@ class BackupFailed(EdgefaceError):
 
 
 def back_up(database_url: str, target: Path, *, force: bool = False) -> int:
-    """Copy the database to `target`, one file that is there only once it is whole and checked. Returns its bytes.
+    """Copy the database to `target`, one file that appears only once it is complete and checked. Returns its bytes.
 
     Raises BackupExists unless `force`, DatabaseMissing, BackupDamaged, BackupFailed and BackupNeedsServer.
     """
@@ -65,35 +64,20 @@ def back_up(database_url: str, target: Path, *, force: bool = False) -> int:
         raise BackupNeedsServer(make_url(database_url), target)
     if target.exists() and (not force or target.samefile(source)):
         raise BackupExists(target)
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
-        _copy(source, beside)
-        _check(source, beside)
-        size = beside.stat().st_size
-        _sync(beside)
-        beside.replace(target)
-        _sync(target.parent)
+        with atomic_path(target) as partial:
+            _copy(source, partial)
+            _check(source, partial)
+            return partial.stat().st_size
     except (OSError, sqlite3.OperationalError) as error:
         raise BackupFailed(target, error) from None
     except sqlite3.DatabaseError as error:
         raise BackupDamaged(source, [str(error)]) from None
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-    return size
 
 
 def _check(source: Path, copy: Path) -> None:
     if damage := find_damage(copy):
         raise BackupDamaged(source, damage)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, get_args
 
 import httpx2
 
+from app.finetune.atomic import atomic_path
 from app.finetune.config import FinetuneConfig
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.evaluation import Evaluation
@@ -272,12 +273,11 @@ class Client:
         else:
             url = f"/jobs/{job_id}/checkpoint"
             params = {"format": format} | ({} if epoch is None else {"epoch": str(epoch)})
-        aside = path.with_name(path.name + ".part")
-        expected, actual = self._patiently(lambda: self._download(url, params, aside))
-        if actual != expected:
-            aside.unlink()
-            raise DownloadDamaged(f"{path}: the sha256 is {actual}, not {expected}; download it again")
-        return aside.replace(path)
+        with atomic_path(path) as partial:
+            expected, actual = self._patiently(lambda: self._download(url, params, partial))
+            if actual != expected:
+                raise DownloadDamaged(f"{path}: the sha256 is {actual}, not {expected}; download it again")
+        return path
 
     def _download(self, url: str, params: dict[str, str], path: Path) -> tuple[str, str]:
         """The sha256 that the API names, and the one of what arrived."""

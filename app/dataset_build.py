@@ -2,7 +2,6 @@
 
 import random
 import re
-import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Literal, Protocol
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from app.finetune.atomic import atomic_folder
 from app.finetune.config import FACE_SIZE
 from app.finetune.dataset import IMAGE_SUFFIXES, PART_FOLDERS, open_rgb
 from app.finetune.errors import DataError, FolderEmpty, FolderMissing, UnreadableImages, name_some
@@ -127,8 +127,8 @@ def build_dataset(
         raise OutputNotEmpty(output)
     found = _find_faces(faces, face_source)
     parts = _split(found, split, val_fraction, test_fraction, random.Random(seed), faces)
-    with _whole(output, face_source) as aside:
-        return _write_dataset(parts, aside, output, vlr_size, face_source)
+    with _complete(output, face_source) as partial:
+        return _write_dataset(parts, partial, output, vlr_size, face_source)
 
 
 def build_folds(
@@ -152,12 +152,12 @@ def build_folds(
     splits = split_folds({face.subject for face in found}, folds, val_fraction, random.Random(seed))
     if splits is None:
         raise CannotFold(faces, len({face.subject for face in found}), folds)
-    with _whole(output, face_source) as aside:
+    with _complete(output, face_source) as partial:
         built = []
         for number, part_of in enumerate(splits, start=1):
             parts = _by_part(found, lambda face, part_of=part_of: part_of[face.subject])  # type: ignore[misc]
             fold = f"fold-{number}"
-            built.append(_write_dataset(parts, aside / fold, output / fold, vlr_size, face_source))
+            built.append(_write_dataset(parts, partial / fold, output / fold, vlr_size, face_source))
         return built
 
 
@@ -203,17 +203,12 @@ def _part_at(place: int, in_val: int, in_test: int) -> Part:
 
 
 @contextmanager
-def _whole(output: Path, face_source: FaceSource | None) -> Iterator[Path]:
-    """A folder beside `output` that takes its place if all goes well, and is removed otherwise."""
-    aside = output.with_name(output.name + ".part")
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
-        yield aside
+def _complete(output: Path, face_source: FaceSource | None) -> Iterator[Path]:
+    """A partial folder that becomes `output` when the block ends, with the description of `face_source` in it."""
+    with atomic_folder(output) as partial:
+        yield partial
         if face_source is not None:
-            face_source.describe(aside)
-        aside.replace(output)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+            face_source.describe(partial)
 
 
 def _write_dataset(

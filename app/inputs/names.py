@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlmodel import Session
 
 from app.artifacts import Artifacts
+from app.finetune.atomic import is_partial
 from app.finetune.dataset import TRAIN_FOLDER, VAL_FOLDER
 from app.jobs.errors import DatasetNotFound, OutsideRoots, WeightsNotFound
 from app.jobs.made_weights import find_made, job_named
@@ -13,11 +14,11 @@ from app.settings import Settings
 
 
 def list_datasets(root: Path) -> list[str]:
-    """Names that `dataset` can have: folders with train_processed/ and val_processed/."""
+    """Names that `dataset` can have: folders with train_processed/ and val_processed/, without those being built."""
     return sorted(
         folder.parent.relative_to(root).as_posix()
         for folder in root.glob(f"**/{TRAIN_FOLDER}")
-        if (folder.parent / VAL_FOLDER).is_dir() and folder.parent != root
+        if (folder.parent / VAL_FOLDER).is_dir() and folder.parent != root and not is_partial(folder.relative_to(root))
     )
 
 

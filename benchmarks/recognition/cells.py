@@ -6,7 +6,6 @@ one stays. Who changes the code of the trainer decides himself whether to begin 
 
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from app.finetune.atomic import atomic_file
 from benchmarks.recognition.rates import Rate, Rates
 
 FORMAT_VERSION = 1
@@ -69,9 +69,8 @@ class Cells:
             "seconds": round(time.monotonic() - started, 1),
             "measured": _plain(measured),
         }
-        beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-        beside.write_text(json.dumps(content) + "\n")
-        beside.replace(path)
+        with atomic_file(path) as file:
+            file.write(json.dumps(content).encode() + b"\n")
         shown = {
             people: {size: round(rates["TAR@0.1%"].value, 3) for size, rates in by_size.items()}
             for people, by_size in measured.items()

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from app.finetune.atomic import partial_files
 from app.finetune.config import FinetuneConfig
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ConfigError
 from app.finetune.events import StateSaved, WrittenFile
 from worker.training.runtime.control import Control
-from worker.training.storage.atomic import partial_files, write_bytes_whole
+from worker.training.storage.atomic import write_bytes_whole
 from worker.training.storage.digests import sha256_of
 from worker.training.storage.paths import ResumeFrom
 

@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from app.finetune.atomic import partial_files
 from app.finetune.config import BICUBIC, FACE_SIZE
 from worker.training.data.preprocess import RESAMPLER, Faces
 from worker.training.runtime.control import Control
 from worker.training.runtime.profiling import profiled
-from worker.training.storage.atomic import NO_SPACE, fill_whole, partial_files, write_bytes_whole
+from worker.training.storage.atomic import NO_SPACE, fill_whole, write_bytes_whole
 from worker.training.storage.digests import sha256_of
 
 FORMAT_VERSION = 1
