@@ -1,4 +1,4 @@
-"""FinetuneConfig: the one contract between a person's JSON, the job's row and the trainer."""
+"""FinetuneConfig: the schema of a fine-tuning job, shared by the API, the job row and the trainer."""
 
 from typing import Annotated, Literal, Self
 
@@ -6,31 +6,31 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.finetune.directories import refuse_unnamed_directories, with_directories
 from app.finetune.recipes import Recipe, with_recipe
+from app.finetune.renamed_fields import with_current_names
 
 FACE_SIZE = 112
-"""Side of the square face EdgeFace takes, in pixels."""
+"""Side of EdgeFace's square input, in pixels."""
 
 FACES_OF_EACH = 8
-"""Invented person."""
+"""Images generated for each synthetic identity."""
 
 BICUBIC = "bicubic"
-"""The value of `dsr` that enlarges by interpolation instead of a network."""
+"""Value of `dsr` that selects bicubic interpolation instead of a DSR network."""
 
 OF_JOB = "job:"
-"""What the name of weights begins with that a job made: `job:ID`."""
+"""Prefix of a weights name that refers to a job's result: `job:ID`."""
 
 Name = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f]+$")]
-"""Of a folder or a weights file."""
+"""Name of a folder or of a weights file."""
 
 DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d{1,2})?)$"
 
 
 class FinetuneConfig(BaseModel):
-    """What to fine-tune, on what, and how. Names and defaults are the guide's, or those of the `recipe` named; unknown
-    fields are refused.
+    """Configuration of a fine-tuning. `recipe` selects the defaults. Unknown fields are refused.
 
-    Directories and weights are names inside the service's configured roots, or weights that a job made, `job:ID`;
-    `edgeface-finetune train`, which runs without the service, takes them as paths.
+    Directories and weights are names inside the service's configured roots; weights may also be `job:ID`, the result
+    of a job. `edgeface-finetune train` runs without the service and takes paths.
     """
 
     model_config = ConfigDict(
@@ -42,58 +42,58 @@ class FinetuneConfig(BaseModel):
 
     recipe: Recipe = Field(
         "guide",
-        description="Whose defaults the fields have that are not set: the guide's, or those found best on people that "
-        "no training saw. A field means the same in both.",
+        description="Which preset fills the fields you leave out: `guide`, or `recommended`, the values that "
+        "recognised unseen people best. Each field has the same meaning in both.",
     )
     dataset: Name | None = Field(
         None,
-        description="A dataset's name: short for train_dir `NAME/train_processed` and val_dir `NAME/val_processed`.",
+        description="Dataset name. Sets train_dir to `NAME/train_processed` and val_dir to `NAME/val_processed`.",
     )
     train_dir: Name | None = Field(
-        None, description="Folder with vlr_images/ (and hr_images/) to train on. Taken from `dataset` when left out."
+        None, description="Training folder with vlr_images/ (and hr_images/). Default: from `dataset`."
     )
     val_dir: Name | None = Field(
-        None, description="Folder with vlr_images/ and hr_images/ to validate on. Taken from `dataset` when left out."
+        None, description="Validation folder with vlr_images/ and hr_images/. Default: from `dataset`."
     )
     allowed_leaks: tuple[Name, ...] = Field(
         (),
-        description="Leaks that do not stop the job: a file name (a photo that is in train and val, or under two "
-        "subjects), `a=b` (subjects a and b, who look like one person), or `*` for all.",
+        description="Leaks to accept instead of refusing the job: a file name (a photo in both train and val, or under "
+        "two subjects), `a=b` (subjects a and b look like one person), or `*` for all.",
     )
     edgeface: Name = Field(
         "edgeface_xxs.pt",
-        description="EdgeFace weights to start from; `job:ID`: the best backbone of a fine-tuning that succeeded. The "
-        "variant (xxs, xs, xs_gamma_06, s_gamma_05, base) is recognised from the tensors.",
+        description="Initial EdgeFace weights. `job:ID` selects the best backbone of a succeeded fine-tuning. The "
+        "variant (xxs, xs, xs_gamma_06, s_gamma_05, base) is inferred from the tensors.",
     )
     dsr: Name = Field(
         BICUBIC,
-        description="DSR weights that super-resolve the VLR faces, or `bicubic` for plain antialiased interpolation.",
+        description="DSR (super-resolution) weights for the VLR faces, or `bicubic` for antialiased interpolation.",
     )
     vlr_size: int | None = Field(
         None,
         ge=4,
         lt=FACE_SIZE,
-        description="Side of the VLR faces in pixels; images of another size are resampled to it. "
-        "null takes every image at the size it has.",
+        description="Side of the VLR faces in pixels. Images of another size are resampled to it. null keeps each "
+        "image's own size.",
     )
     device: str = Field(
         "auto",
         pattern=DEVICE_PATTERN,
-        description="`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.",
+        description="`auto` (a GPU if available, else the CPU), `cpu`, `cuda` or `cuda:N`.",
     )
     mixed_precision: Literal["auto", "bf16", "fp16", "off"] = Field(
         "auto",
-        description="Autocast. On a GPU `auto` is bf16 where the GPU has it, else fp16 with loss scaling; on a CPU "
-        "bf16 where it multiplies that itself (AMX, AVX512-BF16), and for matrix products alone; else float32. "
-        "Weights, losses and every validation are float32 always.",
+        description="Autocast dtype. `auto` on a GPU: bf16 if supported, else fp16 with loss scaling. `auto` on a CPU: "
+        "bf16 for matrix products if the CPU has AMX or AVX512-BF16, else float32. Weights, losses and validation "
+        "always use float32.",
     )
     stage1_epochs: int = Field(
-        5, ge=0, le=1000, description="Epochs of stage 1: the backbone is frozen, only the ArcFace head learns."
+        5, ge=0, le=1000, description="Epochs of stage 1, which trains the ArcFace head with the backbone frozen."
     )
-    stage2_epochs: int = Field(20, ge=1, le=1000, description="Epochs of stage 2: backbone and head learn.")
+    stage2_epochs: int = Field(20, ge=1, le=1000, description="Epochs of stage 2, which trains backbone and head.")
     batch_size: int = Field(32, ge=2, le=4096, description="Images per optimizer step.")
     num_workers: int = Field(
-        8, ge=0, le=64, description="Threads that decode images while the dataset is prepared; 0 decodes one by one."
+        8, ge=0, le=64, description="Threads that decode images during preparation. 0 decodes one at a time."
     )
     head_lr: float = Field(1e-3, gt=0, le=1, description="Learning rate of the ArcFace head in stage 1.")
     backbone_lr: float = Field(5e-6, gt=0, le=1, description="Learning rate of the backbone in stage 2.")
@@ -101,80 +101,82 @@ class FinetuneConfig(BaseModel):
         5e-5,
         gt=0,
         le=1,
-        description="Learning rate of the ArcFace head in stage 2; with invented people, of what is learned of them.",
+        description="Learning rate in stage 2 of the ArcFace head, or of the prototypes with synthetic identities.",
     )
-    arcface_scale: float = Field(64.0, gt=0, le=1024, description="ArcFace scale s: logits are s * cos(theta).")
+    arcface_scale: float = Field(64.0, gt=0, le=1024, description="ArcFace scale s: the logits are s * cos(theta).")
     arcface_margin: float = Field(
         0.5, ge=0, lt=1.5707963267948966, description="ArcFace angular margin m in radians, added to the target angle."
     )
-    weight_decay: float = Field(5e-5, ge=0, le=1, description="AdamW's decoupled weight decay.")
-    label_smoothing: float = Field(0.1, ge=0, lt=1, description="Share of the target spread over all subjects.")
+    weight_decay: float = Field(5e-5, ge=0, le=1, description="Decoupled weight decay of AdamW.")
+    label_smoothing: float = Field(
+        0.1, ge=0, lt=1, description="Share of the target probability spread over all subjects, in [0, 1)."
+    )
     early_stop_patience: int = Field(
-        8, ge=0, le=1000, description="Stage 2 ends after this many validations without a better one; 0: never early."
+        8,
+        ge=0,
+        le=1000,
+        description="Stage 2 ends after this many validations without improvement. 0 disables early stopping.",
     )
     val_interval: int = Field(
-        1, ge=1, le=1000, description="Validate every this many epochs, and always after a stage's last."
+        1, ge=1, le=1000, description="Epochs between validations. The last epoch of a stage is always validated."
     )
     warmup: float = Field(
-        0.0, ge=0, lt=1, description="Share of stage 2's steps in which its learning rates rise from zero."
+        0.0, ge=0, lt=1, description="Share of the steps of stage 2 in which the learning rates rise from zero."
     )
     keep: Literal["best", "last"] = Field(
         "best",
-        description="Whose checkpoint is handed out: the epoch's of stage 2 that val finds best, or the last validated "
-        "one's, and then stage 2 never ends early. A val of few people says little.",
+        description="Which epoch of stage 2 is exported: `best` on val, or the `last` validated. `last` disables early "
+        "stopping. Prefer it if val has few people: their scores vary by chance.",
     )
     interpolation: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="How far the weights that are handed out, and validated, lie on the way from those given to those "
-        "trained. Below 1 less is learned, and less lost on cameras that train does not show (WiSE-FT).",
+        description="The validated and exported weights are initial + interpolation * (trained - initial), as in "
+        "WiSE-FT. Below 1 the model learns less, and loses less on cameras that are not in train.",
     )
-    invented_people: int = Field(
+    synthetic_identities: int = Field(
         0,
         ge=0,
         le=65536,
-        description="How many people are invented for stage 2 from train's HR images, 8 faces of each: it then learns "
-        "to see in small faces what the untouched backbone sees in large ones. 0: stage 2 learns train's subjects, by "
-        "ArcFace.",
+        description="Number of synthetic identities that stage 2 learns, generated from train's HR images, 8 faces "
+        "each. Stage 2 then distils the initial backbone's embeddings of large faces into small ones. 0: stage 2 "
+        "learns train's subjects with ArcFace.",
     )
     vlr_share: float = Field(
-        0.1, ge=0, le=1, description="With invented people: the share of faces that are VLR images as given."
+        0.1, ge=0, le=1, description="With synthetic identities: share of faces that are the dataset's own VLR images."
     )
-    hr_share: float = Field(0.2, ge=0, le=1, description="With invented people: the share of faces left large.")
+    hr_share: float = Field(
+        0.2, ge=0, le=1, description="With synthetic identities: share of faces kept at full size (112 px)."
+    )
     smallest_view: int = Field(
         8,
         ge=4,
         lt=FACE_SIZE,
-        description="With invented people: side in pixels of their smallest faces. Each octave up to the largest is as "
-        "frequent.",
+        description="With synthetic identities: side in pixels of the smallest reduced faces. Sizes up to largest_view "
+        "are drawn log-uniformly.",
     )
     largest_view: int = Field(
-        32, ge=4, lt=FACE_SIZE, description="With invented people: side in pixels of their largest reduced faces."
+        32, ge=4, lt=FACE_SIZE, description="With synthetic identities: side in pixels of the largest reduced faces."
     )
     contrastive_temperature: float = Field(
         0.05,
         gt=0,
         le=10,
-        description="With invented people: the smaller, the more a face is told apart from the most similar people "
-        "alone.",
+        description="With synthetic identities: temperature of the contrastive loss. Smaller values weight the most "
+        "similar identities more.",
     )
-    seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of everything random. A CPU run repeats exactly.")
+    seed: int = Field(42, ge=0, le=2**32 - 1, description="Random seed. A CPU run repeats bit for bit.")
 
     @property
     def needs_train_hr(self) -> bool:
-        """Whether each VLR image to train on needs its HR image."""
-        return self.invented_people > 0
+        """Whether each training VLR image needs its HR image."""
+        return self.synthetic_identities > 0
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults_of_recipe(cls, values: object) -> object:
-        return with_recipe(values) if isinstance(values, dict) else values
-
-    @model_validator(mode="before")
-    @classmethod
-    def _directories_of_dataset(cls, values: object) -> object:
-        return with_directories(values)
+    def _fill_fields(cls, values: object) -> object:
+        return with_directories(with_recipe(with_current_names(values))) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _a_dataset_is_named(self) -> Self:
@@ -184,7 +186,7 @@ class FinetuneConfig(BaseModel):
     @model_validator(mode="after")
     def _shares_and_sizes_fit(self) -> Self:
         if self.vlr_share + self.hr_share > 1 + 1e-9:
-            raise ValueError(f"vlr_share {self.vlr_share} and hr_share {self.hr_share} are more than 1 together")
+            raise ValueError(f"vlr_share {self.vlr_share} and hr_share {self.hr_share} sum to more than 1")
         if self.smallest_view > self.largest_view:
             raise ValueError(f"smallest_view {self.smallest_view} is larger than largest_view {self.largest_view}")
         return self

@@ -1,10 +1,10 @@
-"""`dataset`, which is short for train_dir and val_dir in the configs of trainings."""
+"""The `dataset` field of training configs, which sets train_dir and val_dir."""
 
 from app.finetune.dataset import TRAIN_FOLDER, VAL_FOLDER
 
 
 def with_directories(values: object) -> object:
-    """The fields as given, and the directories that `dataset` stands for where they are not given themselves."""
+    """Return the fields, with the directories that `dataset` sets where they are left out."""
     if isinstance(values, dict) and isinstance(values.get("dataset"), str):
         name = values["dataset"].rstrip("/")
         return {
@@ -16,6 +16,6 @@ def with_directories(values: object) -> object:
 
 
 def refuse_unnamed_directories(**directories: str | None) -> None:
-    """Raises ValueError naming those that are None."""
+    """Raise ValueError naming the directories that are None."""
     if missing := " and ".join(name for name, directory in directories.items() if directory is None):
         raise ValueError(f"{missing} missing: name a dataset, or both train_dir and val_dir")

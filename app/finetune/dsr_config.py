@@ -1,4 +1,7 @@
-"""DsrTrainingConfig: how to train a DSR network; the contract between a person's JSON, the job's row and the worker."""
+"""DsrTrainingConfig: the schema of a DSR training, shared by the API, the job row and the worker.
+
+DSR is the super-resolution network that enlarges very-low-resolution (VLR) faces.
+"""
 
 from typing import Annotated, Literal, Self
 
@@ -9,10 +12,10 @@ from app.finetune.config import DEVICE_PATTERN, FACE_SIZE, Name
 from app.finetune.directories import refuse_unnamed_directories, with_directories
 
 DEFAULT_LAYOUT = DsrLayout(channels=32, blocks=4, factors=(2, 4), prelu_parameters=1)
-"""Of a network that begins anew: a CPU trains it in minutes. The guide's has 64 channels, 8 blocks, factors 2 and 5."""
+"""Layout of a new network, which a CPU trains in minutes. The guide's has 64 channels, 8 blocks, factors 2 and 5."""
 
 LARGEST_OUTPUT = 640
-"""Side in pixels that no network may enlarge a face to."""
+"""Largest output of a network: side in pixels."""
 
 _VlrSize = Annotated[int, Field(ge=4, lt=FACE_SIZE)]
 _Factor = Annotated[int, Field(ge=2, le=8)]
@@ -20,11 +23,11 @@ _Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class DsrTrainingConfig(BaseModel):
-    """What to train a DSR network on, and how. HR images alone are needed: the VLR ones are made of them. Unknown
-    fields are refused.
+    """Configuration of a DSR training. It needs high-resolution (HR) images alone and reduces them to VLR images.
+    Unknown fields are refused.
 
-    Directories and weights are names inside the service's configured roots; `edgeface-finetune dsr-train`, which runs
-    without the service, takes them as paths.
+    Directories and weights are names inside the service's configured roots; weights may also be `job:ID`, the result
+    of a job. `edgeface-finetune dsr-train` runs without the service and takes paths.
     """
 
     model_config = ConfigDict(
@@ -36,92 +39,98 @@ class DsrTrainingConfig(BaseModel):
 
     dataset: Name | None = Field(
         None,
-        description="A dataset's name: short for train_dir `NAME/train_processed` and val_dir `NAME/val_processed`.",
+        description="Dataset name. Sets train_dir to `NAME/train_processed` and val_dir to `NAME/val_processed`.",
     )
-    train_dir: Name | None = Field(
-        None, description="Folder with hr_images/ to learn from. Taken from `dataset` when left out."
-    )
+    train_dir: Name | None = Field(None, description="Training folder with hr_images/. Default: from `dataset`.")
     val_dir: Name | None = Field(
         None,
-        description="Folder with hr_images/ of other people, to judge by. Taken from `dataset` when left out.",
+        description="Validation folder with hr_images/ of other people. Default: from `dataset`.",
     )
     allowed_leaks: tuple[Name, ...] = Field(
         (),
-        description="Leaks that do not stop the job: a file name (a photo that is in train and val, or under two "
-        "subjects), `a=b` (subjects a and b, who look like one person), or `*` for all. Equal pixels are looked for "
-        "when the job is submitted, everything else when it starts.",
+        description="Leaks to accept instead of refusing the job: a file name (a photo in both train and val, or under "
+        "two subjects), `a=b` (subjects a and b look like one person), or `*` for all. Equal pixels are searched when "
+        "the job is submitted, all other leaks when it starts.",
     )
     edgeface: Name = Field(
         "edgeface_xxs.pt",
-        description="EdgeFace weights, which stay as they are: the perceptual and the identity loss are taken by them, "
-        "and the best epoch is chosen by how well they recognise. A fine-tuned one makes the guide's cycle; `job:ID`: "
-        "the best backbone of a fine-tuning that succeeded.",
+        description="EdgeFace weights, which stay frozen. They compute the perceptual and the identity loss, and their "
+        "recognition selects the best epoch. Fine-tuned weights make the guide's cycle. `job:ID` selects the best "
+        "backbone of a succeeded fine-tuning.",
     )
     dsr: Name | None = Field(
         None,
-        description="DSR weights to go on from, with their layout; `job:ID`: those of a DSR training that succeeded; "
-        "null begins with a network that interpolates.",
+        description="Initial DSR weights, which also set the layout. `job:ID` selects the network of a succeeded DSR "
+        "training. null starts from a network that interpolates.",
     )
     channels: int | None = Field(
-        None, ge=4, le=256, description=f"C of a new network. null: {DEFAULT_LAYOUT.channels}, or that of `dsr`."
+        None, ge=4, le=256, description=f"Channels C of a new network. null: {DEFAULT_LAYOUT.channels}, or as in `dsr`."
     )
     blocks: int | None = Field(
-        None, ge=1, le=64, description=f"Residual blocks N of a new network. null: {DEFAULT_LAYOUT.blocks}, or `dsr`'s."
+        None,
+        ge=1,
+        le=64,
+        description=f"Residual blocks N of a new network. null: {DEFAULT_LAYOUT.blocks}, or as in `dsr`.",
     )
     factors: tuple[_Factor, ...] | None = Field(
         None,
         min_length=1,
         max_length=4,
-        description=f"By how much each stage of a new network enlarges. null: {list(DEFAULT_LAYOUT.factors)}, or "
-        "`dsr`'s. What comes out is resized to 112 px.",
+        description=f"Upsampling factor of each stage of a new network. null: {list(DEFAULT_LAYOUT.factors)}, or as in "
+        "`dsr`. The output is resized to 112 px.",
     )
     vlr_sizes: tuple[_VlrSize, ...] = Field(
         (16,),
         min_length=1,
         max_length=8,
-        description="Sides of the VLR faces in pixels that it learns to enlarge; one network takes them all.",
+        description="Sides of the VLR faces in pixels. One network learns to enlarge all of them.",
     )
     device: str = Field(
         "auto",
         pattern=DEVICE_PATTERN,
-        description="`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.",
+        description="`auto` (a GPU if available, else the CPU), `cpu`, `cuda` or `cuda:N`.",
     )
-    epochs: int = Field(30, ge=1, le=10000, description="How often every training face is seen.")
+    epochs: int = Field(30, ge=1, le=10000, description="Passes over the training faces.")
     batch_size: int = Field(16, ge=1, le=4096, description="Faces per optimizer step.")
-    lr: float = Field(2e-4, gt=0, le=1, description="Adam's learning rate at the start; a cosine takes it to zero.")
-    num_workers: int = Field(8, ge=0, le=64, description="Threads that decode images; 0 decodes one by one.")
-    seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of everything random. A CPU run repeats exactly.")
+    lr: float = Field(2e-4, gt=0, le=1, description="Initial learning rate of Adam. It falls to zero along a cosine.")
+    num_workers: int = Field(8, ge=0, le=64, description="Threads that decode images. 0 decodes one at a time.")
+    seed: int = Field(42, ge=0, le=2**32 - 1, description="Random seed. A CPU run repeats bit for bit.")
 
     pixel_loss: Literal["charbonnier", "l1"] = Field(
-        "charbonnier", description="How far pixels in [0, 1] are from the HR face's."
+        "charbonnier", description="Distance between the pixels in [0, 1] of the enlarged and the HR face."
     )
     pixel_weight: float = Field(1.0, ge=0, le=1000, description="Weight of the pixel loss.")
     perceptual_weight: float = Field(
         0.1,
         ge=0,
         le=1000,
-        description="Weight of the distance between feature maps of EdgeFace's own first stages (no VGG network is "
-        "fetched), as a share of their size.",
+        description="Weight of the perceptual loss: the distance between feature maps of EdgeFace's first stages, "
+        "relative to their size. It needs no VGG network.",
     )
     identity_weight: float = Field(
-        0.1, ge=0, le=1000, description="Weight of 1 - cosine between the embeddings of the enlarged and the HR face."
+        0.1,
+        ge=0,
+        le=1000,
+        description="Weight of the identity loss: 1 - cosine of the embeddings of the enlarged and the HR face.",
     )
 
     kernel_probability: _Probability = Field(
-        0.3, description="Share of faces reduced by bilinear interpolation or area averages instead of bicubic."
+        0.3, description="Share of faces reduced by bilinear interpolation or area averaging instead of bicubic."
     )
-    blur_probability: _Probability = Field(0.3, description="Share of faces blurred before they are reduced.")
+    blur_probability: _Probability = Field(0.3, description="Share of faces blurred before reduction.")
     blur_sigma: float = Field(2.0, gt=0, le=10, description="Largest sigma of the Gaussian blur, in HR pixels.")
-    shift_probability: _Probability = Field(0.3, description="Share of faces that lie off where the HR face does.")
-    shift_pixels: float = Field(1.0, gt=0, le=16, description="By how much at most, in HR pixels, on either axis.")
+    shift_probability: _Probability = Field(0.3, description="Share of faces shifted against the HR face.")
+    shift_pixels: float = Field(1.0, gt=0, le=16, description="Largest shift on either axis, in HR pixels.")
     noise_probability: _Probability = Field(0.3, description="Share of VLR faces with noise.")
-    noise_sigma: float = Field(6.0, gt=0, le=128, description="Largest sigma of the Gaussian noise, of 255.")
-    jpeg_probability: _Probability = Field(0.3, description="Share of VLR faces that went through JPEG.")
-    jpeg_quality: int = Field(60, ge=1, le=95, description="Lowest quality of the JPEG; the highest is 95.")
+    noise_sigma: float = Field(
+        6.0, gt=0, le=128, description="Largest sigma of the Gaussian noise, on the scale 0 to 255."
+    )
+    jpeg_probability: _Probability = Field(0.3, description="Share of VLR faces compressed as JPEG.")
+    jpeg_quality: int = Field(60, ge=1, le=95, description="Lowest JPEG quality. The highest is 95.")
 
     @property
     def layout(self) -> DsrLayout:
-        """Of a new network."""
+        """Layout of a new network."""
         return DsrLayout(
             channels=self.channels or DEFAULT_LAYOUT.channels,
             blocks=self.blocks or DEFAULT_LAYOUT.blocks,
@@ -155,8 +164,10 @@ class DsrTrainingConfig(BaseModel):
     def _one_layout(self) -> Self:
         given = [name for name in ("channels", "blocks", "factors") if getattr(self, name) is not None]
         if self.dsr is not None and given:
-            raise ValueError(f"{' and '.join(given)} with dsr: the network goes on with the layout of the file")
+            raise ValueError(f"{' and '.join(given)} with dsr: the file sets the layout of the network")
         largest = max(self.vlr_sizes) * self.layout.enlargement
         if self.dsr is None and largest > LARGEST_OUTPUT:
-            raise ValueError(f"factors enlarge {max(self.vlr_sizes)} px to {largest} px: {LARGEST_OUTPUT} is the most")
+            raise ValueError(
+                f"factors enlarge {max(self.vlr_sizes)} px to {largest} px: the largest output is {LARGEST_OUTPUT} px"
+            )
         return self

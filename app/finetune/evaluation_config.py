@@ -1,4 +1,4 @@
-"""EvaluationConfig: what to evaluate, on whom; the contract between a person's JSON, the job's row and the worker."""
+"""EvaluationConfig: the schema of an evaluation, shared by the API, the job row and the worker."""
 
 import os
 from pathlib import Path
@@ -11,10 +11,10 @@ from app.finetune.dataset import TEST_FOLDER, VAL_FOLDER
 
 
 class EvaluationConfig(BaseModel):
-    """A backbone, what to compare it with, and the people it is tried on. Unknown fields are refused.
+    """Configuration of an evaluation: a backbone, its baseline and a dataset. Unknown fields are refused.
 
-    Directories and weights are names inside the service's configured roots, or weights that a job made, `job:ID`;
-    `edgeface-finetune evaluate`, which runs without the service, takes them as paths.
+    Directories and weights are names inside the service's configured roots; weights may also be `job:ID`, the result
+    of a job. `edgeface-finetune evaluate` runs without the service and takes paths.
     """
 
     model_config = ConfigDict(
@@ -26,44 +26,45 @@ class EvaluationConfig(BaseModel):
 
     dataset: Name | None = Field(
         None,
-        description="A dataset's name: short for eval_dir `NAME/test_processed`, or `NAME/val_processed` where it has "
-        "no test part.",
+        description="Dataset name. Sets eval_dir to `NAME/test_processed`, or to `NAME/val_processed` if it has no "
+        "test split.",
     )
     eval_dir: Name | None = Field(
         None,
         description="Folder with vlr_images/ (the probes) and hr_images/ (the gallery) of people that the backbone was "
-        "not trained on. Taken from `dataset` when left out.",
+        "not trained on. Default: from `dataset`.",
     )
     edgeface: Name = Field(
         "edgeface_xxs.pt",
-        description="EdgeFace weights to evaluate: a bare state dict or edgeface_finetuned.pth; or `job:ID`, the best "
-        "backbone of a fine-tuning that succeeded.",
+        description="EdgeFace weights to evaluate: a bare state dict or edgeface_finetuned.pth. `job:ID` selects the "
+        "best backbone of a succeeded fine-tuning.",
     )
-    before: Name | None = Field(
-        None, description="EdgeFace weights before fine-tuning, to say what the fine-tuning has brought."
-    )
+    before: Name | None = Field(None, description="EdgeFace weights before fine-tuning, to compare `edgeface` with.")
     dsr: Name = Field(
-        BICUBIC, description="DSR weights that super-resolve the probes, or `bicubic` for plain interpolation alone."
+        BICUBIC, description="DSR (super-resolution) weights for the probes, or `bicubic` for interpolation."
     )
     vlr_size: int | None = Field(
         None,
         ge=4,
         lt=FACE_SIZE,
-        description="Side of the VLR faces in pixels; images of another size are resampled to it. "
-        "null takes every image at the size it has.",
+        description="Side of the VLR faces in pixels. Images of another size are resampled to it. null keeps each "
+        "image's own size.",
     )
     tta: bool = Field(
-        False, description="Test-time augmentation: the embeddings of a face and of its mirror image are added."
+        False, description="Test-time augmentation: add the embeddings of a face and of its mirror image."
     )
     threshold: float = Field(
-        0.35, ge=-1, le=1, description="Cosine at which the guide's accuracy is told, among those of a sweep."
+        0.35,
+        ge=-1,
+        le=1,
+        description="Cosine threshold at which the guide's accuracy is reported, beside a sweep of others.",
     )
     device: str = Field(
         "auto",
         pattern=DEVICE_PATTERN,
-        description="`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.",
+        description="`auto` (a GPU if available, else the CPU), `cpu`, `cuda` or `cuda:N`.",
     )
-    num_workers: int = Field(8, ge=0, le=64, description="Threads that decode images; 0 decodes one by one.")
+    num_workers: int = Field(8, ge=0, le=64, description="Threads that decode images. 0 decodes one at a time.")
 
     @model_validator(mode="after")
     def _a_dataset_is_named(self) -> Self:
@@ -72,7 +73,7 @@ class EvaluationConfig(BaseModel):
         return self
 
     def in_root(self, root: Path) -> Self:
-        """With `eval_dir`, which `dataset` is short for: its test part where `root` has one, else its val part."""
+        """Return a copy with `eval_dir` set from `dataset`: its test split if `root` has one, else its val split."""
         if self.eval_dir is not None or self.dataset is None:
             return self
         name = self.dataset.rstrip("/")

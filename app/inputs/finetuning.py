@@ -40,7 +40,7 @@ def find_inputs(config: FinetuneConfig, settings: Settings, session: Session) ->
         val_dir=find_folder("val_dir", config.val_dir or "", settings.datasets_dir),
         edgeface=find_weights("edgeface", config.edgeface, settings, session),
         dsr=None if config.dsr == BICUBIC else find_weights("dsr", config.dsr, settings, session),
-        invented_faces=config.invented_people * FACES_OF_EACH,
+        invented_faces=config.synthetic_identities * FACES_OF_EACH,
     )
 
 

@@ -19,7 +19,7 @@ ADDED_LATER = frozenset(
         "warmup",
         "keep",
         "interpolation",
-        "invented_people",
+        "synthetic_identities",
         "vlr_share",
         "hr_share",
         "smallest_view",

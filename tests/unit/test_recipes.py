@@ -21,7 +21,7 @@ GUIDE = {
     "warmup": 0.0,
     "keep": "best",
     "interpolation": 1.0,
-    "invented_people": 0,
+    "synthetic_identities": 0,
 }
 
 
@@ -60,7 +60,8 @@ def test_a_row_keeps_its_numbers_when_a_later_version_recommends_others(monkeypa
     [
         ({"recipe": "mine"}, "Input should be 'guide' or 'recommended'"),
         ({"recipe": None}, "Input should be 'guide' or 'recommended'"),
-        ({"vlr_share": 0.6, "hr_share": 0.5}, "vlr_share 0.6 and hr_share 0.5 are more than 1 together"),
+        ({"vlr_share": 0.6, "hr_share": 0.5}, "vlr_share 0.6 and hr_share 0.5 sum to more than 1"),
+        ({"synthetic_identities": 8, "invented_people": 8}, "invented_people is the former name of synthetic_id"),
         ({"smallest_view": 24, "largest_view": 16}, "smallest_view 24 is larger than largest_view 16"),
     ],
 )
@@ -74,12 +75,26 @@ def test_a_request_of_before_there_were_recipes_is_still_the_same_request() -> N
     config = FinetuneConfig(dataset="orl12", backbone_lr=1e-4)
     known = "755cfa1ff782f21215576fe7ea785e6fb37955506717521fd1d6245117b0721d"
     assert _digest(config, 0, FINETUNING) == known
-    assert _digest(config.model_copy(update={"invented_people": 8}), 0, FINETUNING) != known
+    assert _digest(config.model_copy(update={"synthetic_identities": 8}), 0, FINETUNING) != known
+
+
+def test_a_request_under_a_former_field_name_is_still_the_same_request() -> None:
+    """Its digest as commit 71914f9 made it."""
+    config = FinetuneConfig.model_validate({"dataset": "orl12", "invented_people": 8})
+    assert config == FinetuneConfig(dataset="orl12", synthetic_identities=8)
+    assert "invented_people" not in config.model_dump()
+    known = "2d026a0cc8a91c954df42ef3d4b3b169bea9777f4c46f89e79d37f99ed2fe2ef"
+    assert _digest(config, 0, FINETUNING) == known
+
+
+def test_a_former_field_name_overrides_the_recipe() -> None:
+    config = FinetuneConfig.model_validate({"dataset": "orl12", "recipe": "recommended", "invented_people": 8})
+    assert config.synthetic_identities == 8
 
 
 def test_a_training_that_shows_many_more_faces_than_were_measured_warns() -> None:
     def warned(people: int, epochs: int, images: int) -> str | None:
-        warning = views_warning(invented_people=people, stage2_epochs=epochs, train_images=images)
+        warning = views_warning(synthetic_identities=people, stage2_epochs=epochs, train_images=images)
         return None if warning is None else warning.message
 
     assert warned(768, 60, 300) is None

@@ -1,7 +1,8 @@
-"""A config's fields as flags of a command, so that no list of them can fall behind it."""
+"""Click options made from the fields of a config, and configs from options or files."""
 
+import json
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TextIO, TypeVar, get_args, get_origin
 
 import click
 from pydantic import BaseModel, ValidationError
@@ -9,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from app.finetune.config import OF_JOB
 from app.finetune.errors import ConfigError
+from app.finetune.renamed_fields import RENAMED_FIELDS, deprecations
 
 Command = Callable[..., None]
 _Config = TypeVar("_Config", bound=BaseModel)
@@ -18,9 +20,12 @@ _WEIGHTS = ("edgeface", "before", "dsr")
 
 
 def config_options(config: type[BaseModel]) -> Callable[[Command], Command]:
-    """A flag for every field."""
+    """Return a decorator that adds one option per field, and a hidden one per former field name."""
 
     def decorate(command: Command) -> Command:
+        for former, current in RENAMED_FIELDS.items():
+            if current in config.model_fields:
+                command = click.option(_flag(former), former, hidden=True)(command)
         for name, field in reversed(config.model_fields.items()):
             command = _option(name, field)(command)
         return command
@@ -29,32 +34,50 @@ def config_options(config: type[BaseModel]) -> Callable[[Command], Command]:
 
 
 def validated(config: type[_Config], given: Mapping[str, Any]) -> _Config:
-    """What was given by flags, and else the config's defaults. Raises ConfigError, naming the fields."""
+    """Build the config from the options that were given; the recipe fills the others.
+
+    Raises ConfigError, naming the fields.
+    """
     context = click.get_current_context()
-    by_default = click.core.ParameterSource.DEFAULT  # not given: a recipe may have another default
+    by_default = click.core.ParameterSource.DEFAULT
     fields = {name: value for name, value in given.items() if context.get_parameter_source(name) is not by_default}
-    return validated_fields(config, fields)
+    return _validated(config, fields, f"edgeface-finetune {context.info_name} --help lists every option")
 
 
-def validated_fields(config: type[_Config], fields: Mapping[str, Any]) -> _Config:
-    """Raises ConfigError, naming the fields."""
+def validated_json(config: type[_Config], file: TextIO) -> _Config:
+    """Build the config from a file that holds one JSON object.
+
+    Raises ConfigError, naming the fields, and BadParameter if the file holds no JSON object.
+    """
+    try:
+        fields = json.load(file)
+    except json.JSONDecodeError as error:
+        raise click.BadParameter(f"{file.name} is not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise click.BadParameter(f"{file.name} holds a JSON {type(fields).__name__}, not an object of fields")
+    return _validated(config, fields, "correct the fields named; docs/ of the repository lists every field")
+
+
+def _validated(config: type[_Config], fields: Mapping[str, Any], hint: str) -> _Config:
+    """Build the config. Print a warning for each former field name."""
+    for message in deprecations(fields):
+        click.echo(f"warning: {message}", err=True)
     for name in _WEIGHTS:
         if str(fields.get(name)).startswith(OF_JOB):
             of_kind = "" if name == "dsr" else " --format backbone"
             raise ConfigError(
-                f"{name}: {fields[name]!r} names weights of a service's job; here weights are files",
-                f"fetch them first, by edgeface-finetune download JOB{of_kind}, and give that file",
+                f"{name}: {fields[name]!r} names the weights of a service's job, but this command takes a path",
+                f"run edgeface-finetune download JOB{of_kind} and give the downloaded file",
             )
     try:
         return config.model_validate(fields)
     except ValidationError as invalid:
         wrong = [f"{'.'.join(map(str, error['loc'])) or 'config'}: {error['msg']}" for error in invalid.errors()]
-        command = click.get_current_context().info_name
-        raise ConfigError("; ".join(wrong), f"see edgeface-finetune {command} --help for every option") from None
+        raise ConfigError("; ".join(wrong), hint) from None
 
 
 def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
-    flag = f"--{name.replace('_', '-')}"
+    flag = _flag(name)
     if field.annotation is bool:
         return click.option(flag, name, is_flag=True, default=field.default, help=field.description)
     if get_origin(field.annotation) is tuple:
@@ -69,6 +92,10 @@ def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
         default=None if field.default is None else str(field.default),
         show_default=True,
     )
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _metavar(name: str, field: FieldInfo) -> str:

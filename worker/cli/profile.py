@@ -1,17 +1,15 @@
-"""`edgeface-finetune profile`: where the time of a training goes."""
+"""`edgeface-finetune profile`: show how a training spends its time."""
 
-import json
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
-from pydantic import ValidationError
 
 from app.finetune.config import BICUBIC, FinetuneConfig
-from app.finetune.errors import ConfigError
 from app.settings import Settings
+from worker.cli.options import validated_json
 from worker.process.openmp import let_waiting_threads_sleep
 
 if TYPE_CHECKING:
@@ -20,26 +18,26 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("config", type=click.File("r"))
-@click.option("--epochs", default=2, show_default=True, type=click.IntRange(1), help="At most so many of each stage.")
+@click.option("--epochs", default=2, show_default=True, type=click.IntRange(1), help="Most epochs of each stage.")
 @click.option(
     "--steps",
     default=20,
     show_default=True,
     type=click.IntRange(1),
-    help="At most so many an epoch: trains on a sample of the images, and validates on as small a share of val's.",
+    help="Most steps per epoch. Trains on a sample of train and validates on an equal share of val.",
 )
 @click.option(
     "--trace",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the Chrome trace goes (chrome://tracing, ui.perfetto.dev).  [default: profile-trace.json in var/]",
+    help="File for the Chrome trace (chrome://tracing, ui.perfetto.dev).  [default: profile-trace.json in var/]",
 )
 def profile(config: TextIO, epochs: int, steps: int, trace: Path | None) -> None:
-    """Show where the time of the training goes that the JSON file CONFIG (`-` reads the terminal) describes.
+    """Profile the fine-tuning that the JSON file CONFIG describes (`-` reads standard input).
 
-    It trains here, as `train` does: directories and weights are paths. Faces are prepared anew and nothing is kept but
-    the trace. The profiler itself makes everything somewhat slower, small steps most.
+    The training runs on this machine; directories and weights are paths. It prepares the faces again and keeps no file
+    but the trace. The profiler slows the training down, small steps most.
     """
-    asked = _read(config)
+    asked = validated_json(FinetuneConfig, config)
     limited = asked.model_copy(
         update={
             "stage1_epochs": min(asked.stage1_epochs, epochs),
@@ -48,7 +46,7 @@ def profile(config: TextIO, epochs: int, steps: int, trace: Path | None) -> None
     )
     trace = trace or Settings().var_dir / "profile-trace.json"
     let_waiting_threads_sleep()
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would tell of a GPU that is not there
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it warns about a missing GPU
     from app.finetune.events import TrainingEvent
     from worker.cli.profile_training import profile_training, sampled
     from worker.training.console import render
@@ -77,7 +75,7 @@ def profile(config: TextIO, epochs: int, steps: int, trace: Path | None) -> None
 
 
 def table(found: "Profile") -> str:
-    """The parts, the longest first."""
+    """Render the profile as a text table, the longest part first."""
     width = max(len(part.name) for part in found.parts)
     lines = [f"{'part':<{width}}  {'seconds':>8}  {'share':>6}  {'calls':>6}"]
     lines += [
@@ -85,13 +83,3 @@ def table(found: "Profile") -> str:
         for part in found.parts
     ]
     return "\n".join([*lines, f"{'all':<{width}}  {found.seconds:>8.3f}  {1:>6.1%}"])
-
-
-def _read(config: TextIO) -> FinetuneConfig:
-    try:
-        return FinetuneConfig.model_validate(json.load(config))
-    except json.JSONDecodeError as error:
-        raise click.BadParameter(f"{config.name} is not JSON: {error}") from None
-    except ValidationError as invalid:
-        wrong = [f"{'.'.join(map(str, error['loc'])) or 'config'}: {error['msg']}" for error in invalid.errors()]
-        raise ConfigError("; ".join(wrong), "correct the fields named; the README lists every field") from None

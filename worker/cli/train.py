@@ -1,4 +1,4 @@
-"""`edgeface-finetune train`: a training at the terminal, without any service."""
+"""`edgeface-finetune train`: fine-tune at the terminal, without the service."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from app.finetune.config import BICUBIC, FinetuneConfig
 from app.finetune.errors import ConfigError
+from app.finetune.renamed_fields import RENAMED_FIELDS
 from worker.cli.options import config_options, validated
 from worker.process.allocator import keep_freed_memory
 from worker.process.openmp import let_waiting_threads_sleep
@@ -20,23 +21,23 @@ from worker.process.openmp import let_waiting_threads_sleep
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("finetuned"),
     show_default=True,
-    help="Where edgeface_finetuned.pth and edgeface_backbone.pth end up.",
+    help="Folder for edgeface_finetuned.pth and edgeface_backbone.pth.",
 )
 @click.option(
     "--prepared-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where prepared faces are kept for the next training.  [default: prepared/ in the output folder]",
+    help="Cache folder for prepared faces.  [default: prepared/ in the output folder]",
 )
 @click.option(
-    "--resume", is_flag=True, help="Go on with the unfinished training in the output folder, with the options it had."
+    "--resume", is_flag=True, help="Resume the unfinished training in the output folder with its original options."
 )
 def train(output_dir: Path, prepared_dir: Path | None, resume: bool, **given: Any) -> None:
-    """Fine-tune EdgeFace here and now, without any service.
+    """Fine-tune EdgeFace on this machine, without the service.
 
-    The options are a job's config, but directories and weights are paths here. Ctrl-C saves the training's state and
-    ends; --resume then goes on, as it does after a crash, and the outcome is that of an unbroken training.
+    The options are the fields of a job's config; directories and weights are paths. Ctrl-C saves the training state
+    and exits. --resume resumes from it, also after a crash, with the same result as an uninterrupted training.
     """
-    # PyTorch takes seconds to import: --help and a wrong flag do without.
+    # PyTorch takes seconds to import, and --help and a wrong option need none of it.
     begun = None if resume else validated(FinetuneConfig, given)
     let_waiting_threads_sleep()
     keep_freed_memory()
@@ -51,19 +52,19 @@ def train(output_dir: Path, prepared_dir: Path | None, resume: bool, **given: An
 
 
 def _refuse_other_options(given: dict[str, Any], config: FinetuneConfig) -> None:
-    """What is given with --resume has to be what the training began with."""
+    """Raise ConfigError if an option given with --resume differs from the training's original config."""
     context = click.get_current_context()
     for name, value in given.items():
         if context.get_parameter_source(name) is not click.core.ParameterSource.COMMANDLINE:
             continue
+        field = RENAMED_FIELDS.get(name, name)
+        original = getattr(config, field)
         try:
-            same = getattr(FinetuneConfig.model_validate({**config.model_dump(), name: value}), name) == getattr(
-                config, name
-            )
+            same = getattr(FinetuneConfig.model_validate({**config.model_dump(), field: value}), field) == original
         except ValidationError:
             same = False
         if not same:
             raise ConfigError(
-                f"--{name.replace('_', '-')} {value} is not what this training began with ({getattr(config, name)})",
-                "leave it out, or start a training anew in another --output-dir",
+                f"--{name.replace('_', '-')} {value} differs from the training to resume, which has {original}",
+                "leave the option out, or start a new training in another --output-dir",
             )

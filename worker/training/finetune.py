@@ -69,7 +69,7 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     dsr = load_dsr(files.dsr) if files.dsr else None
     scan = scan_dataset(files.train_dir, files.val_dir)
     many_views = views_warning(
-        invented_people=config.invented_people,
+        synthetic_identities=config.synthetic_identities,
         stage2_epochs=config.stage2_epochs,
         train_images=len(scan.train.vlr_images),
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from sqlmodel import Session
 
 from app.finetune.dataset import TEST_FOLDER, VAL_FOLDER, JobWarning
+from app.finetune.renamed_fields import RENAMED_FIELDS
 from app.jobs import queries
 from app.jobs.configs import ADDED_LATER, JobConfig
 from app.jobs.errors import IdempotencyKeyReused
@@ -73,6 +74,8 @@ def _digest(config: JobConfig, priority: int, kind: JobKind) -> str:
     fields = type(config).model_fields
     later = {name for name in ADDED_LATER & fields.keys() if getattr(config, name) == fields[name].default}
     content = config.model_dump(mode="json", exclude=later)
+    # Digests of earlier versions have the fields' former names.
+    content.update({former: content.pop(name) for former, name in RENAMED_FIELDS.items() if name in content})
     # Whether a dataset has a test part, which an evaluation then takes, is no part of the request.
     if (dataset := content.get("dataset")) and content.get("eval_dir") == f"{dataset.rstrip('/')}/{TEST_FOLDER}":
         content["eval_dir"] = f"{dataset.rstrip('/')}/{VAL_FOLDER}"

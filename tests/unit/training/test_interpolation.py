@@ -20,7 +20,7 @@ RECOMMENDED: dict[str, object] = {
     "stage1_epochs": 0,
     "batch_size": 6,
     "val_interval": 1,
-    "invented_people": 3,
+    "synthetic_identities": 3,
 }
 
 

@@ -39,7 +39,7 @@ CONFIG: dict[str, object] = {
     "stage2_epochs": 3,
     "val_interval": 2,
     "batch_size": 6,
-    "invented_people": 3,
+    "synthetic_identities": 3,
     "vlr_share": 0.3,
     "seed": 7,
 }
@@ -181,7 +181,7 @@ def test_invented_faces_are_made_once(unbroken: Unbroken, tmp_path: Path) -> Non
 
 def test_a_rehearsal_counts_what_is_invented_and_leaves_nothing(tmp_path: Path) -> None:
     files = write_training(tmp_path)
-    told = dry_run(tiny_config(**{**CONFIG, "invented_people": 20}), files, lambda _: None)
+    told = dry_run(tiny_config(**{**CONFIG, "synthetic_identities": 20}), files, lambda _: None)
     assert isinstance(told, DryRunFinished)
     assert told.prepared_bytes == (16 + 16 + 8 + 8 + 20 * FACES_OF_EACH) * 3 * FACE_SIZE**2
     assert told.seconds_by_part["stage2"] > told.seconds_by_part["stage1"] == 0

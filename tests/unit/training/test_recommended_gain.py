@@ -14,7 +14,7 @@ from worker.training.models.edgeface import load_edgeface
 def test_it_beats_the_weights_before_on_unseen_people_at_12_px(shared_assets: Path) -> None:
     faces, edgeface = shared_assets / "faces" / "orl_aligned", shared_assets / "weights" / "edgeface_xxs.pt"
     unseen, *others = unseen_of(faces)
-    short = {"stage2_epochs": 12, "invented_people": 256, "val_interval": 12}
+    short = {"stage2_epochs": 12, "synthetic_identities": 256, "val_interval": 12}
     config = config_of("recommended", seed=0).model_copy(update=short)
     people, strangers = read_people(faces, others[0] + others[1]), read_people(faces, unseen)
     before, _ = load_edgeface(edgeface)

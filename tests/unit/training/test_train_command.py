@@ -38,9 +38,10 @@ def test_a_recipe_sets_what_is_not_given(tmp_path: Path) -> None:
     done = invoke(*paths(write_training(tmp_path)), *small, "--output-dir", tmp_path / "mine")
     assert done.exit_code == 0, done.output
     config = torch.load(tmp_path / "mine" / "edgeface_finetuned.pth", weights_only=True)["config"]
-    expected = {**RECOMMENDED, "recipe": "recommended", "stage2_epochs": 1, "invented_people": 2}
+    expected = {**RECOMMENDED, "recipe": "recommended", "stage2_epochs": 1, "synthetic_identities": 2}
     assert config.items() >= expected.items()
     assert "the last epoch is kept" in done.output
+    assert "warning: invented_people is deprecated and works until 0.4.0: use synthetic_identities" in done.output
 
 
 def test_a_training_ends_with_its_files_in_the_output_folder(tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_ctrl_c_saves_and_resume_goes_on_to_the_same_end(tmp_path: Path, monkeyp
     assert "go on with it by --resume" in refused.hint
     other = invoke("--resume", "--output-dir", broken, "--batch-size", 4).exception
     assert isinstance(other, ConfigError)
-    assert "--batch-size 4 is not what this training began with (8)" in other.message
+    assert "--batch-size 4 differs from the training to resume, which has 8" in other.message
 
     moved = broken.rename(tmp_path / "moved")
     gone_on = invoke("--resume", "--output-dir", moved, "--batch-size", 8)

@@ -43,7 +43,7 @@ def test_shares_and_sizes_are_those_of_the_config() -> None:
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 400), st.integers(1, 30), st.integers(0, 2**31))
 def test_no_invented_face_is_shown_twice_before_all_were(faces: int, people: int, seed: int) -> None:
-    drawn = draw(faces, seed, invented_people=people, vlr_share=0.0)
+    drawn = draw(faces, seed, synthetic_identities=people, vlr_share=0.0)
     assert len(drawn.invented_B) == len(drawn.sizes_B) == faces
     shown = Counter(drawn.invented_B.tolist())
     assert set(shown) <= set(range(people * FACES_OF_EACH))
@@ -77,7 +77,7 @@ def test_a_view_shows_the_person_that_the_teacher_speaks_of() -> None:
 
 def test_a_view_is_the_same_whatever_it_is_made_with() -> None:
     invented, vlr, faces = noise(16, 0), noise(6, 1), 12
-    drawn, drawn_4 = draw(faces, invented_people=2, vlr_share=0.3), torch.rand(4, faces)
+    drawn, drawn_4 = draw(faces, synthetic_identities=2, vlr_share=0.3), torch.rand(4, faces)
     order = torch.arange(faces) % 6
     whole = make_views(drawn, invented, enlarge_bicubic, vlr, order, drawn_4, CPU)
     parts = [

@@ -36,7 +36,7 @@ class DrawnViews:
 def draw_views(config: FinetuneConfig, faces: int, generator: torch.Generator) -> DrawnViews:
     """For an epoch of so many faces: no invented face twice before each was shown once."""
     kind_B, octave_B = torch.rand(2, faces, generator=generator)
-    invented = config.invented_people * FACES_OF_EACH
+    invented = config.synthetic_identities * FACES_OF_EACH
     orders = [torch.randperm(invented, generator=generator) for _ in range(-(-faces // invented))]
     invented_B = torch.cat(orders)[:faces]
     smallest, largest = math.log(config.smallest_view), math.log(config.largest_view)

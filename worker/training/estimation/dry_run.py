@@ -113,7 +113,7 @@ def _dry_run(config: FinetuneConfig, files: TrainingFiles, control: Control) -> 
     targets, inventing, practice = None, _Inventing(0.0, 0), config
     if train_hr is not None and inputs.train_hr is not None:
         hr = _repeated(train_hr, practised)
-        practice = config.model_copy(update={"invented_people": min(config.invented_people, _INVENTED)})
+        practice = config.model_copy(update={"synthetic_identities": min(config.synthetic_identities, _INVENTED)})
         invented, inventing = _time_inventing(
             config, practice, hr, inputs.train_hr, labels, files.prepared_dir, control
         )
@@ -165,7 +165,7 @@ def _dry_run(config: FinetuneConfig, files: TrainingFiles, control: Control) -> 
         _remove_written(files.output_dir)
 
     practised_people = 0 if state.prototypes is None else len(state.prototypes)
-    people = practised_people + config.invented_people - practice.invented_people
+    people = practised_people + config.synthetic_identities - practice.synthetic_identities
     practised_sizes, sizes = (Sizes.of(backbone, state.head, count) for count in (practised_people, people))
     costs = Costs(
         stage1_step=stage1_step,
@@ -184,7 +184,7 @@ def _dry_run(config: FinetuneConfig, files: TrainingFiles, control: Control) -> 
     prepared_bytes = _FACE_BYTES * (inventing.missing + sum(sample.missing for sample in sampled))
     prepare = sum(sample.seconds for sample in sampled) + prepared_bytes * costs.write_byte
     start = Estimate.exactly(load.seconds + digests.seconds + written.seconds / 2)
-    asked_about = config.invented_people * FACES_OF_EACH + (images if config.invented_people else 0)
+    asked_about = config.synthetic_identities * FACES_OF_EACH + (images if config.synthetic_identities else 0)
     asking = embed_val * asked_about / (len(val.probe_paths) + len(val.gallery_paths))
     start += Estimate.about(inventing.seconds + asking)
     measuring = costs.embed_val + Estimate.about(measure.seconds)
@@ -290,16 +290,16 @@ def _time_inventing(
 ) -> tuple[Faces, _Inventing]:
     """The faces of some people, those of `practice`."""
     people, faces = (
-        draw_identities(labels, practice.invented_people, config.seed),
-        config.invented_people * FACES_OF_EACH,
+        draw_identities(labels, practice.synthetic_identities, config.seed),
+        config.synthetic_identities * FACES_OF_EACH,
     )
     taken = _Watch()
     invented = Faces(torch.cat([some.pixels_u8 for some in people.faces(hr.pixels_u8)]), Counter())
     taken.stop()
-    key = synthetic_key(hr_digest, config.invented_people, config.seed)
+    key = synthetic_key(hr_digest, config.synthetic_identities, config.seed)
     if PreparedFaces(prepared_dir, control).find(key, faces) is not None:
         return invented, _Inventing(0.0, 0)
-    return invented, _Inventing(taken.seconds * config.invented_people / len(people), faces)
+    return invented, _Inventing(taken.seconds * config.synthetic_identities / len(people), faces)
 
 
 def _repeated(sample: _Sample, count: int) -> Faces:

@@ -212,5 +212,5 @@ def _epoch_of_one_batch(context: RunContext) -> EpochState:
         correct=torch.zeros((), dtype=torch.int64),
         head_lr=0.0,
         backbone_lr=0.0,
-        views=draw_views(config, images, torch.Generator().manual_seed(0)) if config.invented_people else None,
+        views=draw_views(config, images, torch.Generator().manual_seed(0)) if config.synthetic_identities else None,
     ).to(context)

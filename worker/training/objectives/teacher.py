@@ -47,9 +47,12 @@ def make_synthetic_identities(
     progress: Progress,
     control: Control,
 ) -> Faces:
-    """The faces of `config.invented_people`, from train's HR images with class ids `labels_N`; kept as prepared faces
-    are. Raises DiskFull and StopRequested."""
-    people, seed = config.invented_people, config.seed
+    """Generate the faces of the synthetic identities, 8 each, from train's HR images with class ids `labels_N`, or
+    read them from the prepared faces.
+
+    Raises DiskFull and StopRequested.
+    """
+    people, seed = config.synthetic_identities, config.seed
     count, store = people * FACES_OF_EACH, PreparedFaces(prepared_dir, control)
     key = synthetic_key(hr_digest, people, seed)
     found = store.find(key, count)

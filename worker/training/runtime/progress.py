@@ -25,7 +25,7 @@ def work_of_a_face(stage: Stage, config: FinetuneConfig) -> float:
     """What an epoch of a stage costs a face, in forward passes; where views are enlarged by a DSR network, with it."""
     if stage == 1:
         return FORWARD_WORK
-    if not config.invented_people:
+    if not config.synthetic_identities:
         return TRAINING_WORK
     reduced = 1 - config.vlr_share - config.hr_share
     return TRAINING_WORK + reduced * (BICUBIC_WORK if config.dsr == BICUBIC else DSR_WORK)
@@ -33,9 +33,9 @@ def work_of_a_face(stage: Stage, config: FinetuneConfig) -> float:
 
 def teacher_work(config: FinetuneConfig, train: int) -> float:
     """What it costs to invent people from so many HR images, and to ask the teacher about all of them."""
-    if not config.invented_people:
+    if not config.synthetic_identities:
         return 0.0
-    invented = config.invented_people * FACES_OF_EACH
+    invented = config.synthetic_identities * FACES_OF_EACH
     return train * (BICUBIC_WORK + FORWARD_WORK) + invented * (SYNTHESIS_WORK + FORWARD_WORK)
 
 
