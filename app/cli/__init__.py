@@ -87,7 +87,7 @@ def main() -> None:
         for wrong in error.errors():
             name = "".join(f"EDGEFACE_{str(part).upper()}: " for part in wrong["loc"])
             click.echo(f"error: {name}{wrong['msg']}", err=True)
-        click.echo("  hint: correct the EDGEFACE_ variables of the environment; the README lists them", err=True)
+        click.echo("  hint: correct the EDGEFACE_ variables of the environment; docs/reference.md lists them", err=True)
         sys.exit(2)
     except OperationalError as error:
         click.echo(f"error: the database does not answer: {error.orig}\n  hint: see EDGEFACE_DATABASE_URL", err=True)

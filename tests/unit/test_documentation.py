@@ -1,5 +1,6 @@
-"""What the documents promise is complete: every field, setting, state, command and error."""
+"""The documents list every field, setting, state, route, command and error."""
 
+import json
 import re
 from pathlib import Path
 
@@ -12,14 +13,16 @@ import app.jobs.errors
 from app.cli import _edgeface_finetune
 from app.finetune.config import FinetuneConfig
 from app.finetune.errors import EdgefaceError
+from app.finetune.evaluation_config import EvaluationConfig
 from app.finetune.recipes import RECOMMENDED
+from app.finetune.renamed_fields import REMOVED_IN, RENAMED_FIELDS
 from app.jobs.states import NEXT, JobStatus
 from app.main import create_app
 from app.problems import status_of
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 
 assert app.alignment.errors
 assert app.dataset_build
@@ -30,17 +33,33 @@ def subclasses(kind: type[EdgefaceError]) -> set[type[EdgefaceError]]:
     return {kind}.union(*(subclasses(below) for below in kind.__subclasses__()))
 
 
+def in_words(default: object) -> str:
+    return json.dumps(default).strip('"')
+
+
 @pytest.mark.parametrize("name", FinetuneConfig.model_fields)
-def test_the_readme_has_every_field_of_the_config_with_its_default(name: str) -> None:
-    default = FinetuneConfig.model_fields[name].default
-    shown = "null" if default is None else str(default)
+def test_the_reference_has_every_field_of_a_fine_tuning(name: str) -> None:
+    field = FinetuneConfig.model_fields[name]
     recommended = RECOMMENDED.get(name, "")
-    assert f"| `{name}` | {shown} | {recommended} |" in README
+    assert f"| `{name}` | {in_words(field.default)} | {recommended} | {field.description} |" in REFERENCE
+
+
+@pytest.mark.parametrize("name", EvaluationConfig.model_fields)
+def test_the_reference_has_every_field_of_an_evaluation(name: str) -> None:
+    field = EvaluationConfig.model_fields[name]
+    assert f"| `{name}` | {in_words(field.default)} | {field.description} |" in REFERENCE
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_the_readme_has_every_setting(name: str) -> None:
-    assert f"| `EDGEFACE_{name.upper()}` |" in README
+def test_the_reference_has_every_setting(name: str) -> None:
+    field = Settings.model_fields[name]
+    default = "" if field.default in ("", Path()) else field.default
+    assert f"| `EDGEFACE_{name.upper()}` | {default} | {field.description} |" in REFERENCE
+
+
+@pytest.mark.parametrize("former", RENAMED_FIELDS)
+def test_the_reference_has_every_former_field_name(former: str) -> None:
+    assert f"`{former}` is the former name of `{RENAMED_FIELDS[former]}` and works until {REMOVED_IN}." in REFERENCE
 
 
 STATES_PAGE = (ROOT / "docs" / "job-states.md").read_text()
@@ -73,17 +92,17 @@ def test_the_diagram_shows_every_state(status: JobStatus) -> None:
     assert re.search(rf"\b{status}\b", STATES_PAGE.split("```")[1])
 
 
-def test_the_readme_has_every_path(tmp_path: Path) -> None:
+def test_the_reference_has_every_path(tmp_path: Path) -> None:
     paths = {path.replace("{job_id}", "{id}") for path in create_app(Settings(var_dir=tmp_path)).openapi()["paths"]}
     assert "/jobs/{id}/checkpoint" in paths
-    assert {path for path in paths if path not in README} == set()
+    assert {path for path in paths if path not in REFERENCE} == set()
 
 
-def test_the_readme_has_every_command() -> None:
+def test_the_reference_has_every_command() -> None:
     listed = CliRunner().invoke(_edgeface_finetune, ["--help"]).output.split("Commands:")[1]
     commands = {line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line[2] != " "}
     assert {"serve", "api", "worker", "train", "submit", "watch", "download", "dataset", "demo"} <= commands
-    assert {command for command in commands if f"`{command}" not in README} == set()
+    assert {command for command in commands if f"`{command}" not in REFERENCE} == set()
 
 
 def test_every_error_has_a_code_of_its_own_and_an_answer() -> None:

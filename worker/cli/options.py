@@ -55,7 +55,7 @@ def validated_json(config: type[_Config], file: TextIO) -> _Config:
         raise click.BadParameter(f"{file.name} is not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise click.BadParameter(f"{file.name} holds a JSON {type(fields).__name__}, not an object of fields")
-    return _validated(config, fields, "correct the fields named; docs/ of the repository lists every field")
+    return _validated(config, fields, "correct the fields named; docs/reference.md lists every field")
 
 
 def _validated(config: type[_Config], fields: Mapping[str, Any], hint: str) -> _Config:
