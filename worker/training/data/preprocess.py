@@ -31,7 +31,8 @@ RESAMPLER = (
     "PyTorch bicubic in 8-bit steps: a = -0.75 when enlarging, antialiased with a = -0.5 when reducing; "
     "after DSR bilinear, antialiased when reducing"
 )
-"""The one resampler of the project: it reproduces the published table (tests/unit/training/test_published_table.py)."""
+"""The one resampler of the project: it reproduces the published table
+(tests/unit/training/validation/test_published_table.py)."""
 
 Enlarge = Callable[[Tensor], Tensor]
 """Images of one size, uint8 [N, 3, H, W] -> uint8 faces [N, 3, 112, 112]."""

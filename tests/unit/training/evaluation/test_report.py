@@ -15,6 +15,7 @@ from app.finetune.errors import ConfigError, EdgefaceError
 from app.finetune.evaluation import Evaluation
 from app.finetune.evaluation_config import EvaluationConfig
 from app.finetune.events import EpochFinished
+from tests.unit.training.support import write_drawn_split, write_untrained
 from worker.cli.evaluate import evaluate
 from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
 from worker.training.evaluation.report import render_report
@@ -22,8 +23,6 @@ from worker.training.evaluation.report.svg import Axis, Line, line_chart, round_
 from worker.training.evaluation.report.training_curves import training_curves
 from worker.training.evaluation.table import render_table
 from worker.training.storage.paths import EvaluationFiles
-
-from .support import write_drawn_split, write_untrained
 
 
 class Page(HTMLParser):

@@ -15,6 +15,7 @@ from app.finetune.dataset import scan_split
 from app.finetune.errors import FolderMissing, NothingToCompare, UnreadableImages
 from app.finetune.evaluation import Change, Comparison, Evaluation
 from app.finetune.evaluation_config import EvaluationConfig
+from tests.unit.training.support import write_drawn_split, write_untrained
 from worker.training.data.preprocess import (
     Enlarge,
     decode,
@@ -33,8 +34,6 @@ from worker.training.models.embedding import embed, face_set
 from worker.training.runtime.control import Control, StopRequested
 from worker.training.storage.paths import EvaluationFiles
 from worker.training.validation.measure import measure
-
-from .support import write_drawn_split, write_untrained
 
 CPU = torch.device("cpu")
 

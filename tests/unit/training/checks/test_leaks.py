@@ -15,6 +15,7 @@ from app.finetune.dataset import scan_dataset
 from app.finetune.errors import PersonUnderTwoNames, PhotoCopied
 from app.finetune.events import Prepared, TrainingEvent, Warned
 from app.finetune.leaks import AllowedLeaks
+from tests.unit.training.support import run, tiny_config, write_training
 from worker.training.checks.leaks import judge_people, refuse_people_under_two_names
 from worker.training.checks.same_identity import find_same_people, gather_people
 from worker.training.data.preprocess import enlarge_bicubic, enlarge_images
@@ -27,8 +28,6 @@ from worker.training.runtime.control import Control, StopRequested
 from worker.training.runtime.cpu_parallel import SINGLE_THREAD
 from worker.training.storage.paths import TrainingFiles
 from worker.training.validation.validate import ValEmbeddings
-
-from .support import run, tiny_config, write_training
 
 
 def codes(events: list[TrainingEvent]) -> list[str]:

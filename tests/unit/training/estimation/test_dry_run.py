@@ -11,12 +11,11 @@ from torch.nn.modules.module import register_module_forward_hook
 from app.finetune.config import FACE_SIZE
 from app.finetune.errors import EdgefaceError, UnreadableImages
 from app.finetune.events import CheckpointWritten, DryRunFinished, StateSaved, Stopped, TrainingEvent
+from tests.unit.training.support import run, tiny_config, write_drawn_split, write_training
 from worker.training.estimation.dry_run import dry_run
 from worker.training.objectives.arcface import ArcFace
 from worker.training.runtime.control import Control
 from worker.training.storage.paths import TrainingFiles
-
-from .support import run, tiny_config, write_drawn_split, write_training
 
 FACE_BYTES = 3 * FACE_SIZE**2
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from app.finetune.dataset import Split, scan_split
 from app.finetune.events import EpochFinished, Progressed, TrainingEvent
+from tests.unit.training.support import tiny_config, write_drawn_split, write_training
 from worker.training.data.preprocess import Enlarge, enlarge_bilinear
 from worker.training.data.val_faces import ValFaces
 from worker.training.estimation.cost_model import EvaluationCosts
@@ -18,8 +19,6 @@ from worker.training.finetune import finetune
 from worker.training.models.embedding import face_set
 from worker.training.runtime.control import Control
 from worker.training.validation.validate import ValEmbeddings
-
-from .support import tiny_config, write_drawn_split, write_training
 
 SECONDS_OF_A_FACE = 0.01
 

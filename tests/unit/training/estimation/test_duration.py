@@ -9,14 +9,13 @@ from torch import Tensor
 
 from app.finetune.events import DurationPredicted, EpochFinished, Progressed, StateSaved, TrainingEvent
 from app.finetune.ranges import NOTHING, Estimate
+from tests.unit.training.support import tiny_config, write_training
 from worker.training.console import render
 from worker.training.estimation.cost_model import Costs, EvaluationCosts, Parts, Position, Sizes, batches_of, parts_left
 from worker.training.finetune import finetune
 from worker.training.models.edgeface import EdgeFace
 from worker.training.runtime.control import Control
 from worker.training.storage.paths import ResumeFrom, TrainingFiles
-
-from .support import tiny_config, write_training
 
 CHANGES: dict[str, object] = {"backbone_lr": 1e-4, "head_lr": 1e-2, "stage1_epochs": 2, "stage2_epochs": 2}
 

@@ -7,12 +7,11 @@ import pytest
 import timm
 import torch
 
+from tests.unit.training.support import tiny_config
 from worker.training.checkpoints.best_model import Checkpoints, Provenance
 from worker.training.models.edgeface import EdgeFace, load_edgeface, new_edgeface
 from worker.training.objectives.arcface import ArcFace
 from worker.training.runtime.control import Control
-
-from .support import tiny_config
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from app.finetune.events import (
     TrainingEvent,
     Warned,
 )
+from tests.unit.training.support import run, run_unpredicted, tiny_config, write_training
 from worker.training.console import render
 from worker.training.finetune import finetune
 from worker.training.models.edgeface import EdgeFace
@@ -26,8 +27,6 @@ from worker.training.objectives.arcface import ArcFace
 from worker.training.runtime.control import Control
 from worker.training.runtime.out_of_memory import in_parts_that_fit, is_out_of_memory
 from worker.training.storage.paths import ResumeFrom, TrainingFiles
-
-from .support import run, run_unpredicted, tiny_config, write_training
 
 Fault = Callable[[], Exception]
 CHANGES = {"backbone_lr": 1e-4, "head_lr": 1e-2, "label_smoothing": 0.2, "stage2_epochs": 1}

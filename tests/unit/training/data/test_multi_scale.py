@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from app.finetune.config import FACE_SIZE, FACES_OF_EACH
+from tests.unit.training.support import tiny_config
 from worker.training.data.augment import augment
 from worker.training.data.multi_scale import AS_GIVEN, DrawnViews, draw_views, make_views
 from worker.training.data.preprocess import enlarge_bicubic, normalise, resize_bicubic, to_u8
 from worker.training.objectives.distillation import people_of
 from worker.training.objectives.teacher import TeacherTargets
-
-from .support import tiny_config
 
 CPU = torch.device("cpu")
 

@@ -10,11 +10,10 @@ import pytest
 
 from app.finetune.errors import DiskFull
 from app.finetune.events import StateSaved, TrainingEvent
+from tests.unit.training.support import tiny_config, write_training
 from worker.training.finetune import finetune
 from worker.training.runtime.control import Control
 from worker.training.storage.atomic import fill_whole, write_bytes_whole
-
-from .support import tiny_config, write_training
 
 
 class FullDisk:

@@ -12,6 +12,7 @@ from app.finetune.architectures import DsrLayout
 from app.finetune.dataset import scan_dataset
 from app.finetune.errors import ChangedWhileRead, UnreadableImages
 from app.finetune.events import Report, TrainingEvent, Warned
+from tests.unit.training.support import tiny_config, write_training
 from worker.training.data.prepare import prepare
 from worker.training.data.preprocess import Enlarge, Faces, enlarge_bicubic, enlarge_by_dsr, enlarge_images
 from worker.training.data.val_faces import ValFaces
@@ -20,8 +21,6 @@ from worker.training.runtime.control import Control
 from worker.training.runtime.progress import Progress
 from worker.training.storage.digests import digest_inputs
 from worker.training.storage.paths import TrainingFiles
-
-from .support import tiny_config, write_training
 
 CPU = torch.device("cpu")
 

@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from app.finetune.events import CheckpointWritten, EpochFinished, RecognitionMeasured, TrainingEvent
+from tests.unit.training.support import run_unpredicted, write_training
+from tests.unit.training.test_resume import go, resumed, stop_at, told_until_saved
 from worker.training.models.edgeface import load_edgeface
 from worker.training.runtime.control import Control
-
-from .support import run_unpredicted, write_training
-from .test_resume import go, resumed, stop_at, told_until_saved
 
 GUIDE: dict[str, object] = {"stage1_epochs": 1, "stage2_epochs": 2, "backbone_lr": 1e-3, "keep": "last"}
 RECOMMENDED: dict[str, object] = {

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from app.finetune.events import EpochFinished, TrainingEvent, Warned
+from tests.unit.training.support import run, write_training
 from worker.training.checks.collapse import collapse_warning
 from worker.training.metrics import PairScores, Separation, separation
 from worker.training.metrics.pairs import pairs_of_scores
-
-from .support import run, write_training
 
 
 def scores(genuine: list[float], impostor: list[float]) -> PairScores:

@@ -11,14 +11,13 @@ from torch import Tensor
 
 from app.finetune.errors import OutOfMemory
 from app.finetune.events import EpochFinished, StateSaved, TrainingEvent
+from tests.unit.training.support import run, run_unpredicted, tiny_config, write_training
 from worker.training.finetune import finetune
 from worker.training.models.edgeface import EdgeFace
 from worker.training.runtime.control import Control
 from worker.training.runtime.cpu_parallel import CpuParallel, parallel_for
 from worker.training.runtime.out_of_memory import in_parts_that_fit
 from worker.training.storage.paths import ResumeFrom
-
-from .support import run, run_unpredicted, tiny_config, write_training
 
 CPU = torch.device("cpu")
 WIDE = {"batch_size": 16, "stage2_epochs": 3, "backbone_lr": 1e-3, "early_stop_patience": 0}
