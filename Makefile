@@ -1,15 +1,25 @@
-# `make demo` shows it at work, `make test` checks all of it; both install what they need into .venv.
+# `make demo` shows it at work, `make test` checks it; both install what they need into .venv.
 PYTHON ?= python3
 DEMO_OPTIONS = $(if $(FACES),--faces "$(FACES)") $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 UV_INSTALL = env -u UV_FIND_LINKS -u PIP_FIND_LINKS .venv/bin/uv pip install --quiet --python .venv/bin/python
 
-.PHONY: demo test chaos install install-align install-dev lint requirements images-check clean
+PYTEST = .venv/bin/pytest --numprocesses 2 --dist worksteal --durations 15
+
+.PHONY: demo test test-slow nightly chaos install install-align install-dev lint requirements images-check clean
 
 demo: install
 	.venv/bin/edgeface-finetune demo $(DEMO_OPTIONS)
 
 test: install-dev lint
-	.venv/bin/pytest --slow --numprocesses 2 --durations 15
+	$(PYTEST)
+
+# The second tier: chaos, all variants on PostgreSQL, long trainings, old versions.
+test-slow: install-dev
+	$(PYTEST) --slow -m slow
+
+# Longer still, by hand.
+nightly: install-dev
+	$(PYTEST) --nightly -m nightly
 
 # Kills real processes at random points: make chaos KILLS=200 SEED=1
 chaos: install-dev

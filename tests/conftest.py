@@ -4,12 +4,22 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from worker.process.openmp import let_waiting_threads_sleep
 
 let_waiting_threads_sleep()
+# Test processes divide the cores among them. PyTorch reads the number when it is imported, in child processes too.
+_TEST_PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // _TEST_PROCESSES)))
+# A busy machine is no failure; pytest-timeout ends an example that hangs.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 _REPOSITORY = Path(__file__).parent.parent
+_TIERS = ("slow", "nightly")
+_LONGEST_FIRST = ("chaos", "system", "compat", "unit", "integration")
+"""Folders of tests: the sooner, the longer a test takes there."""
 
 
 @pytest.fixture(scope="session")
@@ -28,11 +38,33 @@ def shared_assets() -> Path:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow", action="store_true", help="run the slow tests too")
+    for tier in _TIERS:
+        parser.addoption(f"--{tier}", action="store_true", help=f"run the tests marked {tier} too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--slow"):
-        for item in items:
-            if item.get_closest_marker("slow"):
-                item.add_marker(pytest.mark.skip(reason="slow: --slow runs it"))
+    """Leave out the tiers not asked for, and start the longest tests first: one that starts last is waited for alone.
+
+    The PostgreSQL variant of a test is slow, unless the test is marked `postgresql`.
+    """
+    for item in items:
+        if _database(item) == "postgresql" and item.get_closest_marker("postgresql") is None:
+            item.add_marker(pytest.mark.slow)
+    left_out = {tier for tier in _TIERS if not config.getoption(tier)}
+    config.hook.pytest_deselected(items=[item for item in items if _is_marked(item, left_out)])
+    items[:] = sorted((item for item in items if not _is_marked(item, left_out)), key=_place)
+
+
+def _database(item: pytest.Item) -> object:
+    """The value of its parameter `database_url`."""
+    callspec = getattr(item, "callspec", None)
+    return None if callspec is None else callspec.params.get("database_url")
+
+
+def _is_marked(item: pytest.Item, names: set[str]) -> bool:
+    return any(mark.name in names for mark in item.iter_markers())
+
+
+def _place(item: pytest.Item) -> int:
+    folder = item.path.relative_to(_REPOSITORY / "tests").parts[0]
+    return _LONGEST_FIRST.index(folder) if folder in _LONGEST_FIRST else len(_LONGEST_FIRST)

@@ -276,6 +276,7 @@ def test_a_dry_run_spends_no_key(api: TestClient) -> None:
     assert send_with_key(api, "key", {"seed": 1}, dry_run=True).json()["config"]["seed"] == 1
 
 
+@pytest.mark.postgresql
 def test_the_same_request_sent_at_once_makes_one_job(
     settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

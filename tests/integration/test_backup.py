@@ -147,6 +147,7 @@ def test_without_a_database_none_is_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.postgresql
 def test_for_postgresql_it_says_what_to_run(postgresql: str, tmp_path: Path) -> None:
     with postgresql_database(postgresql) as url:
         target = tmp_path / "my backup.dump"
@@ -162,6 +163,7 @@ def test_for_postgresql_it_says_what_to_run(postgresql: str, tmp_path: Path) -> 
         assert target.read_bytes().startswith(b"PGDMP")
 
 
+@pytest.mark.postgresql
 def test_the_password_of_postgresql_is_not_shown(tmp_path: Path) -> None:
     url = "postgresql://edgeface:secret@database.example:5433/faces"
     ended = back_up(Settings(var_dir=tmp_path, database_url=url), tmp_path / "backup.dump")

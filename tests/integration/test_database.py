@@ -12,6 +12,8 @@ from app.jobs.tables import Job
 from app.jobs.transitions.attempts import LossPolicy
 from tests.integration.conftest import run_out_lease, running
 
+pytestmark = pytest.mark.postgresql
+
 assert app.jobs.tables
 
 

@@ -12,6 +12,7 @@ from app.jobs.transitions import fence, recording
 from tests.integration.conftest import running, submit
 
 
+@pytest.mark.postgresql
 def test_it_changes_with_every_commit(database: Database) -> None:
     claim = running(database)
     seen = [database.version.read()]
@@ -41,6 +42,7 @@ def test_another_connection_gives_another_version(database: Database) -> None:
     assert database.version.read() != before
 
 
+@pytest.mark.postgresql
 def test_a_connection_that_broke_is_made_anew(database: Database) -> None:
     database.version.read()
     if database.engine.dialect.name == "postgresql":
@@ -62,6 +64,7 @@ def test_on_sqlite_alone_it_is_had_at_once(database: Database) -> None:
     assert database.version.read_at_once() != version
 
 
+@pytest.mark.postgresql
 def test_at_once_does_not_wait_for_another_thread_that_asks(database: Database) -> None:
     database.version.read()
     with database.version._lock:
@@ -79,6 +82,7 @@ def test_a_database_that_is_away_is_an_operational_error(database: Database, mon
     assert database.version.read_at_once() is None
 
 
+@pytest.mark.postgresql
 def test_a_reader_that_comes_after_the_end_leaves_no_connection_open(database_url: str) -> None:
     database = Database(database_url)
     database.version.read()

@@ -316,6 +316,7 @@ def test_a_repair_that_fails_is_not_called_mended(
     assert "mended" not in ended.output
 
 
+@pytest.mark.postgresql
 def test_several_doctors_and_a_writer_at_once(database_url: str, job: JobFiles, settings: Settings) -> None:
     job.end(JobStatus.FAILED)
     for breakage in (lease_is_left, attempt_is_left_open, event_is_gone, state_is_gone, file_is_left):

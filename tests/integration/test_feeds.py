@@ -290,6 +290,7 @@ def test_readers_that_leave_free_their_watcher(database: Database) -> None:
     run(test)
 
 
+@pytest.mark.postgresql
 def test_a_database_that_is_away_for_a_while_ends_no_stream(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,6 +198,7 @@ def test_a_retry_whose_named_weights_are_gone_is_refused(api: TestClient, databa
     assert job_of(database, naming).status == JobStatus.CANCELLED
 
 
+@pytest.mark.postgresql
 def test_no_clean_up_comes_between_the_check_and_the_queue(database: Database, made: JobFiles) -> None:
     config = FinetuneConfig.model_validate({"dataset": "faces", "edgeface": f"job:{made.id}"})
     with ThreadPoolExecutor(1) as pool:
@@ -210,6 +211,7 @@ def test_no_clean_up_comes_between_the_check_and_the_queue(database: Database, m
         assert cleaning.result()
 
 
+@pytest.mark.postgresql
 def test_what_was_cleaned_up_after_the_check_queues_nothing(database: Database, made: JobFiles) -> None:
     assert not is_kept(made)
     with pytest.raises(WeightsNotKept):

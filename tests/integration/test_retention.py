@@ -209,6 +209,7 @@ def test_states_of_a_job_that_succeeded_keep_no_checkpoint(job: JobFiles, settin
     assert there(*first, *second) == [False, False, True, True]
 
 
+@pytest.mark.postgresql
 def test_killed_between_rows_and_files_it_leaves_no_row_without_its_file(
     job: JobFiles, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,6 +330,7 @@ def test_what_the_trainer_prepares_is_understood(tmp_path: Path) -> None:
     assert found.idle_seconds() < 60
 
 
+@pytest.mark.postgresql
 def test_several_clean_at_once_and_each_file_is_counted_once(
     database_url: str, database: Database, settings: Settings
 ) -> None:

@@ -129,6 +129,7 @@ def attempt_of(database: Database, claimed: Claim) -> Attempt:
 # --- claims
 
 
+@pytest.mark.postgresql
 def test_of_many_workers_that_claim_at_once_one_wins_each_job(database: Database) -> None:
     job_ids = {submit(database) for _ in range(5)}
 
@@ -146,6 +147,7 @@ def test_of_many_workers_that_claim_at_once_one_wins_each_job(database: Database
     assert {claimed.attempt for claimed in claims} == {1}
 
 
+@pytest.mark.postgresql
 def test_a_claim_repeated_after_an_unanswered_commit_is_the_same_claim(database: Database) -> None:
     claimed = preparing(database)
     before = event_kinds(database, claimed.job_id)
@@ -155,6 +157,7 @@ def test_a_claim_repeated_after_an_unanswered_commit_is_the_same_claim(database:
     assert event_kinds(database, claimed.job_id) == before
 
 
+@pytest.mark.postgresql
 def test_a_claim_whose_lease_ran_out_is_not_found_again(database: Database) -> None:
     claimed = preparing(database)
     run_out_lease(database, claimed.job_id)
@@ -205,6 +208,7 @@ def test_jobs_that_a_worker_excludes_let_others_pass(database: Database) -> None
     assert passed.id == second
 
 
+@pytest.mark.postgresql
 def test_a_job_of_a_kind_that_only_a_later_version_knows_waits_untouched_for_that_one(database: Database) -> None:
     later, known = submit(database, priority=1), submit(database)
     with database.writing() as session:
@@ -222,6 +226,7 @@ def test_a_job_of_a_kind_that_only_a_later_version_knows_waits_untouched_for_tha
 # --- fencing
 
 
+@pytest.mark.postgresql
 def test_an_attempt_that_lost_its_lease_writes_nothing(database: Database) -> None:
     old = running(database)
     run_out_lease(database, old.job_id)
@@ -252,6 +257,7 @@ def test_an_attempt_that_lost_its_lease_writes_nothing(database: Database) -> No
     assert artifact_keys(database, old.job_id) == set()
 
 
+@pytest.mark.postgresql
 def test_a_worker_that_wakes_after_its_lease_writes_nothing_even_before_the_rescue(database: Database) -> None:
     claimed = running(database)
     run_out_lease(database, claimed.job_id)
@@ -298,12 +304,14 @@ def test_a_succeeded_job_is_whole(database: Database) -> None:
 # --- losses
 
 
+@pytest.mark.postgresql
 def test_a_living_lease_is_not_rescued(database: Database) -> None:
     claimed = running(database)
     assert expire(database) == []
     assert status(database, claimed.job_id) == JobStatus.RUNNING
 
 
+@pytest.mark.postgresql
 def test_rounds_that_come_at_once_count_one_loss(database: Database) -> None:
     claimed = running(database)
     run_out_lease(database, claimed.job_id)
@@ -533,6 +541,7 @@ def test_the_receipt_says_from_where_and_what_was_lost(database: Database) -> No
     assert (told.kind, told.attempt, told.data) == ("resumed", 2, receipt.model_dump())
 
 
+@pytest.mark.postgresql
 def test_begin_repeated_after_an_unanswered_commit_tells_once(database: Database) -> None:
     hand_back(database, running(database))
     second = claim(database)
@@ -595,6 +604,7 @@ def test_a_repeated_message_is_dropped(database: Database) -> None:
         assert recording.record_once(session, claim(database), 1)
 
 
+@pytest.mark.postgresql
 def test_a_message_whose_transaction_failed_is_recorded_when_it_is_repeated(database: Database) -> None:
     claimed = running(database)
     with pytest.raises(ZeroDivisionError), database.writing() as session:
@@ -672,6 +682,7 @@ def test_forced_cancel_ends_every_state_at_once(database: Database, state: JobSt
     assert job.lease_expires_at is None
 
 
+@pytest.mark.postgresql
 def test_a_forced_cancel_fences_the_worker_off(database: Database) -> None:
     claimed = running(database)
     cancel(database, claimed.job_id, force=True)
@@ -769,6 +780,7 @@ def test_a_retry_goes_on_from_the_last_state_or_from_the_start(database: Databas
     assert epochs_shown(database, claimed.job_id) == []
 
 
+@pytest.mark.postgresql
 def test_a_worker_of_before_a_retry_writes_nothing(database: Database) -> None:
     old = cancelled(database)
     retry(database, old.job_id)
@@ -830,6 +842,7 @@ def test_the_store_makes_the_transitions_of_the_table_and_no_other(database: Dat
 # --- events, warnings, bells
 
 
+@pytest.mark.postgresql
 def test_events_are_numbered_without_gaps_whoever_writes_them(database: Database) -> None:
     job_id = submit(database)
 
@@ -844,6 +857,7 @@ def test_events_are_numbered_without_gaps_whoever_writes_them(database: Database
         assert [event.number for event in queries.events_after(session, job_id, 29)] == [30, 31]
 
 
+@pytest.mark.postgresql
 def test_warnings_given_at_once_are_all_kept_and_none_twice(database: Database) -> None:
     claimed = running(database)
 
@@ -940,6 +954,7 @@ def test_the_same_key_with_another_request_is_refused(database: Database, seed: 
         submission.find_repeated(session, "key", config, priority=priority)
 
 
+@pytest.mark.postgresql
 def test_of_two_requests_with_one_key_at_once_one_makes_a_job(database: Database) -> None:
     def submit_or_find(_: int) -> str:
         try:
@@ -960,6 +975,7 @@ def test_jobs_without_a_key_do_not_collide(database: Database) -> None:
     assert submit(database) != submit(database)
 
 
+@pytest.mark.postgresql
 def test_the_lease_is_measured_by_the_clock_of_the_database(database: Database) -> None:
     claimed = running(database)
     with database.writing() as session:
@@ -973,6 +989,7 @@ def test_the_lease_is_measured_by_the_clock_of_the_database(database: Database) 
     assert expire(database) == []
 
 
+@pytest.mark.postgresql
 def test_a_retry_after_a_forced_cancel_waits_for_the_old_lease(database: Database) -> None:
     """The trainer of a frozen worker lives as long as its lease."""
     claimed = running(database)

@@ -610,6 +610,7 @@ def test_a_worker_runs_as_many_jobs_at_once_as_it_has_slots(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.postgresql
 def test_a_database_that_is_away_for_less_than_the_lease_costs_nothing(
     database: Database,
     database_url: str,
