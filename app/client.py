@@ -11,6 +11,14 @@ from typing import Any, Self, TypeVar, get_args
 
 import httpx2
 
+from app.api_models.attempts import Attempts
+from app.api_models.dry_run import DryRun, EstimateView
+from app.api_models.events import EventView
+from app.api_models.health import Ready
+from app.api_models.job import JobPage, JobView
+from app.api_models.job_status import JobStatus
+from app.api_models.metrics import Metrics
+from app.api_models.problems import Problem
 from app.finetune.atomic import atomic_path
 from app.finetune.config import FinetuneConfig
 from app.finetune.dsr_config import DsrTrainingConfig
@@ -18,16 +26,8 @@ from app.finetune.evaluation import Evaluation
 from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs.checkpoints import CheckpointFormat
 from app.jobs.configs import JobConfig
-from app.jobs.measurement import MeasuredView
 from app.jobs.reports import MeasuredFile
-from app.jobs.states import JobStatus
 from app.jobs.tables import FINETUNING, JobKind
-from app.jobs.views import EventView, JobPage, JobView
-from app.problems import Problem
-from app.routes.attempts import Attempts
-from app.routes.health import Ready
-from app.routes.jobs import DryRun
-from app.routes.metrics import Metrics
 
 _Result = TypeVar("_Result")
 
@@ -154,7 +154,7 @@ class Client:
         *,
         priority: int = 0,
         on_status: Callable[[str], None] = lambda _: None,
-    ) -> MeasuredView:
+    ) -> EstimateView:
         """What the job would take: seconds, memory, disk. Waits until a worker has had its turn at it and made some
         steps; `on_status` hears what it waits for. Given up (Ctrl-C), it is cancelled.
 

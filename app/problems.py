@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
 from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
+from app.api_models.problems import FieldProblem, Problem
 from app.finetune.errors import Blame, EdgefaceError
 from app.jobs.errors import (
     CheckpointNotKept,
@@ -30,25 +30,6 @@ from app.jobs.errors import (
 _log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-
-
-class FieldProblem(BaseModel):
-    field: str = Field(description="Path of the field, such as `stage2_epochs` or `query.limit`.")
-    message: str
-
-
-class Problem(BaseModel):
-    """RFC 9457 problem details, with a stable code, a hint that says what to do next, and whose fault it is."""
-
-    type: str = Field(examples=["urn:edgeface-finetune:problem:job_not_found"])
-    title: str
-    status: int
-    detail: str
-    instance: str
-    code: str
-    hint: str
-    blame: Blame
-    errors: list[FieldProblem] = Field(default_factory=list, description="The fields at fault, where there are any.")
 
 
 class ProblemResponse(JSONResponse):

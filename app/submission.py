@@ -5,13 +5,14 @@ from collections.abc import Callable
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
+from app.api_models.job import JobView
 from app.database import Database
 from app.finetune.dataset import JobWarning
 from app.jobs.configs import JobConfig
 from app.jobs.made_weights import hold_named
 from app.jobs.tables import FINETUNING, Job, JobKind
 from app.jobs.transitions import submission
-from app.jobs.views import JobView, view_job
+from app.jobs.views import view_job
 
 Check = Callable[[], list[JobWarning]]
 """Raises what is wrong with the inputs that the config names; returns what is merely worth a warning."""

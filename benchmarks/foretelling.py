@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.api_models.dry_run import EstimateView
+from app.api_models.durations import ActualView, PredictedView
 from app.client import Client
 from app.dataset_build import build_dataset
 from app.drawn_faces import write_drawn_faces
-from app.jobs.durations import ActualView, PredictedView
-from app.jobs.measurement import MeasuredView
 from app.jobs.states import JobStatus
 from app.settings import Settings
 from benchmarks.api.processes import HOST, process, server
@@ -54,7 +54,7 @@ class DurationPredicted:
     """One job: what was said beforehand, what it said itself, what it took."""
 
     config: dict[str, Any]
-    measured: MeasuredView
+    measured: EstimateView
     predicted: PredictedView
     actual: ActualView
     epochs_left_out: int
@@ -86,7 +86,7 @@ class DurationPredicted:
             " ".join(f"{name}={value}" for name, value in shown.items()),
             f"{self.beforehand:.1f}",
             f"{self.error_beforehand:+.0%}",
-            f"{self.predicted.for_epochs_trained:.1f} after {self.predicted.told_after:.1f}",
+            f"{self.predicted.for_epochs_trained:.1f} after {self.predicted.predicted_after:.1f}",
             f"{self.actual.seconds:.1f}"
             + (f", {self.epochs_left_out} epochs left out" if self.epochs_left_out else ""),
             f"{self.error:+.0%}",

@@ -6,11 +6,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from app.api_models.events import EventView
 from app.client import Client
 from app.dataset_build import build_dataset
 from app.drawn_faces import write_drawn_faces
 from app.jobs.states import JobStatus
-from app.jobs.views import EventView
 from app.settings import Settings
 from benchmarks.api.processes import HOST, process, server
 from benchmarks.support import Figure, Outcome, Table, Target, argument_parser, describe_machine, report

@@ -16,14 +16,14 @@ import click
 import httpx2
 from rich.console import Console
 
+from app.api_models.job import JobView
+from app.api_models.job_status import JobStatus
 from app.cli.live import recognition_line, watch_job
 from app.client import Client
 from app.dataset_build import build_dataset
 from app.drawn_faces import write_drawn_faces
 from app.finetune.architectures import recognise_edgeface
 from app.inputs.weights_file import read_shapes
-from app.jobs.states import JobStatus
-from app.jobs.views import JobView
 
 PLAIN_PYTORCH = """\
 import sys, timm, torch

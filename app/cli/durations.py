@@ -1,8 +1,8 @@
 """Durations, memory and disk as a person at a terminal reads them."""
 
+from app.api_models.dry_run import EstimateView
+from app.api_models.durations import ActualView, PredictedView
 from app.deletion import size_in_words
-from app.jobs.durations import ActualView, PredictedView
-from app.jobs.measurement import MeasuredView
 
 
 def seconds_in_words(seconds: float) -> str:
@@ -34,7 +34,7 @@ def actual_line(predicted: PredictedView | None, actual: ActualView) -> str:
     return f"{line}, {said}{' for the epochs trained' if early else ''} ({actual.off_by:+.0%})"
 
 
-def measured_lines(measured: MeasuredView) -> list[str]:
+def measured_lines(measured: EstimateView) -> list[str]:
     """What `submit --dry-run=measure` prints."""
     seconds, parts = measured.seconds, measured.seconds_by_part
     epochs = measured.stage1_epochs + measured.stage2_epochs

@@ -9,6 +9,8 @@ from typing import Any, TextIO, TypeVar, get_args
 import click
 from rich.console import Console
 
+from app.api_models.job import JobView
+from app.api_models.job_status import JobStatus
 from app.cli.durations import measured_lines
 from app.cli.live import point_line, status_lines, watch_job
 from app.client import Client
@@ -16,9 +18,7 @@ from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs.checkpoints import CheckpointFormat
 from app.jobs.reports import MeasuredFile
-from app.jobs.states import JobStatus
 from app.jobs.tables import DSR_TRAINING, FINETUNING, JobKind
-from app.jobs.views import JobView
 from app.settings import Settings
 
 PATIENCE_SECONDS = 5.0

@@ -5,11 +5,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from app.api_models.durations import ActualView, PredictedView
+from app.api_models.events import EventView
+from app.api_models.job import JobView
+from app.api_models.job_status import JobStatus
 from app.cli.durations import actual_line, measured_lines, predicted_line
 from app.client import Client
-from app.jobs.durations import ActualView, PredictedView
-from app.jobs.states import JobStatus
-from app.jobs.views import EventView, JobView
 
 _STAGES = {
     0: "the DSR network",

@@ -4,9 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.finetune.deprecations import with_current_names
 from app.finetune.directories import refuse_unnamed_directories, with_directories
 from app.finetune.recipes import Recipe, with_recipe
-from app.finetune.renamed_fields import with_current_names
 
 FACE_SIZE = 112
 """Side of EdgeFace's square input, in pixels."""

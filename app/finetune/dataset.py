@@ -10,11 +10,13 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from PIL import Image, ImageOps, UnidentifiedImageError
-from pydantic import BaseModel
 
+from app.finetune.dataset_folders import PART_FOLDERS as PART_FOLDERS
+from app.finetune.dataset_folders import TEST_FOLDER as TEST_FOLDER
+from app.finetune.dataset_folders import TRAIN_FOLDER as TRAIN_FOLDER
+from app.finetune.dataset_folders import VAL_FOLDER as VAL_FOLDER
 from app.finetune.errors import (
     FolderEmpty,
     FolderMissing,
@@ -25,20 +27,10 @@ from app.finetune.errors import (
     UnreadableImages,
     name_some,
 )
+from app.finetune.job_warning import JobWarning as JobWarning
+from app.finetune.selection import Selection as Selection
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
-TRAIN_FOLDER, VAL_FOLDER, TEST_FOLDER = "train_processed", "val_processed", "test_processed"
-"""Of a dataset. No training sees the last."""
-PART_FOLDERS = {"train": TRAIN_FOLDER, "val": VAL_FOLDER, "test": TEST_FOLDER}
-
-Selection = Literal["val_accuracy", "verification_auc", "last_epoch"]
-
-
-class JobWarning(BaseModel):
-    """Something a person should know that does not stop the job."""
-
-    code: str
-    message: str
 
 
 BICUBIC_ENLARGEMENT = JobWarning(

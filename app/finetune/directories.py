@@ -1,6 +1,6 @@
 """The `dataset` field of training configs, which sets train_dir and val_dir."""
 
-from app.finetune.dataset import TRAIN_FOLDER, VAL_FOLDER
+from app.finetune.dataset_folders import TRAIN_FOLDER, VAL_FOLDER
 
 
 def with_directories(values: object) -> object:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.finetune.dataset import JobWarning
+from app.finetune.job_warning import JobWarning
 
 Backbone = Literal["given", "before", "after"]
 """`given`: the only one; otherwise before and after fine-tuning."""

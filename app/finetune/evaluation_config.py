@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.finetune.config import BICUBIC, DEVICE_PATTERN, FACE_SIZE, Name
-from app.finetune.dataset import TEST_FOLDER, VAL_FOLDER
+from app.finetune.dataset_folders import TEST_FOLDER, VAL_FOLDER
 
 
 class EvaluationConfig(BaseModel):

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from app.finetune.dataset import JobWarning, Selection
 from app.finetune.evaluation import Evaluation, Images
+from app.finetune.job_warning import JobWarning
 from app.finetune.ranges import Estimate
+from app.finetune.selection import Selection
 
 Stage = Literal[0, 1, 2]
 """0: a DSR network learns. 1: the ArcFace head. 2: backbone and head."""

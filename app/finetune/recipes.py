@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from app.finetune.dataset import JobWarning
+from app.finetune.job_warning import JobWarning
 
 Recipe = Literal["guide", "recommended"]
 

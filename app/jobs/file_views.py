@@ -1,46 +1,10 @@
-"""The files of a job as a person sees them."""
+"""Views of the files of a job."""
 
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field
-
+from app.api_models.files import CheckpointView, FileView, KeptFile
 from app.jobs.checkpoint_files import checkpoint_files
-from app.jobs.tables import MEASURED_KINDS, Artifact, ArtifactKind, Job
-
-
-class FileView(BaseModel):
-    url: str
-    size: int = Field(description="Bytes.")
-    sha256: str
-
-
-class CheckpointView(BaseModel):
-    """The best epoch so far; of a succeeded job, the result."""
-
-    epoch: int = Field(description="Epoch of stage 2, or of the DSR network.")
-    score: float = Field(description="What the best epoch was chosen by: val accuracy, or verification AUC.")
-    full: FileView = Field(description="edgeface_finetuned.pth: backbone, ArcFace head, subjects, config; or dsr.pth.")
-    backbone: FileView | None = Field(description="The bare backbone state dict; null of a DSR network.")
-
-
-class KeptFile(BaseModel):
-    """A file of the job that is on the disk."""
-
-    kind: Literal["best", "latest", "pinned", "older"] = Field(
-        description="Why it is kept. `best`: the checkpoint, or what was measured of it. `latest`: the training state "
-        "saved last, from which a resume goes on. `pinned`: by a person. `older`: until the next clean-up."
-    )
-    content: ArtifactKind = Field(
-        description="`full`: edgeface_finetuned.pth or dsr.pth. `backbone`: the bare state dict. `state`: a training "
-        "state. `evaluation` and `report`: what was measured after the training, as JSON and as a page."
-    )
-    attempt: int = Field(description="The attempt that wrote it.")
-    stage: Literal[0, 1, 2]
-    epoch: int = Field(description="Epoch of the stage; of a state, how many were finished.")
-    size: int = Field(description="Bytes.")
-    sha256: str
-    pinned: bool
-    url: str | None = Field(description="null: a training state is of use to the service only.")
+from app.jobs.tables import MEASURED_KINDS, Artifact, Job
 
 
 def view_checkpoint(job: Job, path: str) -> CheckpointView | None:

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 
 class StoredFile(BaseModel):
@@ -26,16 +26,3 @@ class ResumePoint(BaseModel):
     saved_at: float
     state: StoredFile
     checkpoint: dict[str, Any] | None = None
-
-
-class ResumeReceipt(BaseModel):
-    """What an attempt went on from, and what was lost since."""
-
-    from_attempt: int | None = Field(description="The attempt that saved the state; null: from the start.")
-    stage: int | None = Field(description="Stage of the state.")
-    epoch: int | None = Field(description="Epochs of that stage that were finished.")
-    step: int | None = Field(description="Optimizer steps of the next epoch that were done.")
-    steps_redone: int = Field(description="Optimizer steps that were done before and have to be done again.")
-    seconds_lost: float = Field(description="Seconds of work that came after the state and are lost.")
-    seconds_waited: float = Field(description="Seconds in which nobody worked on the job.")
-    reason: str = Field(description="How the attempt before ended.")

@@ -7,8 +7,6 @@ from sqlmodel import Field, SQLModel
 
 from app.jobs.states import JobStatus
 
-ArtifactKind = Literal["full", "backbone", "state", "evaluation", "report"]
-
 MEASURED_KINDS = ("evaluation", "report")
 """Of the kinds of files those that say what was measured."""
 

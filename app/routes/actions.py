@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
+from app.api_models.job import JobView
 from app.jobs import queries
 from app.jobs.states import JobStatus
 from app.jobs.transitions import wishes
-from app.jobs.views import JobView, view_job
+from app.jobs.views import view_job
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import Service, ServiceDep, change_job
 

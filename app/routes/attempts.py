@@ -1,19 +1,14 @@
 """Every claim of a job by a worker."""
 
 from fastapi import APIRouter
-from pydantic import BaseModel
 
+from app.api_models.attempts import Attempts
 from app.jobs import queries
-from app.jobs.attempt_views import AttemptView, view_attempt
+from app.jobs.attempt_views import view_attempt
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ReadingSessionDep
 
 router = APIRouter(prefix="/jobs/{job_id}/attempts", tags=["jobs"], responses=PROBLEM_RESPONSES)
-
-
-class Attempts(BaseModel):
-    job_id: str
-    attempts: list[AttemptView]
 
 
 @router.get("")

@@ -8,11 +8,12 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from sqlmodel import Session
 
+from app.api_models.job import JobView
 from app.artifacts import Artifacts
 from app.database import Database
 from app.inputs.dataset_checks import DatasetChecks
 from app.jobs.tables import Job
-from app.jobs.views import JobView, view_job
+from app.jobs.views import view_job
 from app.live.answers import JobAnswers
 from app.live.feeds import Feeds
 from app.queue import Bell

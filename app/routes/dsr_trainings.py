@@ -3,11 +3,11 @@
 
 from fastapi import APIRouter, Response, status
 
+from app.api_models.job import JobView
 from app.finetune.dataset import JobWarning
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.inputs.dsr_training import check_dsr_inputs, find_dsr_inputs
 from app.jobs.tables import DSR_TRAINING
-from app.jobs.views import JobView
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ServiceDep
 from app.routes.submitting import IdempotencyKey, Priority, answer_submission

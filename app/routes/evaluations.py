@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Response, status
 
+from app.api_models.job import JobView
 from app.finetune.dataset import JobWarning
 from app.finetune.evaluation_config import EvaluationConfig
 from app.inputs.evaluation import check_evaluation_inputs, find_evaluation_inputs
 from app.jobs.tables import EVALUATION
-from app.jobs.views import JobView
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ServiceDep
 from app.routes.submitting import IdempotencyKey, Priority, answer_submission

@@ -8,9 +8,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
+from app.api_models.events import EventPage
 from app.jobs import queries
 from app.jobs.states import JobStatus
-from app.jobs.views import EventPage, view_event
+from app.jobs.views import view_event
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import Service, ServiceDep
 

@@ -1,25 +1,13 @@
 """Whether the API is up, and whether a job submitted now would run."""
 
 from fastapi import APIRouter, Response, status
-from pydantic import BaseModel, Field
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from app.api_models.health import Live, Ready
 from app.jobs import queries
 from app.routes.dependencies import ServiceDep
 
 router = APIRouter(prefix="/health", tags=["health"])
-
-
-class Live(BaseModel):
-    live: bool = True
-
-
-class Ready(BaseModel):
-    ready: bool
-    database: bool
-    broker: bool
-    worker: bool = Field(description="Whether a worker has reported lately.")
-    worker_seen_seconds_ago: float | None
 
 
 @router.get("/live")

@@ -1,17 +1,12 @@
 """What a job can name: the datasets and weights in the service's folders."""
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
 
+from app.api_models.names import Names
 from app.inputs.names import list_datasets, list_weights
 from app.routes.dependencies import ServiceDep
 
 router = APIRouter(tags=["inputs"])
-
-
-class Names(BaseModel):
-    root: str = Field(description="The folder, on the service's machine, that the names are in.")
-    names: list[str]
 
 
 @router.get("/datasets")

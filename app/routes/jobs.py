@@ -3,8 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response, status
-from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
+from app.api_models.dry_run import DryRun
+from app.api_models.job import JobPage, JobView
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
 from app.inputs.finetuning import check_inputs, find_inputs
@@ -12,7 +14,7 @@ from app.jobs import queries
 from app.jobs.errors import CursorInvalid
 from app.jobs.states import JobStatus
 from app.jobs.tables import FINETUNING, MEASUREMENT, JobKind
-from app.jobs.views import JobPage, JobView, view_job
+from app.jobs.views import view_job
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ReadingSessionDep, ServiceDep
 from app.routes.submitting import IdempotencyKey, Priority, answer_submission
@@ -20,13 +22,6 @@ from app.routes.submitting import IdempotencyKey, Priority, answer_submission
 _BOOL = TypeAdapter(bool)
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], responses=PROBLEM_RESPONSES)
-
-
-class DryRun(BaseModel):
-    """What a submission would do, without doing it."""
-
-    config: FinetuneConfig = Field(description="As resolved: every field with its value.")
-    warnings: list[JobWarning]
 
 
 def _check_dry_run(dry_run: str) -> str:

@@ -5,19 +5,14 @@ import io
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
-from pydantic import BaseModel
 
+from app.api_models.metrics import EpochView, Metrics
 from app.jobs import queries
-from app.jobs.views import EpochView, view_epoch
+from app.jobs.views import view_epoch
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ReadingSessionDep
 
 router = APIRouter(prefix="/jobs/{job_id}/metrics", tags=["metrics"], responses=PROBLEM_RESPONSES)
-
-
-class Metrics(BaseModel):
-    job_id: str
-    epochs: list[EpochView]
 
 
 @router.get(

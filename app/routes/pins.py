@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
+from app.api_models.job import JobView
 from app.jobs import pins
-from app.jobs.views import JobView
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ServiceDep, change_job
 

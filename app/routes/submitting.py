@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import Header, Query, Response, status
 from pydantic import AfterValidator
 
+from app.api_models.job import JobView
 from app.jobs.configs import JobConfig
 from app.jobs.tables import JobKind
-from app.jobs.views import JobView
 from app.routes.dependencies import Service
 from app.submission import Check, submit_once
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psutil
 
+from app.api_models.job import JobView
 from app.client import Client
 from app.dataset_build import build_dataset
 from app.drawn_faces import write_drawn_faces
 from app.jobs.states import JobStatus
-from app.jobs.views import JobView
 from app.settings import Settings
 from benchmarks.api.processes import HOST, Server, process, server
 from benchmarks.support import Figure, Outcome, Table, Target, ratios

@@ -13,10 +13,10 @@ from typing import Any
 
 import redis
 
+from app.api_models.job import JobView
 from app.client import Client
 from app.dataset_build import build_dataset
 from app.drawn_faces import write_drawn_faces
-from app.jobs.views import JobView
 from tests.chaos.services import Installation, wait_until_ready
 from tests.chaos.tokens import Tokens
 from tests.support.datasets import write_edgeface

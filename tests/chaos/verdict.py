@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from sqlmodel import Session
 
+from app.api_models.job import JobView
 from app.artifacts import Artifacts
 from app.database import Database
 from app.jobs import queries
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
-from app.jobs.views import JobView
 from tests.chaos.harness import Submitted
 from tests.chaos.services import Installation
 from tests.chaos.tokens import Tokens

@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import make_url
 from sqlmodel import col, update
 
+from app.api_models.attempts import ResumeReceipt
 from app.database import Database, database_now
 from app.finetune.config import FinetuneConfig
 from app.finetune.errors import ErrorReport
 from app.jobs import queries
-from app.jobs.resume import ResumePoint, ResumeReceipt
+from app.jobs.resume import ResumePoint
 from app.jobs.states import JobStatus
 from app.jobs.tables import Artifact, Job
 from app.jobs.transitions import attempts, recording, submission, wishes

@@ -21,6 +21,7 @@ from sqlmodel import col, update
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import app.client
+from app.api_models.events import EventView
 from app.cli import _edgeface_finetune
 from app.cli.live import event_line, watch_job
 from app.client import ApiError, ApiUnavailable, Client, MeasurementFailed
@@ -32,7 +33,6 @@ from app.jobs.states import JobStatus
 from app.jobs.tables import Attempt
 from app.jobs.transitions import attempts, recording, rounds, wishes
 from app.jobs.transitions.fence import Claim
-from app.jobs.views import EventView
 from app.main import create_app
 from app.settings import Settings
 from tests.integration.test_durations import MEASURED

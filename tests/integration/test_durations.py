@@ -3,6 +3,7 @@
 import pytest
 from sqlmodel import col, update
 
+from app.api_models.job import JobView
 from app.database import Database
 from app.jobs import queries
 from app.jobs.errors import IdempotencyKeyReused
@@ -10,7 +11,7 @@ from app.jobs.states import JobStatus
 from app.jobs.tables import MEASUREMENT, Attempt
 from app.jobs.transitions import attempts, fence, recording, submission, wishes
 from app.jobs.transitions.fence import Claim
-from app.jobs.views import JobView, view_job
+from app.jobs.views import view_job
 from tests.integration.conftest import (
     CONFIG,
     begin,
@@ -75,16 +76,16 @@ def test_a_prediction_counts_what_was_worked_and_is_kept(database: Database) -> 
     predict_duration(database, claimed, left=500.0)
     predicted = view(database, claimed.job_id).predicted
     assert predicted is not None
-    assert predicted.told_after == pytest.approx(20.0, abs=1.0)
+    assert predicted.predicted_after == pytest.approx(20.0, abs=1.0)
     assert (predicted.low, predicted.likely, predicted.high) == pytest.approx(
-        tuple(predicted.told_after + seconds for seconds in (90.0, 100.0, 120.0)), abs=0.01
+        tuple(predicted.predicted_after + seconds for seconds in (90.0, 100.0, 120.0)), abs=0.01
     )
     assert (predicted.stage1_epochs, predicted.stage2_epochs) == (2, 10)
     assert predicted.for_epochs_trained is None, "it runs"
     assert event_kinds(database, claimed.job_id).count("predicted") == 1
     with database.reading() as session:
         (told,) = [e.data for e in queries.events_after(session, claimed.job_id, 0) if e.kind == "predicted"]
-    assert told == predicted.model_dump(exclude={"for_epochs_trained"})
+    assert told == predicted.model_dump(exclude={"for_epochs_trained", "predicted_after"})
 
 
 def test_a_succeeded_job_shows_both_and_by_how_much_it_was_off(database: Database) -> None:

@@ -8,13 +8,14 @@ import pytest
 from sqlmodel import Session
 
 import app.live.answers
+from app.api_models.job import JobView
 from app.database import Database
 from app.finetune.dataset import JobWarning
 from app.jobs import pins, queries
 from app.jobs.errors import JobNotFound
 from app.jobs.transitions import fence, recording, wishes
 from app.jobs.transitions.fence import Claim
-from app.jobs.views import JobView, view_job
+from app.jobs.views import view_job
 from app.live.answers import JobAnswers
 from app.live.shared_read import SharedRead
 from tests.integration.conftest import checkpoint_of, metrics_of, running, save_state, state_of, submit

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select, update
 
+from app.api_models.attempts import ResumeReceipt
 from app.database import Database, database_now
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
@@ -22,7 +23,6 @@ from app.jobs.errors import (
     StatesGone,
     WorkerLost,
 )
-from app.jobs.resume import ResumeReceipt
 from app.jobs.states import CLAIMED, NEXT, RETRYABLE, TERMINAL, JobStatus
 from app.jobs.tables import Artifact, Attempt, Job
 from app.jobs.transitions import attempts, fence, recording, rounds, submission, wishes

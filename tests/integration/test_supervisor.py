@@ -19,12 +19,12 @@ import pytest
 from sqlalchemy import make_url
 from sqlmodel import col, update
 
+from app.api_models.attempts import ResumeReceipt
 from app.cleaner import clean
 from app.database import Database
 from app.finetune.evaluation_config import EvaluationConfig
 from app.jobs import queries
 from app.jobs.rescue import Rounds
-from app.jobs.resume import ResumeReceipt
 from app.jobs.states import JobStatus
 from app.jobs.tables import EVALUATION, MEASUREMENT, Job
 from app.jobs.transitions import submission, wishes

@@ -14,10 +14,11 @@ from typing import Any
 import psutil
 import pytest
 
+from app.api_models.events import EventView
+from app.api_models.job import JobView
 from app.client import Client
 from app.drawn_faces import write_drawn_faces
 from app.jobs.states import JobStatus
-from app.jobs.views import EventView, JobView
 from tests.support.datasets import write_edgeface
 from tests.system.conftest import START_SECONDS, STOP_SECONDS, Machine, descendants, gone, wait_until
 

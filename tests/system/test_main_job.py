@@ -12,9 +12,10 @@ import pytest
 import timm
 import torch
 
+from app.api_models.events import EventView
+from app.api_models.job import JobView
 from app.client import ApiError, Client
 from app.jobs.states import JobStatus
-from app.jobs.views import EventView, JobView
 from tests.system.conftest import STOP_SECONDS, Machine, wait_until
 
 CONFIG = {"dataset": "orl16", "stage1_epochs": 2, "stage2_epochs": 4, "backbone_lr": 1e-4}
@@ -163,9 +164,9 @@ def check_job(job: JobView) -> None:
     assert job.recognition.verdict
     assert job.predicted is not None
     assert job.actual is not None
-    assert 0 < job.predicted.told_after < job.predicted.low < job.predicted.likely < job.predicted.high
+    assert 0 < job.predicted.predicted_after < job.predicted.low < job.predicted.likely < job.predicted.high
     assert job.predicted.for_epochs_trained == job.predicted.likely, "all epochs were trained"
-    assert job.actual.seconds > job.predicted.told_after
+    assert job.actual.seconds > job.predicted.predicted_after
     assert job.actual.off_by is not None
 
 

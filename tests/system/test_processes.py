@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from app.api_models.events import EventView
 from app.drawn_faces import write_drawn_faces
 from app.jobs.states import JobStatus
-from app.jobs.views import EventView
 from tests.support.datasets import write_edgeface
 from tests.system.conftest import START_SECONDS, STOP_SECONDS, Machine, descendants, gone, wait_until
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from app.jobs.durations import ActualView, PredictedView
-from app.jobs.measurement import MeasuredView
+from app.api_models.dry_run import EstimateView
+from app.api_models.durations import ActualView, PredictedView
 from benchmarks.foretelling import DurationPredicted, outcome_of
 
-MEASURED = MeasuredView.model_validate(
+MEASURED = EstimateView.model_validate(
     {
         "seconds": {"low": 90, "likely": 120, "high": 150},
         "seconds_by_part": {"start": 1, "prepare": 9, "before": 5, "stage1": 20, "stage2": 80, "after": 5},
@@ -34,7 +34,7 @@ def foretold(actual: float, *, left_out: int = 0) -> DurationPredicted:
         stage1_epochs=2,
         stage2_epochs=10,
         stage2_epoch_seconds=8.0,
-        told_after=5.0,
+        predicted_after=5.0,
         for_epochs_trained=compared,
     )
     return DurationPredicted(

@@ -12,10 +12,10 @@ import app.dataset_build
 import app.jobs.errors
 from app.cli import _edgeface_finetune
 from app.finetune.config import FinetuneConfig
+from app.finetune.deprecations import REMOVED_IN, RENAMED_FIELDS
 from app.finetune.errors import EdgefaceError
 from app.finetune.evaluation_config import EvaluationConfig
 from app.finetune.recipes import RECOMMENDED
-from app.finetune.renamed_fields import REMOVED_IN, RENAMED_FIELDS
 from app.jobs.states import NEXT, JobStatus
 from app.main import create_app
 from app.problems import status_of

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from app.finetune.config import OF_JOB
+from app.finetune.deprecations import RENAMED_FIELDS, field_messages
 from app.finetune.errors import ConfigError
-from app.finetune.renamed_fields import RENAMED_FIELDS, deprecations
 
 Command = Callable[..., None]
 _Config = TypeVar("_Config", bound=BaseModel)
@@ -60,7 +60,7 @@ def validated_json(config: type[_Config], file: TextIO) -> _Config:
 
 def _validated(config: type[_Config], fields: Mapping[str, Any], hint: str) -> _Config:
     """Build the config. Print a warning for each former field name."""
-    for message in deprecations(fields):
+    for message in field_messages(fields):
         click.echo(f"warning: {message}", err=True)
     for name in _WEIGHTS:
         if str(fields.get(name)).startswith(OF_JOB):

@@ -7,8 +7,8 @@ import click
 from pydantic import ValidationError
 
 from app.finetune.config import BICUBIC, FinetuneConfig
+from app.finetune.deprecations import RENAMED_FIELDS
 from app.finetune.errors import ConfigError
-from app.finetune.renamed_fields import RENAMED_FIELDS
 from worker.cli.options import config_options, validated
 from worker.process.allocator import keep_freed_memory
 from worker.process.openmp import let_waiting_threads_sleep

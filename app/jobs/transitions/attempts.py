@@ -6,12 +6,13 @@ from typing import Any
 from sqlalchemy import func
 from sqlmodel import Session, col, select, update
 
+from app.api_models.attempts import ResumeReceipt
 from app.database import database_now
 from app.finetune.errors import ErrorReport
 from app.jobs import queries
 from app.jobs.durations import view_actual, view_predicted
 from app.jobs.errors import Poisoned, WorkerLost
-from app.jobs.resume import ResumePoint, ResumeReceipt
+from app.jobs.resume import ResumePoint
 from app.jobs.states import CLAIMED, TERMINAL, JobStatus
 from app.jobs.tables import Attempt, Job
 from app.jobs.transitions.fence import Claim, append_event, clock, cut_after, update_attempt, update_job, write_claimed

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sqlmodel import Session
 
 from app.finetune.dataset import TEST_FOLDER, VAL_FOLDER, JobWarning
-from app.finetune.renamed_fields import RENAMED_FIELDS
+from app.finetune.deprecations import RENAMED_FIELDS
 from app.jobs import queries
 from app.jobs.configs import ADDED_LATER, JobConfig
 from app.jobs.errors import IdempotencyKeyReused
