@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from app.finetune.atomic import atomic_folder
 from app.finetune.config import FACE_SIZE
-from app.finetune.dataset import IMAGE_SUFFIXES, PART_FOLDERS, open_rgb
+from app.finetune.dataset import PART_FOLDERS
 from app.finetune.errors import DataError, FolderEmpty, FolderMissing, UnreadableImages, name_some
+from app.finetune.images import IMAGE_SUFFIXES, read_rgb
 
 SplitBy = Literal["subjects", "images"]
 Part = Literal["train", "val", "test"]
@@ -96,7 +97,7 @@ class FaceSource(Protocol):
         """The images in `folder` that a face can be had of; the others are left out."""
 
     def face(self, source: Path) -> Image.Image:
-        """The RGB face of an image kept, 112x112. Raises what Pillow raises where it cannot be read."""
+        """The RGB face of an image kept, 112x112. Raises UnreadableImages."""
 
     def describe(self, dataset: Path) -> None:
         """Write what a person should see of it beside the parts of the dataset, or its folds, which are there."""
@@ -310,13 +311,11 @@ def _named(part: list[Face], reasons: Iterator[str | None]) -> Iterator[tuple[Pa
 
 
 def _write_face(face: Face, directory: Path, vlr_size: int, face_source: FaceSource | None) -> str | None:
-    """None, or why the image cannot be read."""
+    """Return the reason where the image cannot be read, else None."""
     try:
-        hr = face_source.face(face.source) if face_source is not None else _centre(open_rgb(face.source))
-    except UnidentifiedImageError:
-        return "not an image"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return str(error) or type(error).__name__
+        hr = face_source.face(face.source) if face_source is not None else _centre(read_rgb(face.source))
+    except UnreadableImages as error:
+        return error.reasons[face.source]
     hr.save(directory / "hr_images" / face.file_name)
     vlr = hr.resize((vlr_size, vlr_size), Image.Resampling.BICUBIC)
     vlr.save(directory / "vlr_images" / face.file_name)

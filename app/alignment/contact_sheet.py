@@ -5,6 +5,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from app.finetune.images import read_rgb
+
 COLUMNS, ROWS = 12, 12
 _TILE = 96
 _LABEL = 14
@@ -26,8 +28,7 @@ def write_contact_sheets(faces: Sequence[Path], folder: Path) -> list[Path]:
         for index, face in enumerate(on_page):
             left = _GAP + index % COLUMNS * (_TILE + _GAP)
             upper = _GAP + index // COLUMNS * _ROW
-            with Image.open(face) as image:
-                page.paste(image.convert("RGB").resize((_TILE, _TILE), Image.Resampling.BICUBIC), (left, upper))
+            page.paste(read_rgb(face).resize((_TILE, _TILE), Image.Resampling.BICUBIC), (left, upper))
             draw.text((left, upper + _TILE), _fitting(face.stem, draw, font), "black", font)
         pages.append(folder / f"page_{len(pages) + 1:03d}.png")
         page.save(pages[-1])

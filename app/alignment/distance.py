@@ -11,7 +11,7 @@ from PIL import Image
 from app.alignment.photos import Finders, Progress, cores
 from app.alignment.template import misalignment
 from app.finetune.config import FACE_SIZE
-from app.finetune.dataset import open_rgb
+from app.finetune.images import read_rgb
 
 MOST_MEASURED = 2000
 MISALIGNED = 2.0
@@ -75,7 +75,7 @@ def measure_distances(images: Sequence[Path], progress: Progress | None = None) 
 
 def _measure(finders: Finders, path: Path) -> float | None:
     """Of the face that is largest; None where there is none. The image is stretched to 112x112, as training does."""
-    image = open_rgb(path)
+    image = read_rgb(path)
     if image.size != (FACE_SIZE, FACE_SIZE):
         image = image.resize((FACE_SIZE, FACE_SIZE), Image.Resampling.BILINEAR)
     faces = finders.mine().find(image)

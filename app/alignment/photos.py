@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from pydantic import BaseModel
 
 from app.alignment.contact_sheet import write_contact_sheets
@@ -17,8 +17,8 @@ from app.alignment.finder import FaceFinder
 from app.alignment.template import TEMPLATE_P2, similarity
 from app.alignment.warp import warp
 from app.finetune.config import FACE_SIZE
-from app.finetune.dataset import open_rgb
 from app.finetune.errors import UnreadableImages, printable
+from app.finetune.images import read_rgb
 
 SMALL_FACE = 32
 Progress = Callable[[int, int], None]
@@ -76,7 +76,7 @@ class PhotoAligner:
     def face(self, source: Path) -> Image.Image:
         """The aligned RGB face of a photo that `keep` has kept, 112x112."""
         landmarks = self._found[source].landmarks
-        return warp(open_rgb(source), similarity(np.array(landmarks), TEMPLATE_P2), FACE_SIZE)
+        return warp(read_rgb(source), similarity(np.array(landmarks), TEMPLATE_P2), FACE_SIZE)
 
     def describe(self, dataset: Path) -> None:
         """Write alignment.json and the contact sheets of the HR faces beside the dataset's halves."""
@@ -107,13 +107,11 @@ class PhotoAligner:
         return found
 
     def _look(self, finders: "Finders", folder: Path, source: Path) -> Photo | str:
-        """What the photo shows, or why it cannot be read."""
+        """The faces in the photo, or the reason why it cannot be read."""
         try:
-            image = open_rgb(source)
-        except UnidentifiedImageError:
-            return "not an image"
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            return str(error) or type(error).__name__
+            image = read_rgb(source)
+        except UnreadableImages as error:
+            return error.reasons[source]
         faces = finders.mine().find(image)
         name = printable(source.relative_to(folder).as_posix())
         if not faces:

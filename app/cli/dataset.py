@@ -14,12 +14,11 @@ from app.finetune.dataset import (
     TEST_FOLDER,
     TRAIN_FOLDER,
     VAL_FOLDER,
-    find_unreadable,
     scan_dataset,
     scan_split,
     split_warnings,
 )
-from app.finetune.leaks import AllowedLeaks, Copy, find_copies
+from app.finetune.leaks import AllowedLeaks, Copy, find_copies, images_of, read_prints
 from app.settings import Settings
 
 _THREADS = 8
@@ -130,11 +129,11 @@ def check(folder: Path, allow_leak: tuple[str, ...]) -> None:
     for warning in warnings:
         click.echo(f"warning: {warning.message}")
     images = [path for split in parts.values() for path in (*split.vlr_images, *split.hr_images)]
-    unreadable = find_unreadable(images)
+    prints, unreadable = read_prints(images, threads=_THREADS)
     for path, reason in unreadable.items():
         click.echo(f"unreadable: {path}: {reason}")
     allowed = AllowedLeaks(allow_leak)
-    leaks = [copy for copy in find_copies(parts, threads=_THREADS) if not allowed.copy(copy)]
+    leaks = [copy for copy in find_copies(parts, prints, threads=_THREADS) if not allowed.copy(copy)]
     for copy in leaks:
         click.echo(f"leak: {copy}")
     if unreadable or leaks:
@@ -146,4 +145,5 @@ def check(folder: Path, allow_leak: tuple[str, ...]) -> None:
 def _copies_in(folder: Path) -> list[Copy]:
     folders = {name: folder / part for name, part in PART_FOLDERS.items()}
     parts = {name: scan_split(part) for name, part in folders.items() if part.is_dir()}
-    return find_copies(parts, threads=_THREADS)
+    prints, _ = read_prints(images_of(parts), threads=_THREADS)
+    return find_copies(parts, prints, threads=_THREADS)

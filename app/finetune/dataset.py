@@ -7,11 +7,8 @@ their suffixes (`007_01_01.png` and `007_01_01.jpg`).
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from app.finetune.dataset_folders import PART_FOLDERS as PART_FOLDERS
 from app.finetune.dataset_folders import TEST_FOLDER as TEST_FOLDER
@@ -24,14 +21,11 @@ from app.finetune.errors import (
     NothingToSelectBy,
     TooFewSubjects,
     TrainHrMissing,
-    UnreadableImages,
     name_some,
 )
+from app.finetune.images import IMAGE_SUFFIXES
 from app.finetune.job_warning import JobWarning as JobWarning
 from app.finetune.selection import Selection as Selection
-
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
-
 
 BICUBIC_ENLARGEMENT = JobWarning(
     code="bicubic_enlargement",
@@ -102,42 +96,6 @@ def paired_hr(split: Split) -> tuple[Path, ...]:
     if missing := [path.name for path in split.vlr_images if image_name(path) not in by_name]:
         raise TrainHrMissing(split.directory / "hr_images", missing, len(split.vlr_images))
     return tuple(by_name[image_name(path)] for path in split.vlr_images)
-
-
-def open_rgb(path: Path) -> Image.Image:
-    """The image in a file, RGB, turned upright where its EXIF data says so; 16-bit grey is scaled, not clipped.
-
-    Raises what Pillow raises for a file that is no whole image.
-    """
-    with Image.open(path) as opened:
-        image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I"):
-            image = image.convert("I").point(lambda value: value / 256).convert("L")
-        return image.convert("RGB")
-
-
-def find_unreadable(paths: Iterable[Path], threads: int = 8) -> dict[Path, str]:
-    """Decode every image whole; the files that cannot be decoded, each with its reason."""
-    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        checked = pool.map(lambda path: (path, _why_unreadable(path)), paths)
-        return {path: reason for path, reason in checked if reason is not None}
-
-
-def refuse_unreadable(paths: Iterable[Path], threads: int = 8) -> None:
-    """Raises UnreadableImages naming every file that cannot be decoded."""
-    if reasons := find_unreadable(paths, threads):
-        raise UnreadableImages(reasons)
-
-
-def _why_unreadable(path: Path) -> str | None:
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except UnidentifiedImageError:
-        return "not an image"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return str(error) or type(error).__name__
-    return None
 
 
 def scan_split(directory: Path, *, hr_required: bool = True) -> Split:

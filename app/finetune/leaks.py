@@ -1,4 +1,4 @@
-"""Leaks: one photo in two parts of a dataset or under two names, and which of them a person has allowed.
+"""Leaks: one photo in two parts of a dataset or under two names, unless `allowed_leaks` names it.
 
 A part is train, val or test. A photo has a VLR and an HR image, or one of them.
 """
@@ -11,20 +11,16 @@ from functools import lru_cache
 from itertools import combinations, islice
 from pathlib import Path
 
-from PIL import Image
-
 from app.finetune.dataset import JobWarning, Split, image_name, subject_of
-from app.finetune.errors import PhotoCopied
+from app.finetune.errors import PhotoCopied, UnreadableImages
 from app.finetune.same_photo import Print, are_copies, read_look, read_print, similar_pairs
 
 ALLOW_ALL = "*"
-"""The entry of `allowed_leaks` that allows whatever is found."""
+"""The entry of `allowed_leaks` that allows every leak."""
 
 _AT_ONCE = 256
 _PAIRS_OF_ONE_PHOTO = 10_000
 _LOOKS_KEPT = 4096  # 10 kB each
-
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class Copy:
 
 
 class AllowedLeaks:
-    """What `allowed_leaks` of a config lets pass, and which of its entries were of use."""
+    """The leaks that `allowed_leaks` of a config names, and the entries that named one that was found."""
 
     def __init__(self, entries: Iterable[str]) -> None:
         self._entries = tuple(dict.fromkeys(entries))
@@ -64,7 +60,7 @@ class AllowedLeaks:
 
     @property
     def everything(self) -> bool:
-        """Nothing need be looked for."""
+        """Whether every leak is allowed, so that none needs to be found."""
         return ALLOW_ALL in self._entries
 
     def copy(self, copy: Copy) -> bool:
@@ -77,8 +73,9 @@ class AllowedLeaks:
         return self._any(_pair(first, second))
 
     def unused_warnings(self, *, people_compared: bool) -> list[JobWarning]:
-        """One, where entries allowed nothing that was found: a name misspelled, or a leak mended. Of two subjects only
-        where people were compared."""
+        """A warning where entries name no leak that was found: a misspelled name, or a leak that is fixed.
+
+        Entries of two subjects count only where people were compared."""
         unused = [
             entry
             for entry in self._entries
@@ -94,18 +91,52 @@ class AllowedLeaks:
         return bool(found)
 
 
+def images_of(parts: Mapping[str, Split]) -> list[Path]:
+    """All images of the parts."""
+    return [path for split in parts.values() for path in (*split.hr_images, *split.vlr_images)]
+
+
+def read_prints(
+    paths: Sequence[Path], *, threads: int, on_images: Callable[[], None] = lambda: None
+) -> tuple[dict[Path, Print], dict[Path, str]]:
+    """Read each image once: return the prints, and the reason for each file that cannot be read.
+
+    `on_images` is called before each 256 images and may raise.
+    """
+    prints: dict[Path, Print] = {}
+    unreadable: dict[Path, str] = {}
+    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+        for start in range(0, len(paths), _AT_ONCE):
+            on_images()
+            some = paths[start : start + _AT_ONCE]
+            for path, made in zip(some, pool.map(_print_or_reasons, some), strict=True):
+                if isinstance(made, Print):
+                    prints[path] = made
+                else:
+                    unreadable |= made
+    return prints, unreadable
+
+
 def find_copies(
-    parts: Mapping[str, Split], *, threads: int, on_images: Callable[[], None] = lambda: None
+    parts: Mapping[str, Split],
+    prints: Mapping[Path, Print],
+    *,
+    threads: int,
+    on_images: Callable[[], None] = lambda: None,
 ) -> list[Copy]:
-    """All of them, by part and name. Equal pixels are looked for in VLR and HR images alike, near-duplicates in the HR
-    images: a VLR image shows too little. A photo that a subject has several times in one part is named once. Images
-    that cannot be read are left out. `on_images` is called now and then and may raise.
+    """Find all copies, sorted by part and name. `prints` are those of the images of `parts`; an image without one is
+    left out.
+
+    Equal pixels are found in VLR and HR images, near-duplicates in the HR images alone: a VLR image has too little
+    detail. The HR images whose thumbnails resemble each other are read once more, in full: keeping 10 kB of every
+    image would take 1 GB for 100,000. A photo that a subject has several times in one part is returned once.
+    `on_images` is called now and then and may raise. Raises UnreadableImages.
     """
     found: dict[tuple[str, str, str, str], Copy] = {}
     for kind in ("hr_images", "vlr_images"):
         images = [PartImage(part, path) for part, split in parts.items() for path in getattr(split, kind)]
-        prints = dict(_prints(images, threads, on_images))
-        copies = [*exact_copies(prints), *(_near_copies(prints, threads, on_images) if kind == "hr_images" else ())]
+        known = {image: prints[image.path] for image in images if image.path in prints}
+        copies = [*exact_copies(known), *(_near_copies(known, threads, on_images) if kind == "hr_images" else ())]
         for copy in copies:
             ends = copy.first, copy.second
             found.setdefault(tuple(text for end in ends for text in (end.part, image_name(end.path))), copy)  # type: ignore[arg-type]
@@ -129,23 +160,11 @@ def refuse_copies(copies: Sequence[Copy], allowed: AllowedLeaks) -> None:
         raise PhotoCopied(refused)
 
 
-def _prints(
-    images: Sequence[PartImage], threads: int, on_images: Callable[[], None]
-) -> Iterator[tuple[PartImage, Print]]:
-    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        for start in range(0, len(images), _AT_ONCE):
-            on_images()
-            some = images[start : start + _AT_ONCE]
-            for image, made in zip(some, pool.map(_print_or_none, some), strict=True):
-                if made is not None:
-                    yield image, made
-
-
-def _print_or_none(image: PartImage) -> Print | None:
+def _print_or_reasons(path: Path) -> Print | dict[Path, str]:
     try:
-        return read_print(image.path)
-    except _UNREADABLE:
-        return None
+        return read_print(path)
+    except UnreadableImages as error:
+        return error.reasons
 
 
 def _near_copies(prints: Mapping[PartImage, Print], threads: int, on_images: Callable[[], None]) -> Iterator[Copy]:

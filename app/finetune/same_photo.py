@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from app.finetune.dataset import open_rgb
+from app.finetune.images import read_rgb
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -55,15 +55,19 @@ class Look:
 
 
 def read_print(path: Path) -> Print:
-    """Raises what Pillow raises for a file that is no whole image."""
-    image = open_rgb(path)
+    """Raises UnreadableImages."""
+    return make_print(read_rgb(path))
+
+
+def make_print(image: Image.Image) -> Print:
+    """Of an RGB image."""
     digests = (hashlib.sha256(each.tobytes()).digest() for each in (image, ImageOps.mirror(image)))
     return Print(f"{image.width}x{image.height} ".encode() + min(digests), _thumbnail(image))
 
 
 def read_look(path: Path) -> Look:
-    """Raises what Pillow raises for a file that is no whole image."""
-    image = open_rgb(path)
+    """Raises UnreadableImages."""
+    image = read_rgb(path)
     return Look(_grey(image), _thumbnail(image))
 
 

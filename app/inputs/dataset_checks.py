@@ -1,36 +1,43 @@
-"""Images of a dataset, decoded once to check them."""
+"""Check the images of a dataset when a job is submitted, and remember the result."""
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 
-from PIL import Image
+from cachetools import LRUCache
 
-from app.finetune.dataset import JobWarning, Split, refuse_unreadable
-from app.finetune.leaks import AllowedLeaks, PartImage, exact_copies, refuse_copies
-from app.finetune.same_photo import Print, read_print
+from app.finetune.dataset import JobWarning, Split
+from app.finetune.errors import UnreadableImages
+from app.finetune.leaks import AllowedLeaks, PartImage, exact_copies, read_prints, refuse_copies
+from app.finetune.same_photo import Print
 
 _THREADS = 8
-
+_REMEMBERED = 200_000
+"""Prints, of about 500 bytes each."""
 
 _FileKey = tuple[Path, int, int]
-"""Path, modification time and size."""
+"""Path, modification time (ns) and size (bytes)."""
 
 
 class DatasetChecks:
-    """Remembers which images were decoded whole, so that only new or changed ones are decoded again."""
+    """Reads each image once: a file is read again only where its time or size changed. At most `limit` files are read
+    at a submission."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._good: set[_FileKey] = set()
-        self._prints: dict[_FileKey, Print] = {}
+        self._prints: LRUCache[_FileKey, Print] = LRUCache(max(_REMEMBERED, 2 * limit))
+        self._lock = Lock()
 
     def refuse_unreadable(self, paths: Sequence[Path]) -> list[JobWarning]:
-        """Raises UnreadableImages. A warning where the dataset has more images than are checked at submission."""
-        unseen = {key: key[0] for key in map(_file_key, paths) if key not in self._good}
-        checked = dict(list(unseen.items())[: self._limit])
-        refuse_unreadable(checked.values())
-        self._good.update(checked)
+        """Read the images that are new or changed. Returns a warning where they are more than the limit.
+
+        Raises UnreadableImages.
+        """
+        keys = list(dict.fromkeys(map(_file_key, paths)))
+        known = self._known(keys)
+        unseen = [key for key in keys if key not in known]
+        checked = unseen[: self._limit]
+        self._read(checked)
         if len(checked) == len(unseen):
             return []
         return [
@@ -42,30 +49,34 @@ class DatasetChecks:
         ]
 
     def refuse_equal(self, parts: Mapping[str, Split], allowed: AllowedLeaks) -> None:
-        """Raises PhotoCopied where VLR images of two parts, or of two subjects, have equal pixels. Those that the limit
-        leaves out or that cannot be read, near-duplicates and people under two names are left to the job."""
+        """Raises PhotoCopied where VLR images of two parts, or of two subjects, have equal pixels.
+
+        Only images that `refuse_unreadable` read are compared, up to the limit. Near-duplicates and people under two
+        names are found by the job.
+        """
         if allowed.everything:
             return
         images = [PartImage(part, path) for part, split in parts.items() for path in split.vlr_images][: self._limit]
         keys = {image: _file_key(image.path) for image in images}
-        with ThreadPoolExecutor(_THREADS) as pool:
-            for key, print_ in pool.map(_read_print, {key for key in keys.values() if key not in self._prints}):
-                if print_ is not None:
-                    self._prints[key] = print_
-        copies = exact_copies({image: self._prints[key] for image, key in keys.items() if key in self._prints})
+        known = self._known(keys.values())
+        copies = exact_copies({image: known[key] for image, key in keys.items() if key in known})
         refuse_copies(sorted(copies, key=str), allowed)
 
+    def _known(self, keys: Iterable[_FileKey]) -> dict[_FileKey, Print]:
+        with self._lock:
+            return {key: self._prints[key] for key in keys if key in self._prints}
 
-def _read_print(key: _FileKey) -> tuple[_FileKey, Print | None]:
-    try:
-        return key, read_print(key[0])
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return key, None
+    def _read(self, keys: Sequence[_FileKey]) -> None:
+        prints, unreadable = read_prints([path for path, *_ in keys], threads=_THREADS)
+        with self._lock:
+            self._prints.update({key: prints[key[0]] for key in keys if key[0] in prints})
+        if unreadable:
+            raise UnreadableImages(unreadable)
 
 
 def _file_key(path: Path) -> _FileKey:
     try:
         stat = path.stat()
-    except OSError:  # a link to nothing, or just removed: decoding it names it
+    except OSError:  # a dangling link, or a file just removed: reading it names it
         return path, 0, -1
     return path, stat.st_mtime_ns, stat.st_size

@@ -1,7 +1,6 @@
 """Photos that are there twice, planted among real faces; and real faces, none of which may be taken for a copy."""
 
 import io
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from app.cli.dataset import dataset
 from app.dataset_build import build_dataset
 from app.finetune.dataset import scan_split
-from app.finetune.leaks import AllowedLeaks, PartImage, exact_copies, find_copies
+from app.finetune.leaks import AllowedLeaks, Copy, PartImage, exact_copies, find_copies, images_of, read_prints
 from app.finetune.same_photo import (
     COPY_CORRELATION,
     Print,
@@ -23,6 +22,7 @@ from app.finetune.same_photo import (
     read_print,
     similar_pairs,
 )
+from tests.support.image_reads import image_reads
 
 
 def recompressed(face: Image.Image) -> Image.Image:
@@ -71,6 +71,11 @@ def plant(built: Path, folder: Path, alter: Callable[[Image.Image], Image.Image]
     return folder, source.name, name
 
 
+def copies_in(folder: Path) -> list[Copy]:
+    parts = {name: scan_split(folder / f"{name}_processed") for name in ("train", "val")}
+    return find_copies(parts, read_prints(images_of(parts), threads=2)[0], threads=1)
+
+
 @pytest.mark.parametrize("alter", ALTERED)
 def test_a_copy_is_found_whatever_was_done_to_it(aligned: Path, tmp_path: Path, alter: str) -> None:
     folder, original, planted = plant(aligned, tmp_path, ALTERED[alter])
@@ -111,8 +116,7 @@ def test_no_two_photos_of_real_people_are_taken_for_one(shared_assets: Path, tmp
     assert len(equal) == (9 if folder == "yale_aligned" else 0)
     looks = {place: read_look(paths[place]) for pair in pairs for place in pair}
     assert [(paths[a], paths[b]) for a, b in pairs if (a, b) not in equal and are_copies(looks[a], looks[b])] == []
-    parts = {name: scan_split(built / f"{name}_processed") for name in ("train", "val")}
-    assert find_copies(parts, threads=2) == []
+    assert copies_in(built) == []
 
 
 def test_images_without_structure_are_no_copies() -> None:
@@ -120,27 +124,17 @@ def test_images_without_structure_are_no_copies() -> None:
     assert max(copy_correlation(grey, grey), copy_correlation(white, white)) < COPY_CORRELATION
 
 
-def test_a_photo_with_many_candidates_is_decoded_twice_at_most(
-    aligned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_photo_with_many_candidates_is_decoded_twice_at_most(aligned: Path, tmp_path: Path) -> None:
     """Once for its print, once to be compared, whatever it is compared with."""
     folder, original, planted = plant(aligned, tmp_path, recompressed)
     subject = planted.split("_")[0]
     with Image.open(folder / "train_processed/hr_images" / original) as face:
         for quality in range(70, 95, 5):
             face.convert("RGB").save(folder / f"val_processed/hr_images/{subject}_{quality}.jpg", quality=quality)
-    opened: Counter[str] = Counter()
-    open_image = Image.open
-
-    def counting(path: Path) -> Image.Image:
-        opened[str(path)] += 1
-        return open_image(path)
-
-    monkeypatch.setattr(Image, "open", counting)
-    parts = {name: scan_split(folder / f"{name}_processed") for name in ("train", "val")}
-    copies = find_copies(parts, threads=1)
+    with image_reads(folder) as reads:
+        copies = copies_in(folder)
     assert [copy.first.path.name for copy in copies] == [original] * 6
-    assert max(opened.values()) == 2
+    assert max(reads.opens.values()) == max(reads.decodes.values()) == 2
 
 
 def test_the_search_for_near_duplicates_can_be_stopped_where_nothing_is_similar(aligned: Path) -> None:

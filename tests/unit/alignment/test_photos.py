@@ -12,18 +12,18 @@ from app.alignment.finder import FaceFinder
 from app.alignment.photos import AlignmentReport, PhotoAligner
 from app.alignment.template import Array
 from app.dataset_build import TooFewToSplit, build_dataset
-from app.finetune.dataset import open_rgb
 from app.finetune.errors import UnreadableImages
+from app.finetune.images import read_rgb
 
 
 def landmarks(path: Path) -> Array:
-    (face,) = FaceFinder().find(open_rgb(path))
+    (face,) = FaceFinder().find(read_rgb(path))
     return face.landmarks_52
 
 
 def pixels(path: Path) -> Array:
     """The middle of a face, without what lies beside it."""
-    return np.asarray(open_rgb(path)).astype(float)[20:100, 20:92]
+    return np.asarray(read_rgb(path)).astype(float)[20:100, 20:92]
 
 
 def hr_images(dataset: Path) -> list[Path]:
@@ -35,7 +35,7 @@ def report_of(dataset: Path) -> AlignmentReport:
 
 
 def side_by_side(one: Path, other: Path, output: Path) -> None:
-    left, right = open_rgb(one), open_rgb(other)
+    left, right = read_rgb(one), read_rgb(other)
     both = Image.new("RGB", (left.width + right.width, left.height))
     both.paste(left, (0, 0))
     both.paste(right, (left.width, 0))
@@ -110,7 +110,7 @@ def test_photos_without_a_face_or_with_several_are_left_out_and_listed(photos: P
 
 def test_the_largest_of_several_faces_is_taken_when_asked_for(photos: Path, tmp_path: Path) -> None:
     """On a wide photo: the person of the folder in front, another one smaller behind."""
-    front, behind = open_rgb(photos / "s04" / "02.pgm"), open_rgb(photos / "s10" / "02.pgm")
+    front, behind = read_rgb(photos / "s04" / "02.pgm"), read_rgb(photos / "s10" / "02.pgm")
     scene = Image.new("RGB", (300, 224))
     scene.paste(behind, (0, 60))
     scene.paste(front.resize((184, 224), Image.Resampling.BICUBIC), (110, 0))
@@ -129,7 +129,7 @@ def test_the_largest_of_several_faces_is_taken_when_asked_for(photos: Path, tmp_
 def test_faces_of_tiny_photos_and_far_away_ones_are_found(photos: Path, tmp_path: Path, tiny: bool) -> None:
     """Photos of 25x30 px, whose small faces are named; photos forty times as wide as a picture of a face."""
     for photo in photos.glob("*/*.pgm"):
-        face = open_rgb(photo)
+        face = read_rgb(photo)
         if tiny:
             scene = face.resize((25, 30), Image.Resampling.BICUBIC)
         else:
@@ -183,7 +183,7 @@ def test_every_aligned_face_is_on_the_contact_sheet(photos: Path, tmp_path: Path
             assert image.name
             tile = np.asarray(page.crop((6 + index * 102, 6, 102 + index * 102, 102))).astype(float)
             by_name = sorted(hr_images(tmp_path / "out"), key=lambda path: path.name)
-            face = np.asarray(open_rgb(by_name[index]).resize((96, 96), Image.Resampling.BICUBIC)).astype(float)
+            face = np.asarray(read_rgb(by_name[index]).resize((96, 96), Image.Resampling.BICUBIC)).astype(float)
             assert np.array_equal(tile, face)
         names = np.asarray(page.convert("L"))[102:116]
         assert all((names[:, 6 + index * 102 : 102 + index * 102] < 128).any() for index in range(12))

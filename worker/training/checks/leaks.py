@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import DatasetScan, JobWarning, Split, image_name, subject_of
 from app.finetune.errors import PersonUnderTwoNames
-from app.finetune.leaks import AllowedLeaks, find_copies, refuse_copies
+from app.finetune.leaks import AllowedLeaks, find_copies, images_of, read_prints, refuse_copies
 from worker.training.checks.same_identity import LEAST_D_PRIME, find_same_people, gather_people
 from worker.training.data.preprocess import enlarge_bicubic, enlarge_images
 from worker.training.metrics import FaceSet
@@ -32,7 +32,9 @@ _AT_ONCE = 256
 @profiled("leaks")
 def refuse_copied_photos(train: Split, val: Split, threads: int, allowed: AllowedLeaks, control: Control) -> None:
     """Raises PhotoCopied and StopRequested. Images that cannot be read are left to the preparation."""
-    copies = find_copies({"train": train, "val": val}, threads=threads, on_images=control.refuse_if_stopped)
+    parts = {"train": train, "val": val}
+    prints, _ = read_prints(images_of(parts), threads=threads, on_images=control.refuse_if_stopped)
+    copies = find_copies(parts, prints, threads=threads, on_images=control.refuse_if_stopped)
     refuse_copies(copies, allowed)
 
 

@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from app.finetune.config import FACE_SIZE
-from app.finetune.dataset import JobWarning, open_rgb
+from app.finetune.dataset import JobWarning
 from app.finetune.errors import EnlargementNotFinite
+from app.finetune.images import read_rgb
 from worker.training.models.dsr import DSR
 from worker.training.runtime.cpu_parallel import parallel_on_all_cores
 from worker.training.runtime.out_of_memory import in_parts_that_fit
@@ -76,8 +77,8 @@ def enlarge_images(
 
 
 def decode(path: Path) -> npt.NDArray[np.uint8]:
-    """The image in a file: uint8 [H, W, 3], as `open_rgb` reads it."""
-    return np.asarray(open_rgb(path))
+    """The image in a file: uint8 [H, W, 3], as `read_rgb` reads it."""
+    return np.asarray(read_rgb(path))
 
 
 def resize_bicubic(images_u8_NCHW: Tensor, size: int) -> Tensor:

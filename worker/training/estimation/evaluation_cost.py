@@ -9,8 +9,9 @@ import torch.nn.functional as F
 
 from app.finetune.architectures import EMBEDDING_SIZE
 from app.finetune.config import FinetuneConfig
-from app.finetune.dataset import Split, comparable, find_unreadable
+from app.finetune.dataset import Split, comparable
 from app.finetune.errors import EdgefaceError
+from app.finetune.images import find_unreadable
 from worker.training.data.preprocess import Enlarge, enlarge_bicubic, enlarge_bilinear, enlarge_images
 from worker.training.data.val_faces import ValFaces
 from worker.training.estimation.cost_model import EvaluationCosts

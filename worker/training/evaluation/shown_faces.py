@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from app.finetune.config import FACE_SIZE
-from app.finetune.dataset import image_name, open_rgb, subject_of
+from app.finetune.dataset import image_name, subject_of
 from app.finetune.evaluation import Images
+from app.finetune.images import read_rgb
 from worker.training.data.preprocess import decode, resize_bicubic
 from worker.training.evaluation.systems import System
 from worker.training.metrics.identification import Searches
@@ -65,7 +66,7 @@ def show_faces(searches: Searches, systems: Mapping[Images, System], used: Image
             own=float(searches.own_Q[search]),
             best_other=float(searches.best_other_Q[search]),
             other=other,
-            other_face=_small(open_rgb(hr_of[other])),
+            other_face=_small(read_rgb(hr_of[other])),
         )
 
     first_of = {subject_of(path.name): path for path in reversed(probes)}
@@ -92,7 +93,7 @@ def _shown(path: Path, systems: Mapping[Images, System], hr: Path | None) -> Sho
         kind: _image(system.enlarge(vlr_u8_1CHW)) for kind, system in systems.items() if kind != "hr"
     }
     if hr is not None:
-        enlarged["hr"] = _small(open_rgb(hr))
+        enlarged["hr"] = _small(read_rgb(hr))
     return ShownFace(path.name, _small(_image(vlr_u8_1CHW)), enlarged)
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Self
 
 from app.finetune.config import BICUBIC
-from app.finetune.dataset import DatasetScan, find_unreadable, paired_hr
+from app.finetune.dataset import DatasetScan, paired_hr
 from app.finetune.errors import UnreadableImages
+from app.finetune.images import find_unreadable
 from worker.training.runtime.control import Control
 from worker.training.runtime.profiling import profiled
 from worker.training.storage.paths import TrainingFiles

@@ -1,6 +1,6 @@
 """Which images go through which enlargement, and that none goes twice."""
 
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from app.finetune.architectures import DsrLayout
 from app.finetune.dataset import scan_dataset
 from app.finetune.errors import ChangedWhileRead, UnreadableImages
 from app.finetune.events import Report, TrainingEvent, Warned
+from tests.support.image_reads import ImageReads, image_reads
 from tests.unit.training.support import tiny_config, write_training
 from worker.training.data.prepare import prepare
 from worker.training.data.preprocess import Enlarge, Faces, enlarge_bicubic, enlarge_by_dsr, enlarge_images
@@ -52,17 +53,9 @@ def files(tmp_path: Path) -> TrainingFiles:
 
 
 @pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each image is decoded, by the check for unreadable ones too."""
-    counts: Counter[str] = Counter()
-    opened = Image.open
-
-    def count(path: Path) -> Image.Image:
-        counts[str(path)] += 1
-        return opened(path)
-
-    monkeypatch.setattr("PIL.Image.open", count)
-    return counts
+def reads(files: TrainingFiles) -> Iterator[ImageReads]:
+    with image_reads(files.train_dir.parent) as reads:
+        yield reads
 
 
 def test_dsr_enlarges_vlr_images_and_leaves_the_hr_gallery_alone(files: TrainingFiles, tmp_path: Path) -> None:
@@ -81,15 +74,15 @@ def test_dsr_enlarges_vlr_images_and_leaves_the_hr_gallery_alone(files: Training
 
 
 def test_what_was_prepared_is_not_decoded_again_and_warned_of_all_the_same(
-    files: TrainingFiles, decoded: Counter[str]
+    files: TrainingFiles, reads: ImageReads
 ) -> None:
     first, again = list[TrainingEvent](), list[TrainingEvent]()
     progress = [Progress(1.0, lambda _: None) for _ in range(2)]
     made = prepared(files, first.append, progress[0], vlr_size=12)
-    assert len(decoded) == 32
-    decoded.clear()
+    assert len(reads.decodes) == 32
+    reads.clear()
     found = prepared(files, again.append, progress[1], vlr_size=12)
-    assert not decoded
+    assert not reads.decodes
     assert torch.equal(found[0].pixels_u8, made[0].pixels_u8)
     assert torch.equal(found[1].probes_u8_PCHW, made[1].probes_u8_PCHW)
     assert torch.equal(found[1].gallery_u8_GCHW, made[1].gallery_u8_GCHW)
@@ -98,18 +91,18 @@ def test_what_was_prepared_is_not_decoded_again_and_warned_of_all_the_same(
     assert progress[0].work_done == pytest.approx(progress[1].work_done)
 
 
-def test_only_what_changed_is_prepared_anew(files: TrainingFiles, tmp_path: Path, decoded: Counter[str]) -> None:
+def test_only_what_changed_is_prepared_anew(files: TrainingFiles, tmp_path: Path, reads: ImageReads) -> None:
     prepared(files)
     names = kept(files)
     assert len(names) == 6
     for change in ("vlr_size", "dsr", "another dsr"):
-        decoded.clear()
+        reads.clear()
         if change == "vlr_size":
             prepared(files, vlr_size=8)
         else:
             prepared(replace(files, dsr=write_dsr(tmp_path / "dsr.pth", seed=len(change))))
         assert len(kept(files) - names) == 4, f"{change}: both sets of VLR images, not the gallery"
-        assert not any("hr_images" in path for path in decoded)
+        assert not any("hr_images" in path.parts for path in reads.decodes)
         names = kept(files)
     image = sorted((files.train_dir / "vlr_images").iterdir())[0]
     for name, what in (("000_000.png", "a name"), ("000_99.png", "their order")):
