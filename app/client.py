@@ -20,11 +20,11 @@ from app.api_models.job_status import JobStatus
 from app.api_models.metrics import Metrics
 from app.api_models.problems import Problem
 from app.finetune.atomic import atomic_path
+from app.finetune.checkpoint import CheckpointFormat
 from app.finetune.config import FinetuneConfig
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.evaluation import Evaluation
 from app.finetune.evaluation_config import EvaluationConfig
-from app.jobs.checkpoints import CheckpointFormat
 from app.jobs.configs import JobConfig
 from app.jobs.reports import MeasuredFile
 from app.jobs.tables import FINETUNING, JobKind

@@ -18,7 +18,6 @@ from sqlmodel import select
 from app.database import Database
 from app.deletion import Freed, delete_file
 from app.jobs import queries
-from app.jobs.checkpoint_files import checkpoint_files
 from app.jobs.errors import JobNotFound
 from app.jobs.states import CLAIMED
 from app.jobs.tables import Artifact, Job
@@ -63,11 +62,12 @@ def find_leftovers(database: Database, artifacts_dir: Path) -> Leftovers:
     attempts = list(_attempts(artifacts_dir))
     old = {path for attempt in attempts for path in attempt.files if _is_old(path)}
     with database.reading() as session:
-        rows = session.exec(select(Job.id, Job.attempt, Job.status, Job.checkpoint)).all()
+        rows = session.exec(select(Job.id, Job.attempt, Job.status)).all()
+        checkpoints = [job.checkpoint for job in session.exec(select(Job)) if job.checkpoint is not None]
         named = set(session.exec(select(Artifact.key)))
-    newest = {job_id: attempt for job_id, attempt, _, _ in rows}
-    living = {(job_id, attempt) for job_id, attempt, status, _ in rows if status in CLAIMED}
-    named |= {file.key for *_, checkpoint in rows for file in checkpoint_files(checkpoint)}
+    newest = {job_id: attempt for job_id, attempt, _ in rows}
+    living = {(job_id, attempt) for job_id, attempt, status in rows if status in CLAIMED}
+    named |= {file.key for checkpoint in checkpoints for file in checkpoint.files}
 
     known = [each for each in attempts if each.number <= newest.get(each.job_id, 0)]
     abandoned = [each for each in known if (each.job_id, each.number) not in living]

@@ -26,7 +26,6 @@ from app.inputs.dsr_training import find_dsr_inputs
 from app.inputs.evaluation import find_evaluation_inputs
 from app.inputs.finetuning import Inputs, find_inputs
 from app.jobs import queries
-from app.jobs.checkpoint_files import checkpoint_files
 from app.jobs.configs import config_of
 from app.jobs.errors import (
     FilesAway,
@@ -38,7 +37,7 @@ from app.jobs.errors import (
     TrainerStuck,
 )
 from app.jobs.rescue import loss_policy
-from app.jobs.resume import ResumePoint, StoredFile
+from app.jobs.resume import ResumePoint
 from app.jobs.retention import Retention, clean_job
 from app.jobs.states import JobStatus
 from app.jobs.tables import MEASUREMENT
@@ -181,14 +180,15 @@ class ClaimedJob:
         damaged, without which no later epoch would be judged as it was. Raises FilesAway."""
         points = self._read(lambda session: queries.resume_points(session, self._claim.job_id))
         for point in points:
-            if all(self._is_whole(file) for file in (point.state, *checkpoint_files(point.checkpoint))):
+            files = [point.state, *(point.checkpoint.files if point.checkpoint else ())]
+            if all(map(self._is_whole, files)):
                 return point
             _log.warning("job %s: %s or its checkpoint is damaged", self._claim.job_id, point.state.key)
         if points and not any(self._artifacts.exists(point.state.key) for point in points):
             raise FilesAway(self._claim.job_id, self._settings.artifacts_dir)
         return None
 
-    def _is_whole(self, file: StoredFile) -> bool:
+    def _is_whole(self, file: events.WrittenFile) -> bool:
         self._renew_lease()  # a large file on a slow drive takes its time
         return self._artifacts.is_whole(file.key, file.size, file.sha256)
 
@@ -207,15 +207,7 @@ class ClaimedJob:
         )
 
     def _resume_from(self, point: ResumePoint) -> ResumeFrom:
-        best = None
-        if point.checkpoint is not None:
-            full, *backbone = (
-                events.WrittenFile(self._artifacts.path_of(file.key), file.size, file.sha256)
-                for file in checkpoint_files(point.checkpoint)
-            )
-            best = events.CheckpointWritten(
-                full, backbone[0] if backbone else None, point.checkpoint["epoch"], point.checkpoint["score"]
-            )
+        best = point.checkpoint and point.checkpoint.relocated(lambda key: self._artifacts.path_of(key.as_posix()))
         return ResumeFrom(self._artifacts.path_of(point.state.key), best)
 
     def _train(self, order: Order) -> None:
@@ -291,7 +283,7 @@ class ClaimedJob:
                 case _:
                     superseded = self._write(partial(self._record, message=message, number=self._messages))
                     self._artifacts.delete(superseded)
-                    if isinstance(message, events.CheckpointWritten | events.Finished):
+                    if isinstance(message, events.Checkpoint | events.Finished):
                         self._delete_superseded_checkpoints()
             if isinstance(
                 message, events.Finished | events.EvaluationWritten | events.DryRunFinished | events.Stopped | Failed

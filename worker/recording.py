@@ -1,12 +1,12 @@
-"""What a trainer tells, as rows. Each message is one transaction."""
+"""Writes a trainer's messages into rows. Each message is one transaction."""
 
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, replace
 
 from sqlmodel import Session
 
 from app.artifacts import Artifacts
 from app.finetune import events
+from app.finetune.checkpoint import relocated
 from app.jobs.states import JobStatus
 from app.jobs.transitions import attempts, recording
 from app.jobs.transitions.fence import Claim
@@ -14,23 +14,23 @@ from worker.messages import TrainerMessage
 
 
 def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: Artifacts) -> list[str]:
-    """Write the message. The keys of files that it supersedes: delete them after the commit.
+    """Write the message. Returns the keys of files that it supersedes: delete them after the commit.
 
-    `Stopped` and `Failed` are not for the rows alone: the attempt decides what becomes of the job.
+    Ignores `Stopped` and `Failed`: the attempt decides what becomes of the job.
     """
     match message:
         case events.Prepared():
-            recording.record_running(session, claim, asdict(message))
+            recording.record_running(session, claim, message)
         case events.Warned(warning):
             recording.record_warning(session, claim, warning)
         case events.Progressed():
-            recording.record_progress(session, claim, **asdict(message))
+            recording.record_progress(session, claim, message)
         case events.StageStarted():
             recording.record_event(session, claim, "stage", asdict(message), stage=message.stage, epoch=None, step=None)
         case events.DurationPredicted():
-            recording.record_prediction(session, claim, **asdict(message))
-        case events.EpochFinished() | events.DsrEpochFinished():
-            recording.record_epoch(session, claim, asdict(message))
+            recording.record_prediction(session, claim, message)
+        case events.EpochMetrics():
+            recording.record_epoch(session, claim, message)
         case events.RecognitionMeasured(when, recognition):
             columns = {f"recognition_{when}": asdict(recognition)}
             recording.record_event(session, claim, "recognition", asdict(message), **columns)
@@ -38,10 +38,11 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
             column = {"bicubic": "recognition_before", "dsr": "recognition_after"}.get(by)
             columns = {} if column is None else {column: asdict(recognition)}
             recording.record_event(session, claim, "enlargement", asdict(message), **columns)
-        case events.CheckpointWritten():
-            recording.record_checkpoint(session, claim, _describe_checkpoint(message, artifacts))
-        case events.StateSaved():
-            return recording.record_state(session, claim, _describe_state(message, artifacts))
+        case events.Checkpoint():
+            recording.record_checkpoint(session, claim, message.relocated(artifacts.key_of))
+        case events.StateSaved(file, best=best):
+            file, best = relocated(file, artifacts.key_of), best and best.relocated(artifacts.key_of)
+            return recording.record_state(session, claim, replace(message, file=file, best=best))
         case events.BatchSplit():
             recording.record_event(session, claim, "batch_split", asdict(message))
         case events.RolledBack():
@@ -49,7 +50,7 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
         case events.StoppedEarly():
             recording.record_event(session, claim, "stopped_early", asdict(message))
         case events.EvaluationStarted():
-            recording.record_running(session, claim, asdict(message))
+            recording.record_running(session, claim, message)
         case events.EvaluationWritten(evaluation):
             _record_evaluation(session, claim, message, 0, artifacts)
             for warning in evaluation.warnings:
@@ -75,32 +76,5 @@ def _record_evaluation(
     session: Session, claim: Claim, written: events.EvaluationWritten, epoch: int, artifacts: Artifacts
 ) -> None:
     files = {"evaluation": written.json, "report": written.report}
-    described = {kind: _describe_file(file, artifacts) for kind, file in files.items()}
-    recording.record_evaluation(session, claim, epoch=epoch, files=described)
-
-
-def _describe_checkpoint(written: events.CheckpointWritten, artifacts: Artifacts) -> dict[str, Any]:
-    described = {
-        "epoch": written.epoch,
-        "score": written.score,
-        "full": _describe_file(written.full, artifacts),
-    }
-    if written.backbone is None:
-        return described | {"stage": 0}
-    return described | {"backbone": _describe_file(written.backbone, artifacts)}
-
-
-def _describe_state(saved: events.StateSaved, artifacts: Artifacts) -> dict[str, Any]:
-    return {
-        "stage": saved.stage,
-        "epoch": saved.epoch,
-        "step": saved.step,
-        "steps_done": saved.steps_done,
-        "progress": saved.progress,
-        "state": _describe_file(saved.file, artifacts),
-        "checkpoint": None if saved.best is None else _describe_checkpoint(saved.best, artifacts),
-    }
-
-
-def _describe_file(file: events.WrittenFile, artifacts: Artifacts) -> dict[str, Any]:
-    return {"key": artifacts.key_of(file.path), "size": file.size, "sha256": file.sha256}
+    by_key = {kind: relocated(file, artifacts.key_of) for kind, file in files.items()}
+    recording.record_evaluation(session, claim, epoch=epoch, files=by_key)

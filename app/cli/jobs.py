@@ -14,9 +14,9 @@ from app.api_models.job_status import JobStatus
 from app.cli.durations import measured_lines
 from app.cli.live import point_line, status_lines, watch_job
 from app.client import Client
+from app.finetune.checkpoint import CheckpointFormat
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.evaluation_config import EvaluationConfig
-from app.jobs.checkpoints import CheckpointFormat
 from app.jobs.reports import MeasuredFile
 from app.jobs.tables import DSR_TRAINING, FINETUNING, JobKind
 from app.settings import Settings

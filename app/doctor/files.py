@@ -8,11 +8,10 @@ from sqlmodel import Session, col, select
 
 from app.deletion import count_of, delete_file, size_in_words
 from app.doctor.findings import Finding, Scope
+from app.finetune.checkpoint import Checkpoint, WrittenFile
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import name_some
 from app.jobs import queries, stand_in
-from app.jobs.checkpoint_files import KINDS, checkpoint_files
-from app.jobs.resume import StoredFile
 from app.jobs.states import CLAIMED
 from app.jobs.tables import Artifact, Job
 from app.jobs.transitions import fence
@@ -51,7 +50,7 @@ def artifact_files(scope: Scope) -> Iterator[Finding]:
             )
 
 
-def _damage(scope: Scope, file: Artifact | StoredFile) -> str | None:
+def _damage(scope: Scope, file: Artifact | WrittenFile) -> str | None:
     path = scope.settings.artifacts_dir / file.key
     try:
         if (size := path.stat().st_size) != file.size:
@@ -88,34 +87,31 @@ def _drop_row(scope: Scope, job_id: str, key: str) -> None:
         if (what := _row_damage(scope, session, key)) is None:
             return
         fence.forget_artifacts(session, [key])
-        if any(file.key == key for file in checkpoint_files(job.checkpoint)):
-            _replace_lost(scope, session, job, f"its file {key} {what}")
+        if job.checkpoint is not None and any(file.key == key for file in job.checkpoint.files):
+            _replace_lost(scope, session, job, job.checkpoint, f"its file {key} {what}")
 
 
-def _replace_lost(scope: Scope, session: Session, job: Job, why: str) -> None:
-    """Something else becomes the job's checkpoint, and the job says so."""
-    lost = job.checkpoint or {}
-    if stand_in.put_in_place(session, job, lambda file: _damage(scope, file) is None):
-        instead = f"that of epoch {(job.checkpoint or {})['epoch']} stands in"
-    else:
-        instead = "no other is kept"
+def _replace_lost(scope: Scope, session: Session, job: Job, lost: Checkpoint, why: str) -> None:
+    """Put another checkpoint in the place of `lost` and add a warning to the job."""
+    stand_in.put_in_place(session, job, lambda file: _damage(scope, file) is None)
+    instead = f"that of epoch {job.checkpoint.epoch} stands in" if job.checkpoint else "no other is kept"
     session.flush()
-    message = f"the checkpoint of epoch {lost['epoch']} is lost: {why}; {instead}"
+    message = f"the checkpoint of epoch {lost.epoch} is lost: {why}; {instead}"
     fence.add_warning(session, job.id, JobWarning(code="checkpoint_lost", message=message))
 
 
 def checkpoint_rows(scope: Scope) -> Iterator[Finding]:
     """Both files of every job's checkpoint have rows, and the same sha256 there."""
     with scope.snapshot() as session:
-        jobs = [job for job in session.exec(select(Job)) if job.checkpoint is not None]
+        checkpoints = {job.id: job.checkpoint for job in session.exec(select(Job)) if job.checkpoint is not None}
         sha256s = {row.key: row.sha256 for row in session.exec(select(Artifact))}
-    for job in jobs:
-        unlisted = [file.key for file in checkpoint_files(job.checkpoint) if sha256s.get(file.key) != file.sha256]
+    for job_id, checkpoint in checkpoints.items():
+        unlisted = [file.key for file in checkpoint.files if sha256s.get(file.key) != file.sha256]
         if unlisted:
             yield Finding(
-                f"job {job.id} has a checkpoint of files that no row names as they are: {name_some(unlisted)}",
+                f"job {job_id} has a checkpoint of files that no row names as they are: {name_some(unlisted)}",
                 "--repair lists them if they are whole; otherwise another checkpoint stands in",
-                partial(_list_checkpoint, scope, job.id),
+                partial(_list_checkpoint, scope, job_id),
             )
 
 
@@ -124,26 +120,30 @@ def _list_checkpoint(scope: Scope, job_id: str) -> None:
     deep = Scope(scope.database, scope.settings, deep=True)
     with scope.database.writing() as session:
         job = queries.locked(session, job_id)
-        files = dict(zip(KINDS, checkpoint_files(job.checkpoint), strict=False))
+        checkpoint = job.checkpoint
+        if checkpoint is None:
+            return
+        files = checkpoint.by_format
         rows = {kind: session.get(Artifact, file.key) for kind, file in files.items()}
         if all(row is not None and row.sha256 == files[kind].sha256 for kind, row in rows.items()):
             return
         damage = [f"{file.key} {what}" for file in files.values() if (what := _damage(deep, file))]
         if damage:
-            _replace_lost(deep, session, job, name_some(damage))
+            _replace_lost(deep, session, job, checkpoint, name_some(damage))
             return
         for kind, file in files.items():
             attempt = int(file.key.split("/")[1].removeprefix("attempt-"))
-            epoch = (job.checkpoint or {})["epoch"]
             session.merge(
                 Artifact(
                     job_id=job_id,
                     attempt=attempt,
                     kind=kind,
-                    stage=(job.checkpoint or {}).get("stage", 2),
-                    epoch=epoch,
+                    stage=checkpoint.stage,
+                    epoch=checkpoint.epoch,
                     created_at=fence.clock(session),
-                    **file.model_dump(),
+                    key=file.key,
+                    size=file.size,
+                    sha256=file.sha256,
                 )
             )
 

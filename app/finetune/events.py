@@ -1,30 +1,42 @@
-"""What a training tells whoever listens, in the order it happens. Plain values only: they cross a process boundary."""
+"""The events that a training emits, in the order in which they happen.
+
+Each event is defined once, here or in `checkpoint` and `epoch_metrics`. The trainer sends it through the pipe to its
+supervisor, a row keeps it, and the API and the terminal show it. Plain values only: events cross a process boundary,
+and their field names are the keys of the stored JSON.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from app.finetune.checkpoint import Checkpoint as Checkpoint
+from app.finetune.checkpoint import Stage as Stage
+from app.finetune.checkpoint import WrittenFile as WrittenFile
+from app.finetune.epoch_metrics import DsrEpochFinished as DsrEpochFinished
+from app.finetune.epoch_metrics import EpochFinished as EpochFinished
+from app.finetune.epoch_metrics import EpochMetrics as EpochMetrics
 from app.finetune.evaluation import Evaluation, Images
+from app.finetune.event_data import EventData
 from app.finetune.job_warning import JobWarning
 from app.finetune.ranges import Estimate
 from app.finetune.selection import Selection
 
-Stage = Literal[0, 1, 2]
-"""0: a DSR network learns. 1: the ArcFace head. 2: backbone and head."""
+CheckpointWritten = Checkpoint
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """The dataset is decoded and enlarged. `enlargement` and `resampler` say with what, in words."""
+class Prepared(EventData):
+    """The dataset is decoded and super-resolved."""
 
     train_images: int
     val_images: int
     subjects: int
-    selection: Selection
-    variant: str
-    enlargement: str
-    resampler: str
+    selection: Annotated[Selection, Field(description="The measure that chooses the best epoch.")]
+    variant: Annotated[str, Field(description="Architecture of the backbone.")]
+    enlargement: Annotated[str, Field(description="In words: the DSR network or the interpolation.")]
+    resampler: Annotated[str, Field(description="In words.")]
     device: str
     precision: str
     seconds: float
@@ -32,43 +44,50 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Warned:
+    """A warning for a person. The row keeps `warning` itself."""
+
     warning: JobWarning
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """VLR probes against the HR gallery of val: all pairs but each image with itself.
-
-    Rates in 0..1; None where the pairs do not suffice. `rank1` is with one HR gallery image per subject, averaged over
-    the choices of it.
-    """
+    """VLR probes against the HR gallery of val: all pairs except each image with itself. Rates are in 0..1, and null
+    where there are too few pairs. For a DSR network the probes of all its sizes together, by the frozen EdgeFace."""
 
     auc: float | None
-    rank1: float | None
+    rank1: Annotated[
+        float | None, Field(description="One HR gallery image per subject, averaged over the choices of it.")
+    ]
     tar_at_far_1_percent: float | None
-    tar_at_far_01_percent: float | None
+    tar_at_far_01_percent: Annotated[float | None, Field(description="TAR at FAR 0.1%.")]
     genuine_pairs: int
     impostor_pairs: int
 
 
 @dataclass(frozen=True)
-class RecognitionMeasured:
-    """`before`: the weights as given. `after`: the best checkpoint."""
+class RecognitionMeasured(EventData):
+    """Recognition before fine-tuning, or after it by the best checkpoint."""
 
     when: Literal["before", "after"]
     recognition: Recognition
 
 
 @dataclass(frozen=True)
-class StageStarted:
+class StageStarted(EventData):
+    """A stage of the training begins."""
+
     stage: Stage
-    epochs: int
+    epochs: Annotated[int, Field(description="Epochs planned in this stage.")]
 
 
 @dataclass(frozen=True)
 class Progressed:
-    """`progress` in 0..1 over the whole job, never falling; `eta_seconds` None until it is steady. `epoch` is the one
-    being trained, counted from 1; `step` the optimizer steps done in it, `steps_done` those of the whole training."""
+    """The position of the training. It updates the job's row and makes no event there.
+
+    `progress` is in 0..1 over the whole job and never falls. `eta_seconds` is None until it is steady. `epoch` is the
+    one that is trained, counted from 1. `step` counts the optimizer steps done in it, `steps_done` those of the whole
+    training.
+    """
 
     progress: float
     eta_seconds: float | None
@@ -80,9 +99,11 @@ class Progressed:
 
 @dataclass(frozen=True)
 class DurationPredicted:
-    """How long the training will take, told once near its start. `seconds_spent` are those since this process began
-    with it, `seconds_left` those to its end if it does not stop early. `stage2_epoch_seconds` are those of one epoch of
-    stage 2 with its validation and files, of which there are `stage2_epochs`."""
+    """The predicted duration of the training, emitted once near its start.
+
+    `seconds_spent` are those since this process started on it. `seconds_left` are those to its end without early
+    stopping. `stage2_epoch_seconds` are those of one of the `stage2_epochs`, with validation and files.
+    """
 
     seconds_spent: float
     seconds_left: Estimate
@@ -92,96 +113,23 @@ class DurationPredicted:
 
 
 @dataclass(frozen=True)
-class EpochFinished:
-    """One epoch's metrics. Accuracies in 0..1, without the margin. Val metrics None in epochs without validation;
-    val loss and accuracy None where no val subject is in train. `epoch` counts from 1 in each stage. `val_d_prime` is
-    the distance between the means of genuine and impostor similarities (cosines, -1..1) in standard deviations."""
+class EnlargementMeasured(EventData):
+    """The quality of one way to enlarge val's VLR faces, all sizes together. Recognition is by the frozen EdgeFace."""
 
-    stage: Stage
-    epoch: int
-    epochs: int
-    train_loss: float
-    train_accuracy: float
-    val_loss: float | None
-    val_accuracy: float | None
-    val_auc: float | None
-    head_lr: float
-    backbone_lr: float | None
-    seconds: float
-    images_per_second: float
-    best: bool
-    val_genuine_similarity: float | None = None
-    val_impostor_similarity: float | None = None
-    val_d_prime: float | None = None
-
-
-@dataclass(frozen=True)
-class DsrEpochFinished:
-    """One epoch of a DSR network. Losses are means over the training faces: `train_loss` weighted, its parts not. Val's
-    are means over its probes of all sizes: `val_psnr` in decibels, `val_ssim` and `val_identity` (the cosine between
-    the embeddings of the enlarged and the HR face) in -1..1; the others as in `EpochFinished`."""
-
-    stage: Stage
-    epoch: int
-    epochs: int
-    train_loss: float
-    train_pixel_loss: float
-    train_perceptual_loss: float
-    train_identity_loss: float
-    val_psnr: float
-    val_ssim: float
-    val_identity: float
-    val_auc: float | None
-    val_genuine_similarity: float | None
-    val_impostor_similarity: float | None
-    val_d_prime: float | None
-    dsr_lr: float
-    seconds: float
-    images_per_second: float
-    best: bool
-
-
-@dataclass(frozen=True)
-class EnlargementMeasured:
-    """What a way to enlarge val's VLR faces is worth: `direct` (bilinear), `bicubic`, or `dsr`, the best epoch. The
-    figures are as in `DsrEpochFinished`, `recognition` by the frozen EdgeFace, all sizes together."""
-
-    by: Images
-    psnr: float
-    ssim: float
-    identity: float
+    by: Annotated[Images, Field(description="`direct`: bilinear. `bicubic`. `dsr`: the best epoch of the network.")]
+    psnr: Annotated[float, Field(description="Decibels, against the HR faces.")]
+    ssim: Annotated[float, Field(description="-1..1.")]
+    identity: Annotated[float, Field(description="Mean cosine between the embeddings of the face and its HR image.")]
     recognition: Recognition
 
 
 @dataclass(frozen=True)
-class WrittenFile:
-    """A file written whole: named only after its last byte was on disk."""
-
-    path: Path
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class CheckpointWritten:
-    """The best so far: `full` is edgeface_finetuned.pth, `backbone` its bare backbone state dict. Of a DSR network
-    `full` is dsr.pth, and there is no other."""
-
-    full: WrittenFile
-    backbone: WrittenFile | None
-    epoch: int
-    score: float
-
-    @property
-    def files(self) -> list[WrittenFile]:
-        return [self.full] if self.backbone is None else [self.full, self.backbone]
-
-
-@dataclass(frozen=True)
 class StateSaved:
-    """All that a later training needs to go on as if nothing had happened: `epoch` epochs of `stage` are finished and
-    `step` optimizer steps of the next are done; `steps_done` counts those of the whole training, `progress` is 0..1.
-    `best` is the best checkpoint at that moment."""
+    """The training state is saved: a later training resumes from it bit for bit.
+
+    `epoch` epochs of `stage` are finished and `step` optimizer steps of the next one are done. `steps_done` counts
+    those of the whole training, `progress` is in 0..1. `best` is the best checkpoint at that moment.
+    """
 
     file: WrittenFile
     stage: Stage
@@ -189,47 +137,47 @@ class StateSaved:
     step: int
     steps_done: int
     progress: float
-    best: CheckpointWritten | None
+    best: Checkpoint | None
 
 
 @dataclass(frozen=True)
-class BatchSplit:
-    """The device ran out of memory: each batch is now computed in parts of at most `micro_batch_size` images whose
-    gradients add up (gradient accumulation), so that the optimizer sees the same batch as before. Training goes on
-    from the last saved state: `epoch` epochs of `stage` finished and `step` steps of the next."""
+class BatchSplit(EventData):
+    """The device ran out of memory. Each batch is now computed in microbatches whose gradients add up, so that the
+    optimizer sees the same batch. The training resumes from the last saved state."""
 
     batch_size: int
-    micro_batch_size: int
+    micro_batch_size: Annotated[int, Field(description="At most so many images at a time.")]
     stage: Stage
-    epoch: int
-    step: int
+    epoch: Annotated[int, Field(description="Finished epochs of the stage in the saved state.")]
+    step: Annotated[int, Field(description="Steps of the next epoch in it.")]
 
 
 @dataclass(frozen=True)
-class RolledBack:
-    """The loss was not finite: training goes on from the last saved state, its learning rates times
-    `learning_rate_scale` from here on."""
+class RolledBack(EventData):
+    """The loss was not finite. The training resumes from the last saved state with lower learning rates."""
 
-    learning_rate_scale: float
+    learning_rate_scale: Annotated[float, Field(description="Factor of all learning rates from here on.")]
     stage: Stage
-    epoch: int
-    step: int
+    epoch: Annotated[int, Field(description="Finished epochs of the stage in the saved state.")]
+    step: Annotated[int, Field(description="Steps of the next epoch in it.")]
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """The training was asked to stop, has saved what it could, and ends. The last event, as `Finished` would be."""
+    """The training was asked to stop, saved its state if it could, and ends. The last event of this attempt."""
 
 
 @dataclass(frozen=True)
-class StoppedEarly:
+class StoppedEarly(EventData):
+    """Early stopping ends stage 2."""
+
     epoch: int
     best_epoch: int
 
 
 @dataclass(frozen=True)
 class EvaluationWritten:
-    """The whole evaluation, as JSON and as a page to look at."""
+    """The evaluation as JSON and as an HTML report."""
 
     evaluation: Evaluation
     json: WrittenFile
@@ -238,9 +186,12 @@ class EvaluationWritten:
 
 @dataclass(frozen=True)
 class Finished:
-    """The training is over. `verdict` says whether recognition got better, worse or neither; `evaluated` is None where
-    val could not be evaluated, which a warning explains. Of a DSR network `before` is bicubic enlargement, `after` the
-    best epoch's, and nothing else is evaluated."""
+    """The training is over.
+
+    `verdict` says whether recognition got better, worse or neither. `evaluated` is None where val could not be
+    evaluated, which a warning explains. For a DSR network `before` is bicubic enlargement, `after` the best epoch's,
+    and `evaluated` is None.
+    """
 
     before: Recognition
     after: Recognition
@@ -251,21 +202,20 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class EvaluationStarted:
-    """An evaluation on its own has found its inputs and begins."""
+class EvaluationStarted(EventData):
+    """An evaluation without a training has found its inputs and starts."""
 
     device: str
 
 
 @dataclass(frozen=True)
 class DryRunFinished:
-    """What a training would take, found out by steps of each stage that are thrown away. The last event, as `Finished`
-    would be.
+    """The costs of a training, estimated by steps of each stage that are thrown away. The last event of a dry run.
 
-    `seconds` are of the whole training if it does not stop early, and by what they go to, likely values. Bytes:
-    `process_bytes` of memory the process that trains takes at its peak, `device_bytes` of the GPU (None on a CPU);
-    on the disk `prepared_bytes` of faces that are not prepared yet, `state_bytes` of the three states that are there at
-    a time, `checkpoint_bytes` of one checkpoint, both its files.
+    `seconds` are those of the whole training without early stopping, `seconds_by_part` their likely values by part.
+    `process_bytes` is the peak memory of the training process, `device_bytes` that of the GPU (None on a CPU). On disk:
+    `prepared_bytes` of faces that are not prepared yet, `state_bytes` of the states that exist at a time, and
+    `checkpoint_bytes` of both files of one checkpoint.
     """
 
     seconds: Estimate
@@ -292,7 +242,7 @@ TrainingEvent = (
     | EpochFinished
     | DsrEpochFinished
     | EnlargementMeasured
-    | CheckpointWritten
+    | Checkpoint
     | StateSaved
     | BatchSplit
     | RolledBack
@@ -303,5 +253,6 @@ TrainingEvent = (
     | DryRunFinished
     | Finished
 )
-"""Of a training, up to `Finished`; of an evaluation on its own, `EvaluationStarted` up to `EvaluationWritten`."""
+"""A training ends with `Finished`. An evaluation starts with `EvaluationStarted` and ends with `EvaluationWritten`."""
+
 Report = Callable[[TrainingEvent], None]

@@ -1,9 +1,7 @@
 """Views of the files of a job."""
 
-from typing import Any
-
 from app.api_models.files import CheckpointView, FileView, KeptFile
-from app.jobs.checkpoint_files import checkpoint_files
+from app.finetune.checkpoint import WrittenFile
 from app.jobs.tables import MEASURED_KINDS, Artifact, Job
 
 
@@ -11,18 +9,18 @@ def view_checkpoint(job: Job, path: str) -> CheckpointView | None:
     """`path` is the job's own address."""
     if job.checkpoint is None:
         return None
-    full, backbone = job.checkpoint["full"], job.checkpoint.get("backbone")
+    full, backbone = job.checkpoint.full, job.checkpoint.backbone
     return CheckpointView(
-        epoch=job.checkpoint["epoch"],
-        score=job.checkpoint["score"],
-        full=FileView(url=f"{path}/checkpoint", **_size_and_hash(full)),
-        backbone=backbone and FileView(url=f"{path}/checkpoint?format=backbone", **_size_and_hash(backbone)),
+        epoch=job.checkpoint.epoch,
+        score=job.checkpoint.score,
+        full=_view_file(full, f"{path}/checkpoint"),
+        backbone=backbone and _view_file(backbone, f"{path}/checkpoint?format=backbone"),
     )
 
 
 def view_files(job: Job, artifacts: list[Artifact], path: str) -> list[KeptFile]:
     """`artifacts` with the oldest first; `path` is the job's own address."""
-    best = {file.key for file in checkpoint_files(job.checkpoint)}
+    best = {file.key for file in job.checkpoint.files} if job.checkpoint else set()
     states = [artifact.key for artifact in artifacts if artifact.kind == "state"]
     return [
         KeptFile.model_validate(
@@ -54,5 +52,5 @@ def _url(artifact: Artifact, path: str) -> str | None:
     return f"{path}/checkpoint?epoch={artifact.epoch}&attempt={artifact.attempt}{wanted}"
 
 
-def _size_and_hash(file: dict[str, Any]) -> dict[str, Any]:
-    return {"size": file["size"], "sha256": file["sha256"]}
+def _view_file(file: WrittenFile, url: str) -> FileView:
+    return FileView(url=url, size=file.size, sha256=file.sha256)

@@ -11,10 +11,10 @@ from typing import Any, Literal
 from sqlalchemy import String, and_, cast, or_
 from sqlmodel import Session, col, select
 
+from app.finetune.checkpoint import WrittenFile
 from app.finetune.config import OF_JOB
 from app.jobs import queries
 from app.jobs.errors import JobNotFound, WeightsJobNotFound, WeightsNotKept, WeightsNotOfKind, WeightsNotReady
-from app.jobs.resume import StoredFile
 from app.jobs.states import RETRYABLE, TERMINAL, JobStatus
 from app.jobs.tables import DSR_TRAINING, FINETUNING, Artifact, Job
 
@@ -24,15 +24,15 @@ _TAKES: Mapping[str, Weights] = {"edgeface": "EdgeFace", "before": "EdgeFace", "
 """The fields of configs that name weights."""
 
 
-def _best_backbone(_: Session, job: Job) -> StoredFile | None:
-    return None if job.checkpoint is None else StoredFile.model_validate(job.checkpoint["backbone"])
+def _best_backbone(_: Session, job: Job) -> WrittenFile | None:
+    return None if job.checkpoint is None else job.checkpoint.backbone
 
 
-def _best_dsr(_: Session, job: Job) -> StoredFile | None:
-    return None if job.checkpoint is None else StoredFile.model_validate(job.checkpoint["full"])
+def _best_dsr(_: Session, job: Job) -> WrittenFile | None:
+    return None if job.checkpoint is None else job.checkpoint.full
 
 
-_MADE: Mapping[tuple[str, Weights], Callable[[Session, Job], StoredFile | None]] = {
+_MADE: Mapping[tuple[str, Weights], Callable[[Session, Job], WrittenFile | None]] = {
     (FINETUNING, "EdgeFace"): _best_backbone,
     (DSR_TRAINING, "DSR"): _best_dsr,
 }
@@ -44,7 +44,7 @@ def job_named(name: object) -> str | None:
     return name.removeprefix(OF_JOB) if isinstance(name, str) and name.startswith(OF_JOB) else None
 
 
-def find_made(session: Session, field: str, job_id: str) -> StoredFile:
+def find_made(session: Session, field: str, job_id: str) -> WrittenFile:
     """The weights that the job made, for this field of a config.
 
     Raises WeightsJobNotFound, WeightsNotOfKind, WeightsNotReady or WeightsNotKept.

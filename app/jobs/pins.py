@@ -3,7 +3,6 @@
 from sqlmodel import Session, col, update
 
 from app.jobs import queries
-from app.jobs.checkpoint_files import checkpoint_files
 from app.jobs.errors import NothingToPin
 from app.jobs.states import JobStatus
 from app.jobs.tables import Artifact, Job
@@ -15,7 +14,7 @@ def pin_best(session: Session, job_id: str) -> Job:
     job = queries.locked(session, job_id)
     if job.checkpoint is None:
         raise NothingToPin(job_id, JobStatus(job.status), job.kind)
-    keys = [file.key for file in checkpoint_files(job.checkpoint)]
+    keys = [file.key for file in job.checkpoint.files]
     pinned = session.execute(
         update(Artifact)
         .where(col(Artifact.job_id) == job_id, col(Artifact.key).in_(keys))

@@ -138,7 +138,7 @@ def artifacts(session: Session, job_id: str) -> list[Artifact]:
 def resume_points(session: Session, job_id: str) -> list[ResumePoint]:
     """The saved states that the next attempt can go on from, the newest first."""
     states = [artifact for artifact in artifacts(session, job_id) if artifact.kind == "state"]
-    return [ResumePoint.model_validate(state.resume_point) for state in reversed(states)]
+    return [state.resume_point for state in reversed(states) if state.resume_point is not None]
 
 
 def seconds_since_worker(session: Session) -> float | None:

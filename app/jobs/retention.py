@@ -14,9 +14,9 @@ from sqlmodel import Session, col, delete, select
 
 from app.database import Database
 from app.deletion import Freed, delete_file
+from app.finetune.checkpoint import CHECKPOINT_FORMATS, Checkpoint
 from app.finetune.dataset import JobWarning
 from app.jobs import queries, stand_in
-from app.jobs.checkpoint_files import KINDS, checkpoint_files
 from app.jobs.errors import JobNotFound
 from app.jobs.made_weights import named_by_others
 from app.jobs.states import JobStatus
@@ -69,8 +69,8 @@ def clean_job(database: Database, artifacts_dir: Path, job_id: str, retention: R
         going = _expendable(job, queries.artifacts(session, job_id), fence.clock(session), retention, named)
         keys = [artifact.key for artifact in going]
         fence.forget_artifacts(session, keys)
-        if any(file.key in keys for file in checkpoint_files(job.checkpoint)):
-            _replace_expired(session, job)
+        if job.checkpoint is not None and any(file.key in keys for file in job.checkpoint.files):
+            _replace_expired(session, job, job.checkpoint)
         if measured := sorted(artifact.kind for artifact in going if artifact.kind in MEASURED_KINDS):
             _tell_expired(session, job, measured)
     # A training that went back to an earlier state may be writing a file of the same name anew: that one stays.
@@ -110,14 +110,14 @@ def _expendable(
     old = ended_for is not None and retention.checkpoints is not None and ended_for > retention.checkpoints
     expired = old and job.id not in named
 
-    needed = set() if expired else {file.key for file in checkpoint_files(job.checkpoint)}
+    needed = _keys(None if expired else job.checkpoint)
     if not useless:
         for state in states:
-            needed |= {file.key for file in checkpoint_files((state.resume_point or {}).get("checkpoint"))}
+            needed |= _keys(state.resume_point.checkpoint if state.resume_point else None)
     old_checkpoints = [
         artifact
         for artifact in artifacts
-        if artifact.kind in KINDS
+        if artifact.kind in CHECKPOINT_FORMATS
         and not artifact.pinned
         and artifact.key not in needed
         and now - _superseded_at(artifact, artifacts) > GRACE_SECONDS
@@ -125,9 +125,13 @@ def _expendable(
     return old_states + old_checkpoints + (_measured_of_no_pin(artifacts, now) if expired else [])
 
 
+def _keys(checkpoint: Checkpoint | None) -> set[str]:
+    return set() if checkpoint is None else {file.key for file in checkpoint.files}
+
+
 def _measured_of_no_pin(artifacts: list[Artifact], now: float) -> list[Artifact]:
     """What was measured, but of pinned checkpoints: of a training, by epoch; an evaluation on its own has none."""
-    pinned = {artifact.epoch for artifact in artifacts if artifact.kind in KINDS and artifact.pinned}
+    pinned = {artifact.epoch for artifact in artifacts if artifact.kind in CHECKPOINT_FORMATS and artifact.pinned}
     return [
         artifact
         for artifact in artifacts
@@ -159,17 +163,16 @@ def _tell_expired(session: Session, job: Job, measured: list[str]) -> None:
     )
 
 
-def _replace_expired(session: Session, job: Job) -> None:
-    expired = job.checkpoint or {}
-    stands_in = stand_in.put_in_place(session, job)
-    instead = f"; epoch {(job.checkpoint or {})['epoch']}, which is kept, stands in" if stands_in else ""
+def _replace_expired(session: Session, job: Job, expired: Checkpoint) -> None:
+    stand_in.put_in_place(session, job)
+    instead = f"; epoch {job.checkpoint.epoch}, which is kept, stands in" if job.checkpoint else ""
     session.flush()
     fence.add_warning(
         session,
         job.id,
         JobWarning(
             code="checkpoint_expired",
-            message=f"the checkpoint of epoch {expired['epoch']} was deleted because the job ended longer ago than "
+            message=f"the checkpoint of epoch {expired.epoch} was deleted because the job ended longer ago than "
             f"EDGEFACE_KEEP_CHECKPOINTS_DAYS{instead}; pin what should stay",
         ),
     )

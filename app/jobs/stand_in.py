@@ -1,30 +1,31 @@
-"""Which checkpoint stands in for a job's best one when that is gone."""
+"""Replaces a job's best checkpoint when its files are gone."""
 
 from collections.abc import Callable
 
+from pydantic import TypeAdapter
 from sqlmodel import Session, col, select
 
+from app.finetune.checkpoint import Checkpoint, WrittenFile
 from app.jobs import queries
-from app.jobs.checkpoint_files import checkpoint_files
-from app.jobs.resume import StoredFile
 from app.jobs.tables import Job, JobEvent
 
+_CHECKPOINT = TypeAdapter(Checkpoint)
 
-def put_in_place(session: Session, job: Job, is_usable: Callable[[StoredFile], bool] = lambda _: True) -> bool:
-    """Make the newest checkpoint that is still kept, such as a pinned one, the locked job's; None where there is none.
 
-    `is_usable` tells of each file whether it may serve. Returns whether one stands in.
+def put_in_place(session: Session, job: Job, is_usable: Callable[[WrittenFile], bool] = lambda _: True) -> bool:
+    """Make the newest checkpoint that is still kept, such as a pinned one, that of the locked job.
+
+    `is_usable` decides for each file whether it can serve. Returns whether a checkpoint was found.
     """
     kept = {(artifact.key, artifact.sha256) for artifact in queries.artifacts(session, job.id)}
-    told = session.exec(
+    emitted = session.exec(
         select(JobEvent.data)
         .where(JobEvent.job_id == job.id, JobEvent.kind == "checkpoint")
         .order_by(col(JobEvent.number).desc())
     )
-    for checkpoint in told:
-        files = checkpoint_files(checkpoint)
-        if all((file.key, file.sha256) in kept and is_usable(file) for file in files):
-            job.checkpoint = dict(checkpoint)
+    for checkpoint in map(_CHECKPOINT.validate_python, emitted):
+        if all((file.key, file.sha256) in kept and is_usable(file) for file in checkpoint.files):
+            job.checkpoint = checkpoint
             return True
     job.checkpoint = None
     return False

@@ -1,11 +1,17 @@
 """The rows. Times are seconds since 1970 (UTC) by the database's clock, so that machines need not agree on theirs."""
 
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sqlalchemy import JSON, BigInteger, UniqueConstraint
 from sqlmodel import Field, SQLModel
+from sqlmodel._compat import SQLModelConfig
 
+from app.finetune.checkpoint import Checkpoint, WrittenFile
+from app.finetune.epoch_metrics import EpochMetrics
+from app.jobs.resume import ResumePoint
 from app.jobs.states import JobStatus
+from app.jobs.typed_json import TypedJson
 
 MEASURED_KINDS = ("evaluation", "report")
 """Of the kinds of files those that say what was measured."""
@@ -72,7 +78,7 @@ class Job(SQLModel, table=True):
     recognition_before: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     recognition_after: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     verdict: str | None = None
-    checkpoint: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    checkpoint: Checkpoint | None = Field(default=None, sa_type=TypedJson(Checkpoint))
     error: dict[str, Any] | None = Field(default=None, sa_type=JSON)
 
     event_count: int = 0
@@ -98,37 +104,16 @@ class Attempt(SQLModel, table=True):
     heard_at: float | None = None
 
 
-class EpochMetric(SQLModel, table=True):
-    """The metrics of one epoch; the fields are those of `EpochFinished` in app/finetune/events.py, and in stage 0
-    those of `DsrEpochFinished`."""
+class EpochMetric(EpochMetrics, SQLModel, table=True):
+    """The metrics of one epoch: a column for each field of `EpochMetrics`."""
 
     __table_args__ = (UniqueConstraint("job_id", "stage", "epoch", name="uq_epochmetric_once"),)
+    model_config = SQLModelConfig(frozen=False)
 
     job_id: str = Field(primary_key=True, foreign_key="job.id")
     attempt: int = Field(primary_key=True)
-    stage: int = Field(primary_key=True)
+    stage: int = Field(primary_key=True)  # type: ignore[assignment]
     epoch: int = Field(primary_key=True)
-    epochs: int
-    train_loss: float
-    train_accuracy: float | None = None
-    train_pixel_loss: float | None = None
-    train_perceptual_loss: float | None = None
-    train_identity_loss: float | None = None
-    val_loss: float | None = None
-    val_accuracy: float | None = None
-    val_auc: float | None = None
-    val_genuine_similarity: float | None = None
-    val_impostor_similarity: float | None = None
-    val_d_prime: float | None = None
-    val_psnr: float | None = None
-    val_ssim: float | None = None
-    val_identity: float | None = None
-    head_lr: float | None = None
-    backbone_lr: float | None = None
-    dsr_lr: float | None = None
-    seconds: float
-    images_per_second: float
-    best: bool
     created_at: float
 
 
@@ -148,8 +133,12 @@ class Artifact(SQLModel, table=True):
     sequence: int = 0
     """Counts the job's files in the order in which they were written, whatever the clock did."""
     pinned: bool = False
-    resume_point: dict[str, Any] | None = Field(default=None, sa_type=JSON)
-    """Of a state: where the training stood, and the best checkpoint then."""
+    resume_point: ResumePoint | None = Field(default=None, sa_type=TypedJson(ResumePoint))
+    """Of a state."""
+
+    @property
+    def file(self) -> WrittenFile:
+        return WrittenFile(Path(self.key), self.size, self.sha256)
 
 
 class JobEvent(SQLModel, table=True):

@@ -1,12 +1,12 @@
 """The checkpoint's download."""
 
-from pathlib import PurePosixPath
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import FileResponse
 
-from app.jobs.checkpoints import CheckpointFormat, find_checkpoint
+from app.finetune.checkpoint import CheckpointFormat
+from app.jobs.checkpoints import find_checkpoint
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ServiceDep
 from app.routes.stored_files import STORED_FILE_RESPONSES, send_stored_file
@@ -52,6 +52,6 @@ def get_checkpoint(
         service,
         lambda session: find_checkpoint(session, job_id, format, epoch=epoch, attempt=attempt),
         if_none_match,
-        filename=lambda found: PurePosixPath(found.key).name,
+        filename=lambda found: found.path.name,
         media_type="application/octet-stream",
     )

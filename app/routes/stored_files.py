@@ -6,8 +6,8 @@ from typing import Any, BinaryIO
 from fastapi import Response, status
 from sqlmodel import Session
 
+from app.finetune.checkpoint import WrittenFile
 from app.jobs.errors import StoredFileMissing
-from app.jobs.resume import StoredFile
 from app.routes.dependencies import Service
 from app.routes.open_file import OpenFileResponse
 
@@ -20,10 +20,10 @@ STORED_FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 def send_stored_file(
     service: Service,
-    find: Callable[[Session], StoredFile],
+    find: Callable[[Session], WrittenFile],
     if_none_match: str | None,
     *,
-    filename: Callable[[StoredFile], str] | None,
+    filename: Callable[[WrittenFile], str] | None,
     media_type: str,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
@@ -32,7 +32,7 @@ def send_stored_file(
     Raises what `find` raises, and StoredFileMissing.
     """
 
-    def look() -> StoredFile:
+    def look() -> WrittenFile:
         with service.database.reading() as session:
             return find(session)
 
@@ -55,7 +55,7 @@ def send_stored_file(
     )
 
 
-def _headers(found: StoredFile) -> dict[str, str]:
+def _headers(found: WrittenFile) -> dict[str, str]:
     return {"ETag": f'"{found.sha256}"', "Cache-Control": "no-cache"}
 
 

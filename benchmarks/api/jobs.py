@@ -1,9 +1,13 @@
 """A job in the rows as after some epochs of a real training, and a writer that goes on with it."""
 
+from pathlib import Path
 from typing import Any
 
 from app.database import Database
+from app.finetune.checkpoint import Checkpoint, WrittenFile
 from app.finetune.config import FinetuneConfig
+from app.finetune.epoch_metrics import EpochMetrics
+from app.finetune.events import EvaluationStarted, Progressed, StateSaved
 from app.jobs.transitions import attempts, recording, submission
 from app.jobs.transitions.fence import Claim
 
@@ -20,20 +24,18 @@ def running_job(database: Database) -> Claim:
         claim = attempts.claim(session, job_id, "benchmark", LEASE_SECONDS)
         assert claim is not None
         attempts.begin_attempt(session, claim, None)
-        recording.record_running(session, claim, {"variant": "edgeface_xxs", "device": "cpu", "train_images": 1280})
+        recording.record_running(session, claim, EvaluationStarted("cpu"))
     for stage, last in ((1, 5), (2, EPOCHS_DONE)):
         for epoch in range(1, last + 1):
             write_epoch(database, claim, stage, epoch)
-    files = {
-        kind: {"key": f"{claim.job_id}/{kind}.pth", "size": 5_089_341, "sha256": "5b" * 32}
-        for kind in ("full", "backbone")
-    }
-    state = {"key": f"{claim.job_id}/state.pt", "size": 15_000_000, "sha256": "ef" * 32}
-    checkpoint = {"epoch": EPOCHS_DONE, "score": 0.75} | files
-    point = {"stage": 2, "epoch": EPOCHS_DONE, "step": 0, "steps_done": 680, "progress": 0.5}
+    full, backbone = (
+        WrittenFile(Path(f"{claim.job_id}/{kind}.pth"), 5_089_341, "5b" * 32) for kind in ("full", "backbone")
+    )
+    checkpoint = Checkpoint(epoch=EPOCHS_DONE, score=0.75, full=full, backbone=backbone)
+    state = WrittenFile(Path(f"{claim.job_id}/state.pt"), 15_000_000, "ef" * 32)
     with database.writing() as session:
         recording.record_checkpoint(session, claim, checkpoint)
-        recording.record_state(session, claim, point | {"state": state, "checkpoint": checkpoint})
+        recording.record_state(session, claim, StateSaved(state, 2, EPOCHS_DONE, 0, 680, 0.5, checkpoint))
     write_progress(database, claim, 1)
     return claim
 
@@ -57,7 +59,7 @@ def write_epoch(database: Database, claim: Claim, stage: int, epoch: int) -> Non
         "best": True,
     }
     with database.writing() as session:
-        recording.record_epoch(session, claim, metrics)
+        recording.record_epoch(session, claim, EpochMetrics.model_validate(metrics))
 
 
 def write_progress(database: Database, claim: Claim, step: int) -> None:
@@ -66,10 +68,12 @@ def write_progress(database: Database, claim: Claim, step: int) -> None:
         recording.record_progress(
             session,
             claim,
-            progress=0.5 + step / 100_000,
-            eta_seconds=60.0,
-            stage=2,
-            epoch=EPOCHS_DONE + 1,
-            step=step % STEPS_PER_EPOCH,
-            steps_done=680 + step,
+            Progressed(
+                progress=0.5 + step / 100_000,
+                eta_seconds=60.0,
+                stage=2,
+                epoch=EPOCHS_DONE + 1,
+                step=step % STEPS_PER_EPOCH,
+                steps_done=680 + step,
+            ),
         )

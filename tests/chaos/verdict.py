@@ -97,7 +97,7 @@ def _late_writes(session: Session, job: Job, installation: Installation) -> list
 
 def _compare(session: Session, job: Job, sha256: str, metrics: list[dict[str, Any]], verdict: Verdict) -> None:
     assert job.checkpoint is not None
-    if job.checkpoint["backbone"]["sha256"] != sha256:
+    if job.checkpoint.files[-1].sha256 != sha256:
         verdict.unequal.append(f"{job.id}: other weights")
     if (found := _metrics(session, job)) != metrics:
         verdict.unequal.append(f"{job.id}: other metrics: {found} instead of {metrics}")

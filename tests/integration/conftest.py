@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import make_url
@@ -12,8 +11,11 @@ from sqlmodel import col, update
 
 from app.api_models.attempts import ResumeReceipt
 from app.database import Database, database_now
+from app.finetune.checkpoint import Checkpoint, WrittenFile
 from app.finetune.config import FinetuneConfig
+from app.finetune.epoch_metrics import EpochMetrics
 from app.finetune.errors import ErrorReport
+from app.finetune.events import EvaluationStarted, StateSaved
 from app.jobs import queries
 from app.jobs.resume import ResumePoint
 from app.jobs.states import JobStatus
@@ -115,7 +117,7 @@ def preparing(database: Database) -> Claim:
 def running(database: Database) -> Claim:
     claimed = preparing(database)
     with database.writing() as session:
-        recording.record_running(session, claimed, {"device": "cpu"})
+        recording.record_running(session, claimed, EvaluationStarted("cpu"))
     return claimed
 
 
@@ -182,9 +184,9 @@ def begin(database: Database, claimed: Claim, point: ResumePoint | None) -> Resu
         return attempts.begin_attempt(session, claimed, point)
 
 
-def metrics_of(stage: int, epoch: int) -> dict[str, Any]:
-    """As the trainer tells them."""
-    return {
+def metrics_of(stage: int, epoch: int, *, best: bool = False) -> EpochMetrics:
+    """As the trainer emits them."""
+    metrics = {
         "stage": stage,
         "epoch": epoch,
         "epochs": 5,
@@ -193,32 +195,32 @@ def metrics_of(stage: int, epoch: int) -> dict[str, Any]:
         "head_lr": 1e-3,
         "seconds": 1.0,
         "images_per_second": 100.0,
-        "best": False,
+        "best": best,
     }
+    return EpochMetrics.model_validate(metrics)
 
 
-def state_of(claimed: Claim, stage: int, epoch: int, step: int, checkpoint: dict[str, Any] | None) -> dict[str, Any]:
+def state_of(claimed: Claim, stage: int, epoch: int, step: int, checkpoint: Checkpoint | None) -> StateSaved:
     """A saved state in which `step` steps follow `epoch` epochs of `stage`. Stage 1 has two epochs."""
     steps_done = (epoch + (2 if stage == 2 else 0)) * STEPS_PER_EPOCH + step
     key = f"{claimed.job_id}/attempt-{claimed.attempt}/state-{steps_done}.pt"
-    return {
-        "stage": stage,
-        "epoch": epoch,
-        "step": step,
-        "steps_done": steps_done,
-        "progress": steps_done / 100,
-        "state": {"key": key, "size": 1000 + steps_done, "sha256": f"{steps_done:064x}"},
-        "checkpoint": checkpoint,
-    }
+    return StateSaved(
+        file=WrittenFile(Path(key), 1000 + steps_done, f"{steps_done:064x}"),
+        stage=2 if stage == 2 else 1,
+        epoch=epoch,
+        step=step,
+        steps_done=steps_done,
+        progress=steps_done / 100,
+        best=checkpoint,
+    )
 
 
-def checkpoint_of(claimed: Claim, epoch: int) -> dict[str, Any]:
+def checkpoint_of(claimed: Claim, epoch: int) -> Checkpoint:
     folder = f"{claimed.job_id}/attempt-{claimed.attempt}/best-epoch-{epoch:03}"
-    files = {
-        kind: {"key": f"{folder}/{kind}.pth", "size": 5_000_000_000, "sha256": f"{epoch:064x}"}
-        for kind in ("full", "backbone")
-    }
-    return {"epoch": epoch, "score": 0.9} | files
+    full, backbone = (
+        WrittenFile(Path(f"{folder}/{kind}.pth"), 5_000_000_000, f"{epoch:064x}") for kind in ("full", "backbone")
+    )
+    return Checkpoint(epoch=epoch, score=0.9, full=full, backbone=backbone)
 
 
 def train_epoch(database: Database, claimed: Claim, stage: int, epoch: int) -> None:
@@ -226,7 +228,7 @@ def train_epoch(database: Database, claimed: Claim, stage: int, epoch: int) -> N
         recording.record_epoch(session, claimed, metrics_of(stage, epoch))
 
 
-def write_checkpoint(database: Database, claimed: Claim, epoch: int, *, pinned: bool = False) -> dict[str, Any]:
+def write_checkpoint(database: Database, claimed: Claim, epoch: int, *, pinned: bool = False) -> Checkpoint:
     checkpoint = checkpoint_of(claimed, epoch)
     with database.writing() as session:
         recording.record_checkpoint(session, claimed, checkpoint)
@@ -241,7 +243,7 @@ def save_state(
     stage: int,
     epoch: int,
     step: int = 0,
-    checkpoint: dict[str, Any] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> list[str]:
     """The keys that it supersedes."""
     with database.writing() as session:

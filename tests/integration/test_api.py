@@ -24,8 +24,11 @@ import app.routes.actions
 import app.routes.jobs
 from app.artifacts import Artifacts
 from app.database import Database, database_now
+from app.finetune.checkpoint import Checkpoint, WrittenFile
 from app.finetune.config import FinetuneConfig
+from app.finetune.epoch_metrics import EpochMetrics
 from app.finetune.errors import ErrorReport
+from app.finetune.events import EvaluationStarted, Progressed, StateSaved
 from app.finetune.recipes import RECOMMENDED
 from app.jobs import queries
 from app.jobs.errors import LeaseLost
@@ -111,21 +114,22 @@ def run(database: Database) -> Claim:
         claim = attempts.claim(session, job.id, "worker-1", 60.0)
         assert claim is not None
         attempts.begin_attempt(session, claim, next(iter(queries.resume_points(session, job.id)), None))
-        recording.record_running(session, claim, {"device": "cpu"})
+        recording.record_running(session, claim, EvaluationStarted("cpu"))
     return claim
 
 
 def publish(database: Database, settings: Settings, claim: Claim, content: bytes, epoch: int = 1) -> Path:
     """A new best checkpoint, whose file's sha256 is the epoch's number again and again; the file of format `full`."""
     folder = f"{claim.job_id}/attempt-{claim.attempt}/best-epoch-{epoch:03}"
-    checkpoint: dict[str, Any] = {"epoch": epoch, "score": 0.75}
+    files = []
     for kind, name in (("full", "edgeface_finetuned.pth"), ("backbone", "edgeface_backbone.pth")):
         path = settings.artifacts_dir / folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-        sha256 = f"{epoch}{kind[0]}" * 32
-        checkpoint[kind] = {"key": f"{folder}/{name}", "size": len(content), "sha256": sha256}
+        files.append(WrittenFile(Path(folder) / name, len(content), f"{epoch}{kind[0]}" * 32))
+    full, backbone = files
     with database.writing() as session:
+        checkpoint = Checkpoint(epoch=epoch, score=0.75, full=full, backbone=backbone)
         recording.record_checkpoint(session, claim, checkpoint)
     return settings.artifacts_dir / folder / "edgeface_finetuned.pth"
 
@@ -134,16 +138,9 @@ def save_state(database: Database, claim: Claim, epoch: int, step: int) -> None:
     with database.writing() as session:
         job = queries.get(session, claim.job_id)
         key = f"{claim.job_id}/attempt-{claim.attempt}/state-{epoch}-{step}.pt"
-        point = {
-            "stage": 2,
-            "epoch": epoch,
-            "step": step,
-            "steps_done": 10 * epoch + step,
-            "progress": 0.5,
-            "state": {"key": key, "size": 1000, "sha256": "ef" * 32},
-            "checkpoint": job.checkpoint,
-        }
-        recording.record_state(session, claim, point)
+        file = WrittenFile(Path(key), 1000, "ef" * 32)
+        saved = StateSaved(file, 2, epoch, step, 10 * epoch + step, 0.5, job.checkpoint)
+        recording.record_state(session, claim, saved)
 
 
 def end(database: Database, claim: Claim, status: JobStatus) -> None:
@@ -524,7 +521,7 @@ def test_metrics_come_as_json_and_as_csv(api: TestClient, database: Database) ->
     claim = run(database)
     with database.writing() as session:
         for stage in (1, 2):
-            recording.record_epoch(session, claim, EPOCH | {"stage": stage, "epoch": 1})
+            recording.record_epoch(session, claim, EpochMetrics.model_validate(EPOCH | {"stage": stage, "epoch": 1}))
     epochs = api.get(path).json()["epochs"]
     assert [epoch["stage"] for epoch in epochs] == [1, 2]
     assert epochs[0]["val_auc"] == 0.75
@@ -611,7 +608,7 @@ def test_a_job_is_answered_byte_for_byte_as_after_a_change(
     path = f"/jobs/{submit(api)['id']}"
     claim = run(database)
     with database.writing() as session:
-        recording.record_epoch(session, claim, EPOCH | {"stage": 2, "epoch": 1})
+        recording.record_epoch(session, claim, EpochMetrics.model_validate(EPOCH | {"stage": 2, "epoch": 1}))
     publish(database, settings, claim, b"weights")
     save_state(database, claim, epoch=1, step=4)
     changed = api.post(f"{path}/pin")
@@ -707,11 +704,11 @@ def test_a_failed_job_goes_on_from_its_state_or_from_the_start(
     path = f"/jobs/{submit(api)['id']}"
     claim = run(database)
     with database.writing() as session:
-        recording.record_epoch(session, claim, EPOCH | {"stage": 2, "epoch": 1})
+        recording.record_epoch(session, claim, EpochMetrics.model_validate(EPOCH | {"stage": 2, "epoch": 1}))
     save_state(database, claim, epoch=1, step=4)
     with database.writing() as session:
         recording.record_progress(
-            session, claim, progress=0.7, eta_seconds=1.0, stage=2, epoch=2, step=9, steps_done=19
+            session, claim, Progressed(progress=0.7, eta_seconds=1.0, stage=2, epoch=2, step=9, steps_done=19)
         )
     assert api.get(path).json()["step"] == 9
     end(database, claim, JobStatus.FAILED)

@@ -210,7 +210,9 @@ def test_what_docs_operations_says_brings_the_service_back(
 
     database = Database(settings.database_url)
     assert status(database, kept.id) == JobStatus.SUCCEEDED
-    assert (kept.row().checkpoint or {})["epoch"] == 1
+    checkpoint = kept.row().checkpoint
+    assert checkpoint is not None
+    assert checkpoint.epoch == 1
     assert running.row().status == JobStatus.PREPARING
     assert state.exists()  # of a job newer than the backup: told, not deleted
     assert later.id in ran.stdout

@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,12 @@ from app.cli import _edgeface_finetune
 from app.cli.live import event_line, watch_job
 from app.client import ApiError, ApiUnavailable, Client, MeasurementFailed
 from app.database import Database
+from app.finetune.checkpoint import Checkpoint, WrittenFile
+from app.finetune.epoch_metrics import EpochMetrics
 from app.finetune.errors import ErrorReport
 from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.events import DurationPredicted, EvaluationStarted, Prepared, Progressed, StateSaved
+from app.finetune.ranges import Estimate
 from app.jobs import queries
 from app.jobs.states import JobStatus
 from app.jobs.tables import Attempt
@@ -146,24 +151,26 @@ def run(database: Database, job_id: str) -> Claim:
     return claim
 
 
-PREPARED = {
-    "train_images": 10,
-    "val_images": 5,
-    "subjects": 2,
-    "seconds": 0.5,
-    "variant": "edgeface_xxs",
-    "device": "cpu",
-    "enlargement": "bicubic",
-}
+PREPARED = Prepared(
+    train_images=10,
+    val_images=5,
+    subjects=2,
+    selection="verification_auc",
+    variant="edgeface_xxs",
+    enlargement="bicubic",
+    resampler="antialiased bicubic",
+    device="cpu",
+    precision="float32",
+    seconds=0.5,
+)
 
 
 def save_state(database: Database, claim: Claim) -> None:
-    point = {"stage": 2, "epoch": 7, "step": 13, "steps_done": 83, "progress": 0.5}
-    file = {"key": f"{claim.job_id}/state.pt", "size": 10, "sha256": "ef" * 32}
+    file = WrittenFile(Path(f"{claim.job_id}/state.pt"), 10, "ef" * 32)
     with database.writing() as session:
-        recording.record_state(session, claim, point | {"state": file, "checkpoint": None})
+        recording.record_state(session, claim, StateSaved(file, 2, 7, 13, 83, 0.5, None))
         recording.record_progress(
-            session, claim, progress=0.6, eta_seconds=1.0, stage=2, epoch=8, step=17, steps_done=87
+            session, claim, Progressed(progress=0.6, eta_seconds=1.0, stage=2, epoch=8, step=17, steps_done=87)
         )
 
 
@@ -257,13 +264,13 @@ def test_everything_else_is_repeated(
 
 
 def publish(database: Database, settings: Settings, claim: Claim) -> None:
-    file = {"key": f"{claim.job_id}/best.pth", "size": 7, "sha256": WEIGHTS_SHA256}
+    full = WrittenFile(Path(f"{claim.job_id}/best.pth"), 7, WEIGHTS_SHA256)
     path = settings.artifacts_dir / claim.job_id / "best.pth"
     path.parent.mkdir()
     path.write_bytes(b"weights")
     with database.writing() as session:
-        backbone = file | {"key": f"{claim.job_id}/backbone.pth"}
-        recording.record_checkpoint(session, claim, {"epoch": 3, "score": 0.5, "full": file, "backbone": backbone})
+        backbone = replace(full, path=Path(f"{claim.job_id}/backbone.pth"))
+        recording.record_checkpoint(session, claim, Checkpoint(epoch=3, score=0.5, full=full, backbone=backbone))
 
 
 WEIGHTS_SHA256 = "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c"
@@ -479,17 +486,18 @@ def test_the_commands_show_what_was_predicted_beside_what_it_took(
     job_id = client.submit(CONFIG).id
     claim = run(database, job_id)
     with database.writing() as session:
-        left = {"low": 3000.0, "likely": 4000.0, "high": 5000.0}
         recording.record_prediction(
             session,
             claim,
-            seconds_spent=0.0,
-            seconds_left=left,
-            stage1_epochs=5,
-            stage2_epochs=20,
-            stage2_epoch_seconds=190.0,
+            DurationPredicted(
+                seconds_spent=0.0,
+                seconds_left=Estimate(3000.0, 4000.0, 5000.0),
+                stage1_epochs=5,
+                stage2_epochs=20,
+                stage2_epoch_seconds=190.0,
+            ),
         )
-        recording.record_epoch(session, claim, EPOCH_12)
+        recording.record_epoch(session, claim, EpochMetrics.model_validate(EPOCH_12))
         session.execute(update(Attempt).values(started_at=col(Attempt.started_at) - 2000))
     predicted = "predicted: 1 h 6 min (50 min 0 s to 1 h 23 min) for all 25 epochs; early stopping makes it shorter"
     assert predicted in said(command("status", job_id)).splitlines()
@@ -549,7 +557,7 @@ def test_an_evaluation_is_queued_listed_and_watched_as_a_job_is(
         claim = attempts.claim(session, job.id, "worker-1", 60.0)
         assert claim is not None
         attempts.begin_attempt(session, claim, None)
-        recording.record_running(session, claim, {"device": "cpu"})
+        recording.record_running(session, claim, EvaluationStarted("cpu"))
     finish(database, claim, JobStatus.FAILED)
     assert "evaluating on cpu" in command("watch", job.id).output
     with pytest.raises(ApiError) as refused:
@@ -579,7 +587,7 @@ def test_the_command_submits_an_evaluation_once_and_downloads_what_was_measured(
         key = f"{job_id}/attempt-1/{kind}"
         (settings.artifacts_dir / key).parent.mkdir(parents=True, exist_ok=True)
         (settings.artifacts_dir / key).write_bytes(content)
-        files[kind] = {"key": key, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        files[kind] = WrittenFile(Path(key), len(content), hashlib.sha256(content).hexdigest())
     with database.writing() as session:
         recording.record_evaluation(session, claim, epoch=0, files=files)
     for kind, content in written.items():
@@ -606,7 +614,7 @@ def test_a_dsr_training_is_submitted_watched_and_its_network_downloaded(
     key, content = f"{job_id}/attempt-1/best-epoch-001/dsr.pth", b"a network"
     (settings.artifacts_dir / key).parent.mkdir(parents=True)
     (settings.artifacts_dir / key).write_bytes(content)
-    file = {"key": key, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    file = WrittenFile(Path(key), len(content), hashlib.sha256(content).hexdigest())
     recognition = {"auc": 0.99, "rank1": 0.9, "tar_at_far_1_percent": 0.8, "tar_at_far_01_percent": None}
     measured = {"by": "bicubic", "psnr": 23.9, "ssim": 0.63, "identity": 0.38, "recognition": recognition}
     epoch = {"stage": 0, "epoch": 1, "epochs": 1, "train_loss": 0.2, "train_pixel_loss": 0.1, "val_psnr": 24.5}
@@ -614,8 +622,8 @@ def test_a_dsr_training_is_submitted_watched_and_its_network_downloaded(
     with database.writing() as session:
         recording.record_event(session, claim, "enlargement", measured)
         recording.record_event(session, claim, "stage", {"stage": 0, "epochs": 1})
-        recording.record_epoch(session, claim, epoch | {"best": True})
-        recording.record_checkpoint(session, claim, {"epoch": 1, "score": 0.992, "stage": 0, "full": file})
+        recording.record_epoch(session, claim, EpochMetrics.model_validate(epoch | {"best": True}))
+        recording.record_checkpoint(session, claim, Checkpoint(epoch=1, score=0.992, full=file, stage=0))
     finish(database, claim, JobStatus.SUCCEEDED)
     watched = command("watch", job_id).output
     assert "bicubic enlargement: PSNR 23.90 dB, SSIM 0.6300, identity 0.3800, rank-1 0.9000" in watched

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from app.database import Database
+from app.finetune.events import Progressed
 from app.jobs.transitions import fence, recording
 from tests.integration.conftest import running, submit
 
@@ -18,7 +19,9 @@ def test_it_changes_with_every_commit(database: Database) -> None:
     seen = [database.version.read()]
     for progress in (0.25, 0.5):
         with database.writing() as session:
-            recording.record_progress(session, claim, progress=progress, eta_seconds=None, stage=None, epoch=None)
+            recording.record_progress(
+                session, claim, Progressed(progress=progress, eta_seconds=None, stage=None, epoch=None)
+            )
         seen.append(database.version.read())
     assert len(set(seen)) == 3
 
@@ -31,7 +34,7 @@ def test_it_changes_with_nothing_else(database: Database) -> None:
         fence.clock(session)
     assert database.version.read() == before
     with database.writing() as session:
-        recording.record_progress(session, claim, progress=0.25, eta_seconds=None, stage=None, epoch=None)
+        recording.record_progress(session, claim, Progressed(progress=0.25, eta_seconds=None, stage=None, epoch=None))
         assert database.version.read() == before  # nobody sees it yet
 
 

@@ -17,6 +17,7 @@ from app.database import Database, database_now
 from app.doctor import machine
 from app.doctor.examination import CHECKS, examine
 from app.doctor.findings import Scope
+from app.finetune.epoch_metrics import EpochMetrics
 from app.jobs import pins, queries
 from app.jobs.states import JobStatus
 from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent, WorkerSeen
@@ -50,7 +51,7 @@ def job(database: Database, settings: Settings) -> JobFiles:
     """Claimed; two checkpoints, the first pinned; two states; an epoch."""
     job = JobFiles(database, settings.artifacts_dir)
     with database.writing() as session:
-        recording.record_epoch(session, job.claim, EPOCH)
+        recording.record_epoch(session, job.claim, EpochMetrics.model_validate(EPOCH))
     job.checkpoint(1)
     with database.writing() as session:
         pins.pin_best(session, job.id)
@@ -202,7 +203,7 @@ def test_a_lost_best_checkpoint_is_replaced_by_a_whole_one(job: JobFiles, settin
     assert doctor(settings, "--repair").status == 0
     row = job.row()
     assert row.checkpoint is not None
-    assert (row.checkpoint["epoch"], row.checkpoint["score"]) == (1, 0.01)
+    assert (row.checkpoint.epoch, row.checkpoint.score) == (1, 0.01)
     assert [warning["code"] for warning in row.warnings] == ["checkpoint_lost"]
     assert "that of epoch 1 stands in" in row.warnings[0]["message"]
     assert job.kinds_of_events()[-1] == "warning"
@@ -242,7 +243,7 @@ def test_an_unlisted_checkpoint_that_is_damaged_is_replaced(job: JobFiles, setti
     assert doctor(settings, "--repair").status == 0
     row = job.row()
     assert row.checkpoint is not None
-    assert row.checkpoint["epoch"] == 1
+    assert row.checkpoint.epoch == 1
 
 
 def test_where_the_whole_folder_is_away_no_row_is_dropped(job: JobFiles, settings: Settings) -> None:

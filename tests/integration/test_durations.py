@@ -5,6 +5,8 @@ from sqlmodel import col, update
 
 from app.api_models.job import JobView
 from app.database import Database
+from app.finetune.events import DurationPredicted
+from app.finetune.ranges import Estimate
 from app.jobs import queries
 from app.jobs.errors import IdempotencyKeyReused
 from app.jobs.states import JobStatus
@@ -46,11 +48,13 @@ def predict_duration(database: Database, claimed: Claim, left: float = 100.0) ->
         recording.record_prediction(
             session,
             claimed,
-            seconds_spent=5.0,
-            seconds_left={"low": 0.9 * left, "likely": left, "high": 1.2 * left},
-            stage1_epochs=2,
-            stage2_epochs=10,
-            stage2_epoch_seconds=9.0,
+            DurationPredicted(
+                seconds_spent=5.0,
+                seconds_left=Estimate(0.9 * left, left, 1.2 * left),
+                stage1_epochs=2,
+                stage2_epochs=10,
+                stage2_epoch_seconds=9.0,
+            ),
         )
 
 

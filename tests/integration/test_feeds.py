@@ -11,6 +11,7 @@ import pytest
 import app.live.feeds
 import app.live.look
 from app.database import Database
+from app.finetune.events import Progressed
 from app.jobs.states import JobStatus
 from app.jobs.tables import JobEvent
 from app.jobs.transitions import attempts, recording, wishes
@@ -213,7 +214,9 @@ def test_where_there_are_many_readers_progress_waits_but_no_event_does(
 
 def advance(database: Database, claim: Claim, step: int) -> None:
     with database.writing() as session:
-        recording.record_progress(session, claim, progress=0.1, eta_seconds=None, stage=1, epoch=1, step=step)
+        recording.record_progress(
+            session, claim, Progressed(progress=0.1, eta_seconds=None, stage=1, epoch=1, step=step)
+        )
 
 
 def test_streams_end_when_the_service_stops(database: Database) -> None:

@@ -11,6 +11,7 @@ import app.live.answers
 from app.api_models.job import JobView
 from app.database import Database
 from app.finetune.dataset import JobWarning
+from app.finetune.events import Progressed
 from app.jobs import pins, queries
 from app.jobs.errors import JobNotFound
 from app.jobs.transitions import fence, recording, wishes
@@ -24,9 +25,9 @@ WORKER_SEEN_SECONDS = 15.0
 
 CHANGES: dict[str, Callable[[Session, Claim], object]] = {
     "progress": lambda session, claim: recording.record_progress(
-        session, claim, progress=0.7, eta_seconds=1.0, stage=2, epoch=3, step=4
+        session, claim, Progressed(progress=0.7, eta_seconds=1.0, stage=2, epoch=3, step=4)
     ),
-    "epoch": lambda session, claim: recording.record_epoch(session, claim, metrics_of(2, 2) | {"best": True}),
+    "epoch": lambda session, claim: recording.record_epoch(session, claim, metrics_of(2, 2, best=True)),
     "checkpoint": lambda session, claim: recording.record_checkpoint(session, claim, checkpoint_of(claim, 2)),
     "state": lambda session, claim: recording.record_state(session, claim, state_of(claim, 2, 3, 4, None)),
     "pin": lambda session, claim: pins.pin_best(session, claim.job_id),

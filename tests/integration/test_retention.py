@@ -141,7 +141,7 @@ def test_a_pinned_checkpoint_stands_in_for_an_expired_one(job: JobFiles, setting
     row = job.row()
     assert there(*pinned) == [True] * 2
     assert row.checkpoint is not None
-    assert row.checkpoint["full"]["key"] == job.key_of(pinned[0])
+    assert row.checkpoint.full.key == job.key_of(pinned[0])
     assert "epoch 1, which is kept, stands in" in row.warnings[0]["message"]
 
 

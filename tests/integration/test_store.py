@@ -11,6 +11,7 @@ from app.api_models.attempts import ResumeReceipt
 from app.database import Database, database_now
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
+from app.finetune.events import EvaluationStarted, Progressed
 from app.jobs import queries
 from app.jobs.errors import (
     IdempotencyKeyReused,
@@ -59,7 +60,7 @@ from tests.integration.conftest import (
 )
 
 PATIENT = LossPolicy(max_losses=3)
-FACTS = {"device": "cpu"}
+PREPARED = EvaluationStarted("cpu")
 WARNING = JobWarning(code="subject_with_one_image", message="subject 007 has one image")
 
 
@@ -238,8 +239,10 @@ def test_an_attempt_that_lost_its_lease_writes_nothing(database: Database) -> No
         lambda session: attempts.renew_lease(session, old, LEASE_SECONDS),
         lambda session: attempts.begin_attempt(session, old, None),
         lambda session: recording.record_once(session, old, 1),
-        lambda session: recording.record_running(session, old, FACTS),
-        lambda session: recording.record_progress(session, old, progress=0.9, eta_seconds=None, stage=2, epoch=1),
+        lambda session: recording.record_running(session, old, PREPARED),
+        lambda session: recording.record_progress(
+            session, old, Progressed(progress=0.9, eta_seconds=None, stage=2, epoch=1)
+        ),
         lambda session: recording.record_epoch(session, old, metrics_of(1, 1)),
         lambda session: recording.record_checkpoint(session, old, checkpoint_of(old, 1)),
         lambda session: recording.record_state(session, old, state_of(old, 1, 1, 0, None)),
@@ -412,7 +415,7 @@ def test_a_state_short_of_the_step_that_kills_forgives_nothing(database: Databas
         save_state(database, claimed, 1, 0, step=step)
         with database.writing() as session:
             recording.record_progress(
-                session, claimed, progress=0.1, eta_seconds=None, stage=1, epoch=1, step=9, steps_done=9
+                session, claimed, Progressed(progress=0.1, eta_seconds=None, stage=1, epoch=1, step=9, steps_done=9)
             )
         end = lose_trainer(database, claimed)
         if step < 7:
@@ -479,7 +482,7 @@ def test_an_attempt_cuts_what_came_after_the_state_that_it_goes_on_from(database
     job = job_of(database, second.job_id)
     assert job.checkpoint == best
     assert job.progress == pytest.approx(0.3)
-    kept = {file["key"] for each in (best, pinned) for file in (each["full"], each["backbone"])}
+    kept = {file.key for each in (best, pinned) for file in each.files}
     assert artifact_keys(database, second.job_id) == kept | {older.state.key}
     assert newest.state.key not in artifact_keys(database, second.job_id)
 
@@ -497,7 +500,7 @@ def test_an_attempt_from_the_start_keeps_pinned_files_only(database: Database) -
     second = claim(database)
     begin(database, second, None)
     assert epochs_shown(database, second.job_id) == []
-    assert artifact_keys(database, second.job_id) == {pinned["full"]["key"], pinned["backbone"]["key"]}
+    assert artifact_keys(database, second.job_id) == {file.key for file in pinned.files}
     job = job_of(database, second.job_id)
     assert (job.checkpoint, job.progress) == (None, 0.0)
 
@@ -514,7 +517,7 @@ def test_the_receipt_says_from_where_and_what_was_lost(database: Database) -> No
     save_state(database, first, 1, 1, step=3)
     with database.writing() as session:
         recording.record_progress(
-            session, first, progress=0.5, eta_seconds=None, stage=1, epoch=2, step=8, steps_done=18
+            session, first, Progressed(progress=0.5, eta_seconds=None, stage=1, epoch=2, step=8, steps_done=18)
         )
     saved, heard = 1000.0, 1025.0
     move_attempt(database, first, started_at=saved - 100.0, heard_at=heard, point_saved_at=saved)
@@ -554,7 +557,7 @@ def test_the_receipt_of_an_attempt_from_the_start_counts_all_steps(database: Dat
     first = running(database)
     with database.writing() as session:
         recording.record_progress(
-            session, first, progress=0.5, eta_seconds=None, stage=1, epoch=1, step=8, steps_done=8
+            session, first, Progressed(progress=0.5, eta_seconds=None, stage=1, epoch=1, step=8, steps_done=8)
         )
     move_attempt(database, first, started_at=1000.0, heard_at=1060.0)
     hand_back(database, first)
@@ -569,7 +572,7 @@ def test_what_was_lost_is_told_even_if_the_next_worker_died_before_it_began(data
     save_state(database, first, 1, 0, step=2)
     with database.writing() as session:
         recording.record_progress(
-            session, first, progress=0.5, eta_seconds=None, stage=1, epoch=1, step=8, steps_done=8
+            session, first, Progressed(progress=0.5, eta_seconds=None, stage=1, epoch=1, step=8, steps_done=8)
         )
     move_attempt(database, first, started_at=900.0, heard_at=1060.0, point_saved_at=1000.0)
     lose_worker(database, first)
@@ -591,7 +594,7 @@ def move_attempt(database: Database, claimed: Claim, *, point_saved_at: float | 
         if point_saved_at is not None:
             for artifact in session.exec(select(Artifact).where(Artifact.kind == "state")):
                 assert artifact.resume_point is not None
-                artifact.resume_point = artifact.resume_point | {"saved_at": point_saved_at}
+                artifact.resume_point = artifact.resume_point.model_copy(update={"saved_at": point_saved_at})
 
 
 def test_a_repeated_message_is_dropped(database: Database) -> None:
@@ -616,7 +619,7 @@ def test_a_message_whose_transaction_failed_is_recorded_when_it_is_repeated(data
 
 def test_two_states_are_kept_and_the_older_are_named(database: Database) -> None:
     claimed = running(database)
-    keys = [state_of(claimed, 1, 0, step, None)["state"]["key"] for step in (1, 2, 3, 4)]
+    keys = [state_of(claimed, 1, 0, step, None).file.key for step in (1, 2, 3, 4)]
     superseded = [save_state(database, claimed, 1, 0, step=step) for step in (1, 2, 3, 4)]
     assert superseded == [[], [], [keys[0]], [keys[1]]]
     assert [point.state.key for point in resume_points(database, claimed.job_id)] == [keys[3], keys[2]]
@@ -627,7 +630,7 @@ def test_a_state_saved_again_under_its_name_supersedes_not_itself(database: Data
     claimed = running(database)
     for step in (1, 2):
         save_state(database, claimed, 1, 0, step=step)
-    again = state_of(claimed, 1, 0, 1, None)["state"]["key"]
+    again = state_of(claimed, 1, 0, 1, None).file.key
     assert again not in save_state(database, claimed, 1, 0, step=1)
     assert resume_points(database, claimed.job_id)[0].state.key == again
 
@@ -763,7 +766,9 @@ def test_a_retry_goes_on_from_the_last_state_or_from_the_start(database: Databas
     checkpoint = write_checkpoint(database, claimed, 1)
     save_state(database, claimed, 1, 1, checkpoint=checkpoint)
     with database.writing() as session:
-        recording.record_progress(session, claimed, progress=0.7, eta_seconds=1.0, stage=1, epoch=2, steps_done=19)
+        recording.record_progress(
+            session, claimed, Progressed(progress=0.7, eta_seconds=1.0, stage=1, epoch=2, steps_done=19)
+        )
         attempts.finish(session, claimed, JobStatus.FAILED, LOST)
     retry(database, claimed.job_id)
     job = job_of(database, claimed.job_id)
@@ -794,7 +799,7 @@ def test_a_job_asked_to_pause_while_it_is_prepared_does_not_turn_to_running(data
     claimed = preparing(database)
     pause(database, claimed.job_id)
     with database.writing() as session:
-        recording.record_running(session, claimed, FACTS)
+        recording.record_running(session, claimed, PREPARED)
         assert attempts.renew_lease(session, claimed, LEASE_SECONDS) is JobStatus.PAUSING
     assert cancel(database, claimed.job_id) == JobStatus.CANCELLING
 
@@ -813,7 +818,7 @@ def test_the_store_makes_the_transitions_of_the_table_and_no_other(database: Dat
 
     deeds: list[Callable[[str], object]] = [
         lambda job_id: write(lambda session: attempts.claim(session, job_id, "worker-9", LEASE_SECONDS)),
-        lambda job_id: write(lambda session: recording.record_running(session, holder(job_id), FACTS)),
+        lambda job_id: write(lambda session: recording.record_running(session, holder(job_id), PREPARED)),
         lambda job_id: write(lambda session: attempts.finish(session, holder(job_id), JobStatus.SUCCEEDED)),
         lambda job_id: write(lambda session: attempts.finish(session, holder(job_id), JobStatus.FAILED, LOST)),
         lambda job_id: hand_back(database, holder(job_id)),

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -25,7 +25,9 @@ from hypothesis.stateful import (
 from sqlmodel import Session, SQLModel, col, delete, select, update
 
 from app.database import Database
+from app.finetune.checkpoint import Checkpoint, Stage
 from app.finetune.dataset import JobWarning
+from app.finetune.events import EvaluationStarted, Progressed
 from app.jobs import queries
 from app.jobs.errors import IdempotencyKeyReused, LeaseLost, NotPausable, NotPaused, NotRetryable, StatesGone
 from app.jobs.resume import ResumePoint
@@ -65,10 +67,10 @@ class _Crash(Exception):
 class Training:
     """Where the trainer of one attempt stands: `epoch` epochs of `stage` finished and `step` steps of the next."""
 
-    stage: int = 1
+    stage: Stage = 1
     epoch: int = 0
     step: int = 0
-    checkpoint: dict[str, Any] | None = None
+    checkpoint: Checkpoint | None = None
 
     @property
     def steps_done(self) -> int:
@@ -113,7 +115,7 @@ class ModelJob:
     metrics: dict[tuple[int, int], int] = field(default_factory=dict)
     states: list[ModelState] = field(default_factory=list)
     """Newest first."""
-    checkpoint: dict[str, Any] | None = None
+    checkpoint: Checkpoint | None = None
     files: dict[str, bool] = field(default_factory=dict)
     """The keys of checkpoints' files, and whether they are pinned."""
     warnings: list[str] = field(default_factory=list)
@@ -144,8 +146,8 @@ class ModelJob:
         self.files = {key: pinned for key, pinned in self.files.items() if pinned or key in kept}
 
 
-def file_keys(checkpoint: dict[str, Any] | None) -> set[str]:
-    return set() if checkpoint is None else {checkpoint[kind]["key"] for kind in ("full", "backbone")}
+def file_keys(checkpoint: Checkpoint | None) -> set[str]:
+    return set() if checkpoint is None else {file.key for file in checkpoint.files}
 
 
 def one_of(options: list[_Option], pick: int) -> _Option:
@@ -163,9 +165,9 @@ WRITES: dict[str, Callable[[Session, Claim], object]] = {
     "renew": lambda session, claim: attempts.renew_lease(session, claim, LEASE_SECONDS),
     "begin": lambda session, claim: attempts.begin_attempt(session, claim, None),
     "once": lambda session, claim: recording.record_once(session, claim, 1000),
-    "running": lambda session, claim: recording.record_running(session, claim, {}),
+    "running": lambda session, claim: recording.record_running(session, claim, EvaluationStarted("cpu")),
     "progress": lambda session, claim: recording.record_progress(
-        session, claim, progress=0.99, eta_seconds=1.0, stage=2, epoch=9, step=9, steps_done=999
+        session, claim, Progressed(progress=0.99, eta_seconds=1.0, stage=2, epoch=9, step=9, steps_done=999)
     ),
     "epoch": lambda session, claim: recording.record_epoch(session, claim, metrics_of(2, 9)),
     "checkpoint": lambda session, claim: recording.record_checkpoint(session, claim, checkpoint_of(claim, 9)),
@@ -387,7 +389,7 @@ class StoreMachine(RuleBasedStateMachine):
     def record_running(self, pick: int) -> None:
         job = one_of(self.training(), pick)
         with self.database.writing() as session:
-            recording.record_running(session, _holder(job), {"device": "cpu"})
+            recording.record_running(session, _holder(job), EvaluationStarted("cpu"))
         if job.status is JobStatus.PREPARING:
             self.turn(job, JobStatus.RUNNING)
 
@@ -400,12 +402,14 @@ class StoreMachine(RuleBasedStateMachine):
             recording.record_progress(
                 session,
                 _holder(job),
-                progress=0.5,
-                eta_seconds=None,
-                stage=training.stage,
-                epoch=training.epoch + 1,
-                step=training.step,
-                steps_done=training.steps_done,
+                Progressed(
+                    progress=0.5,
+                    eta_seconds=None,
+                    stage=training.stage,
+                    epoch=training.epoch + 1,
+                    step=training.step,
+                    steps_done=training.steps_done,
+                ),
             )
         self.hear(job)
 
@@ -633,7 +637,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def record_state(self, job: ModelJob, training: Training) -> None:
         told = state_of(_holder(job), training.stage, training.epoch, training.step, training.checkpoint)
-        key = told["state"]["key"]
+        key = told.file.key
         with self.database.writing() as session:
             superseded = recording.record_state(session, _holder(job), told)
         others = [state for state in job.states if state.key != key]

@@ -174,7 +174,7 @@ def test_everything_a_training_tells_is_in_the_rows(
     assert job.facts["variant"] == "edgeface_xxs"
     assert [warning["code"] for warning in job.warnings] == ["told_twice"]
     assert job.checkpoint is not None
-    assert job.checkpoint["full"]["key"] == f"{job_id}/attempt-1/best-epoch-001/edgeface_finetuned.pth"
+    assert job.checkpoint.full.key == f"{job_id}/attempt-1/best-epoch-001/edgeface_finetuned.pth"
     with database.reading() as session:
         shown = [(metric.stage, metric.epoch, metric.best) for metric in queries.metrics(session, job)]
         files = {artifact.key: artifact.kind for artifact in queries.artifacts(session, job_id)}
@@ -183,7 +183,7 @@ def test_everything_a_training_tells_is_in_the_rows(
         f"{job_id}/attempt-1/evaluation.json": "evaluation",
         f"{job_id}/attempt-1/report.html": "report",
     }
-    assert files == {job.checkpoint[kind]["key"]: kind for kind in ("full", "backbone")} | measured
+    assert files == {file.key: kind for kind, file in job.checkpoint.by_format.items()} | measured
     assert " ".join(event_kinds(database, job_id)) == (
         "status status status prepared warning recognition stage epoch epoch stage epoch checkpoint batch_split "
         "rolled_back epoch status"

@@ -10,7 +10,9 @@ from typing import Any
 from sqlmodel import col, update
 
 from app.database import Database, database_now
+from app.finetune.checkpoint import Checkpoint, WrittenFile
 from app.finetune.config import FACE_SIZE, FinetuneConfig
+from app.finetune.events import StateSaved
 from app.jobs import queries
 from app.jobs.states import JobStatus
 from app.jobs.tables import Artifact, Job
@@ -45,12 +47,12 @@ class JobFiles:
         folder = f"{self.id}/attempt-{self.claim.attempt}/best-epoch-{epoch:03d}"
         full = self.write(f"{folder}/edgeface_finetuned.pth", b"full %d" % epoch)
         backbone = self.write(f"{folder}/edgeface_backbone.pth", backbone_bytes or b"backbone %d" % epoch)
-        described = {"epoch": epoch, "score": epoch / 100, "full": full, "backbone": backbone}
+        checkpoint = Checkpoint(epoch=epoch, score=epoch / 100, full=full, backbone=backbone)
         with self.database.writing() as session:
-            recording.record_checkpoint(session, self.claim, described)
-        self._age_row(full["key"])
-        self._age_row(backbone["key"])
-        return [self.artifacts_dir / full["key"], self.artifacts_dir / backbone["key"]]
+            recording.record_checkpoint(session, self.claim, checkpoint)
+        for file in checkpoint.files:
+            self._age_row(file.key)
+        return [self.artifacts_dir / file.path for file in checkpoint.files]
 
     def evaluation(self, epoch: int) -> list[Path]:
         """What was measured of the checkpoint of this epoch."""
@@ -62,29 +64,21 @@ class JobFiles:
         with self.database.writing() as session:
             recording.record_evaluation(session, self.claim, epoch=epoch, files=files)
         for file in files.values():
-            self._age_row(file["key"])
-        return [self.artifacts_dir / file["key"] for file in files.values()]
+            self._age_row(file.key)
+        return [self.artifacts_dir / file.path for file in files.values()]
 
     def state(self, epoch: int) -> Path:
         """Saved after this epoch of stage 2."""
         state = self.write(f"{self.id}/attempt-{self.claim.attempt}/state-{epoch:08d}.pth", b"state %d" % epoch)
         with self.database.writing() as session:
-            point = {
-                "stage": 2,
-                "epoch": epoch,
-                "step": 0,
-                "steps_done": epoch,
-                "progress": 0.5,
-                "state": state,
-                "checkpoint": queries.fresh(session, self.id).checkpoint,
-            }
-            recording.record_state(session, self.claim, point)
-        self._age_row(state["key"])
-        return Path(self.artifacts_dir / state["key"])
+            best = queries.fresh(session, self.id).checkpoint
+            recording.record_state(session, self.claim, StateSaved(state, 2, epoch, 0, epoch, 0.5, best))
+        self._age_row(state.key)
+        return self.artifacts_dir / state.path
 
-    def write(self, key: str, content: bytes) -> dict[str, Any]:
+    def write(self, key: str, content: bytes) -> WrittenFile:
         write_old(self.artifacts_dir / key, content)
-        return {"key": key, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        return WrittenFile(Path(key), len(content), hashlib.sha256(content).hexdigest())
 
     def end(self, status: JobStatus, *, days_ago: float = 0.0) -> None:
         with self.database.writing() as session:

@@ -40,7 +40,19 @@ REHEARSED = events.DryRunFinished(
 
 def epoch(stage: events.Stage, number: int, *, best: bool = False) -> events.EpochFinished:
     return events.EpochFinished(
-        stage, number, 2, 9.5 - number, 0.1 * number, None, None, 0.9, 1e-3, None, 0.5, 100.0, best
+        stage=stage,
+        epoch=number,
+        epochs=2,
+        train_loss=9.5 - number,
+        train_accuracy=0.1 * number,
+        val_loss=None,
+        val_accuracy=None,
+        val_auc=0.9,
+        head_lr=1e-3,
+        backbone_lr=None,
+        seconds=0.5,
+        images_per_second=100.0,
+        best=best,
     )
 
 

@@ -54,8 +54,8 @@ def render(event: TrainingEvent) -> str | None:
         case EnlargementMeasured(by, decibels, similar, cosine, recognition):
             quality = f"PSNR {decibels:.2f} dB  SSIM {similar:.4f}  identity {cosine:.4f}"
             return f"{_ENLARGEMENTS[by]}: {quality}  {_recognition(recognition)}"
-        case CheckpointWritten(full, _, epoch, score):
-            return f"  new best: epoch {epoch}, score {score:.4f}, saved {full.path}"
+        case CheckpointWritten():
+            return f"  new best: epoch {event.epoch}, score {event.score:.4f}, saved {event.full.path}"
         case StoppedEarly(epoch, best_epoch):
             return f"Stopped early after epoch {epoch}: none since epoch {best_epoch} was better"
         case Finished():

@@ -14,7 +14,6 @@ from sqlmodel import Session, col, delete, select, update
 from app.database import database_now
 from app.finetune.dataset import JobWarning
 from app.jobs import queries
-from app.jobs.checkpoint_files import checkpoint_files
 from app.jobs.errors import (
     LeaseLost,
 )
@@ -119,6 +118,6 @@ def cut_after(session: Session, job_id: str, point: ResumePoint | None) -> None:
         newer = points[: next((i for i, each in enumerate(points) if each.state.key == point.state.key), 0)]
         kept = {each.state.key for each in points} - {each.state.key for each in newer}
         if point.checkpoint is not None:
-            kept |= {file.key for file in checkpoint_files(point.checkpoint)}
+            kept |= {file.key for file in point.checkpoint.files}
     rows = [artifact for artifact in queries.artifacts(session, job_id) if not artifact.pinned]
     forget_artifacts(session, [artifact.key for artifact in rows if artifact.key not in kept])

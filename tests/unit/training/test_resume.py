@@ -3,7 +3,7 @@
 import contextlib
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -69,7 +69,7 @@ def lasting(events: list[TrainingEvent]) -> list[object]:
 def _lasting(event: TrainingEvent) -> object:
     match event:
         case EpochFinished():
-            return {field.name: getattr(event, field.name) for field in fields(event) if field.name not in TIMES}
+            return event.model_dump(exclude=TIMES)
         case CheckpointWritten(epoch=epoch, score=score):
             return *(file.sha256 for file in event.files), epoch, score
         case Finished():

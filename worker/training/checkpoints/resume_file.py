@@ -10,10 +10,11 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from app.finetune.atomic import partial_files
+from app.finetune.checkpoint import WrittenFile, relocated
 from app.finetune.config import FinetuneConfig
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ConfigError
-from app.finetune.events import StateSaved, WrittenFile
+from app.finetune.events import StateSaved
 from worker.training.runtime.control import Control
 from worker.training.storage.atomic import write_bytes_whole
 from worker.training.storage.digests import sha256_of
@@ -87,14 +88,8 @@ class ResumePoints:
 
     def _here(self, point: StateSaved) -> StateSaved:
         """The same where the output folder lies now: it may have been moved, or be named from elsewhere."""
-        best = point.best
-        if best is not None:
-            full, *backbone = (
-                replace(file, path=self._folder / file.path.parent.name / file.path.name) for file in best.files
-            )
-            best = replace(best, full=full, backbone=backbone[0] if backbone else None)
-        file = replace(point.file, path=self._folder / point.file.path.name)
-        return replace(point, file=file, best=best)
+        best = point.best and point.best.relocated(lambda path: self._folder / path.parent.name / path.name)
+        return replace(point, file=relocated(point.file, lambda path: self._folder / path.name), best=best)
 
 
 def _best_folders(points: tuple[StateSaved, ...]) -> set[Path]:

@@ -379,7 +379,7 @@ def _write(
         state.backbone, state.head, epoch=1, val_acc=validated.accuracy, val_auc=validated.auc
     )
     full, backbone = write_checkpoint()
-    state.checkpoint = CheckpointWritten(full, backbone, 1, 0.0)
+    state.checkpoint = CheckpointWritten(epoch=1, score=0.0, full=full, backbone=backbone)
     state_file = state_files.write(state, context).file
     taken.stop()
     return _Written(state_file.size, full.size + backbone.size, taken.seconds)

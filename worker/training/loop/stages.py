@@ -156,7 +156,7 @@ def _checkpoint_of(
 
     def write_checkpoint() -> CheckpointWritten:
         full, backbone = write()
-        return CheckpointWritten(full, backbone, epoch, score)
+        return CheckpointWritten(epoch=epoch, score=score, full=full, backbone=backbone)
 
     return write_checkpoint
 

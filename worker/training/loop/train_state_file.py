@@ -110,7 +110,7 @@ class TrainStateFiles(StateFiles):
             "micro_batch_size": state.micro_batch_size,
             "learning_rate_scale": state.learning_rate_scale,
             "collapse_warned": state.collapse_warned,
-            "epochs_reported": [asdict(epoch) for epoch in state.epochs_reported],
+            "epochs_reported": [epoch.model_dump(exclude_unset=True) for epoch in state.epochs_reported],
         }
         bytes_, path = saved_bytes(content), self.new_path(state.steps_done)
         describe = partial(

@@ -18,7 +18,7 @@ from torch import Tensor
 from app.finetune.config import FACE_SIZE
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import DsrLossNotFinite, OutOfMemory
-from app.finetune.events import BatchSplit, CheckpointWritten, DsrEpochFinished, Report, TrainingEvent, WrittenFile
+from app.finetune.events import BatchSplit, Checkpoint, DsrEpochFinished, Report, TrainingEvent, WrittenFile
 from worker.training.checkpoints.best_model import plain
 from worker.training.data.preprocess import Enlarge
 from worker.training.models.dsr import DSR
@@ -70,9 +70,7 @@ class DsrRunContext:
         return -(-len(self.train_u8_NCHW) // self.config.batch_size)
 
 
-def train_to_the_end(
-    context: DsrRunContext, state: DsrTrainState, state_files: DsrTrainStateFiles
-) -> CheckpointWritten:
+def train_to_the_end(context: DsrRunContext, state: DsrTrainState, state_files: DsrTrainStateFiles) -> Checkpoint:
     """What is left of the training; the best epoch's checkpoint. Raises DsrLossNotFinite, EnlargementNotFinite,
     OutOfMemory, DiskFull and StopRequested."""
     while state.epoch < context.config.epochs:
@@ -229,7 +227,7 @@ def _finish_epoch(
         )
     ]
     if best:
-        state.checkpoint = CheckpointWritten(context.save(state.dsr, epoch), None, epoch, auc or 0.0)
+        state.checkpoint = Checkpoint(epoch=epoch, score=auc or 0.0, full=context.save(state.dsr, epoch), stage=0)
         told.append(state.checkpoint)
     state.epoch, state.step, state.seconds = epoch, 0, 0.0
     state.sums = torch.zeros_like(state.sums)

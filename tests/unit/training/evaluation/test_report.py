@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -221,7 +220,10 @@ def test_ticks_are_few_and_inside(low: float, width: float) -> None:
 
 def test_no_two_ticks_of_a_curve_read_alike() -> None:
     """Though all that was measured is nearly the same."""
-    epochs = [replace(epoch(2, number, validated=True), val_auc=auc) for number, auc in ((1, 0.99893), (2, 0.99901))]
+    epochs = [
+        epoch(2, number, validated=True).model_copy(update={"val_auc": auc})
+        for number, auc in ((1, 0.99893), (2, 0.99901))
+    ]
     (chart,) = (chart for chart in training_curves(epochs) if "val AUC" in chart)
     texts = [text for text in re.findall(r">([0-9.]+)</text>", chart) if text.startswith("0.99")]
     assert len(texts) == len(set(texts)) >= 2

@@ -1,0 +1,81 @@
+"""Files that a job has written, and the checkpoint that some of them make up.
+
+One definition serves the trainer's messages, the rows, the API and the resume file of a training at the terminal.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import AliasChoices, Field
+
+from app.finetune.event_data import EventData
+
+Stage = Literal[0, 1, 2]
+"""0: a DSR network is trained. 1: the ArcFace head. 2: backbone and head."""
+
+CheckpointFormat = Literal["full", "backbone"]
+"""The files of a checkpoint, by the fields of `Checkpoint`."""
+CHECKPOINT_FORMATS: tuple[str, ...] = get_args(CheckpointFormat)
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A file that was renamed to its name only after its last byte was on the disk.
+
+    A trainer's message holds an absolute `path`. In the rows and in the API the path is relative to the artifacts'
+    root, and JSON calls it `key`.
+    """
+
+    path: Annotated[
+        Path,
+        Field(
+            validation_alias=AliasChoices("path", "key"),
+            serialization_alias="key",
+            description="Path relative to the artifacts' root.",
+        ),
+    ]
+    size: Annotated[int, Field(description="Bytes.")]
+    sha256: str
+
+    @property
+    def key(self) -> str:
+        """`path` as the rows name it."""
+        return self.path.as_posix()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(EventData):
+    """The best epoch so far."""
+
+    epoch: Annotated[int, Field(description="Epoch of the stage, counted from 1.")]
+    score: Annotated[float, Field(description="Val accuracy or verification AUC: the measure that chose the epoch.")]
+    full: Annotated[WrittenFile, Field(description="edgeface_finetuned.pth, or dsr.pth.")]
+    backbone: Annotated[
+        WrittenFile | None,
+        Field(description="The backbone's state dict; absent for a DSR network.", exclude_if=lambda file: file is None),
+    ] = None
+    # A fine-tuning's row has no stage.
+    stage: Annotated[Stage, Field(description="Default 2.", exclude_if=lambda stage: stage == 2)] = 2
+
+    @property
+    def by_format(self) -> dict[CheckpointFormat, WrittenFile]:
+        """The files by the names of their formats; `full` comes first."""
+        if self.backbone is None:
+            return {"full": self.full}
+        return {"full": self.full, "backbone": self.backbone}
+
+    @property
+    def files(self) -> list[WrittenFile]:
+        return list(self.by_format.values())
+
+    def relocated(self, place: Callable[[Path], Path | str]) -> "Checkpoint":
+        """The same checkpoint with `place(path)` as the path of each file."""
+        full = relocated(self.full, place)
+        return replace(self, full=full, backbone=self.backbone and relocated(self.backbone, place))
+
+
+def relocated(file: WrittenFile, place: Callable[[Path], Path | str]) -> WrittenFile:
+    """The same file with the path `place(path)`."""
+    return replace(file, path=Path(place(file.path)))
