@@ -52,9 +52,9 @@ class SavedState(StateContent[InputDigests]):
             state.epoch_state = None if epoch_state is None else restore_epoch(epoch_state, context, state.generator)
             state.micro_batch_size = content["micro_batch_size"]
             state.learning_rate_scale = content["learning_rate_scale"]
-            state.collapse_warned = content["collapse_warned"]
+            state.collapse_warned = content["collapse_told"]
             # A state of version 0.1 lacks them: its report's curves begin where it was gone on from.
-            state.epochs_reported = [EpochFinished(**epoch) for epoch in content.get("epochs_reported", [])]
+            state.epochs_reported = [EpochFinished(**epoch) for epoch in content.get("epochs_told", [])]
             state.start_optimizer(context)
             state.optimization.load_state_dict(content["optimization"])
             context.progress.go_back(content["work_done"])
@@ -109,8 +109,8 @@ class TrainStateFiles(StateFiles):
             "best": state.best.saved(),
             "micro_batch_size": state.micro_batch_size,
             "learning_rate_scale": state.learning_rate_scale,
-            "collapse_warned": state.collapse_warned,
-            "epochs_reported": [epoch.model_dump(exclude_unset=True) for epoch in state.epochs_reported],
+            "collapse_told": state.collapse_warned,
+            "epochs_told": [epoch.model_dump(exclude_unset=True) for epoch in state.epochs_reported],
         }
         bytes_, path = saved_bytes(content), self.new_path(state.steps_done)
         describe = partial(
