@@ -20,22 +20,16 @@ from app.artifacts import RESERVATION, Artifacts
 from app.database import Database
 from app.finetune import events
 from app.finetune.dsr_config import DsrTrainingConfig
-from app.finetune.errors import ConfigError, DiskFull, EdgefaceError, ErrorReport
+from app.finetune.errors import ConfigError, EdgefaceError, ErrorReport
 from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.training_errors import DiskFull
 from app.inputs.dsr_training import find_dsr_inputs
 from app.inputs.evaluation import find_evaluation_inputs
 from app.inputs.finetuning import Inputs, find_inputs
 from app.jobs import queries
+from app.jobs.attempt_errors import FilesAway, LeaseLost, MachineFailed, TrainerCrashed, TrainerDied, TrainerStuck
 from app.jobs.configs import config_of
-from app.jobs.errors import (
-    FilesAway,
-    LeaseLost,
-    MachineFailed,
-    StoredFileMissing,
-    TrainerCrashed,
-    TrainerDied,
-    TrainerStuck,
-)
+from app.jobs.errors import StoredFileMissing
 from app.jobs.rescue import loss_policy
 from app.jobs.resume import ResumePoint
 from app.jobs.retention import Retention, clean_job

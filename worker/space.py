@@ -14,7 +14,7 @@ from app.finetune.architectures import EMBEDDING_SIZE
 from app.finetune.config import FACE_SIZE
 from app.finetune.dataset import scan_dataset, scan_hr
 from app.finetune.dsr_config import DsrTrainingConfig
-from app.finetune.errors import DiskFull
+from app.finetune.training_errors import DiskFull
 from app.inputs.finetuning import Inputs
 from app.settings import Settings
 

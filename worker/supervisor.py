@@ -20,8 +20,8 @@ from app.finetune.evaluation_config import EvaluationConfig
 from app.inputs.dsr_training import find_dsr_inputs
 from app.inputs.finetuning import find_inputs
 from app.jobs import queries
+from app.jobs.attempt_errors import LeaseLost
 from app.jobs.configs import config_of
-from app.jobs.errors import LeaseLost
 from app.jobs.tables import MEASUREMENT, Job
 from app.jobs.transitions import attempts, rounds
 from app.jobs.transitions.fence import Claim

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from app.finetune.errors import EdgefaceError, FileGone
-from app.jobs.errors import DeviceFailed, MachineFailed, TrainerCrashed
+from app.jobs.attempt_errors import DeviceFailed, MachineFailed, TrainerCrashed
 from worker.lease import LeaseClock
 from worker.messages import (
     DsrTrainingOrder,

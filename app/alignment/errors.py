@@ -1,11 +1,4 @@
-"""What can go wrong when faces are aligned; they continue the tree in app/finetune/errors.py.
-
-EdgefaceError
-├── AlignExtraMissing     the packages of the extra are not installed
-├── AlignModelDamaged     a model file is not the one that this version ships
-└── DataError
-    └── NothingAligned    no photo is left to build a dataset of
-"""
+"""Errors of face alignment. All errors are drawn in app/finetune/errors.py."""
 
 from pathlib import Path
 
@@ -19,8 +12,8 @@ class AlignExtraMissing(EdgefaceError):
     def __init__(self, module: str) -> None:
         self.module = module
         super().__init__(
-            f"finding faces needs the package {module}, which is not installed",
-            "install the extra where edgeface-finetune is: pip install .[align]",
+            f"face detection needs the package {module}, which is not installed",
+            "install the extra into the environment of edgeface-finetune: pip install .[align]",
         )
 
 
@@ -28,7 +21,7 @@ class AlignModelDamaged(EdgefaceError):
     code = "align_model_damaged"
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} is not the model that this version ships", "install edgeface-finetune again")
+        super().__init__(f"{path} differs from the model file of this version", "install edgeface-finetune again")
 
 
 class NothingAligned(DataError):
@@ -37,5 +30,5 @@ class NothingAligned(DataError):
     def __init__(self, photos: Path, without: int, several: int) -> None:
         super().__init__(
             f"no photo in {photos} shows exactly one face: {without} without a face, {several} with several",
-            "give photos of one person each with the face upright, or take --largest-face where there are several",
+            "use photos of one person with an upright face, or pass --largest-face for photos with several faces",
         )

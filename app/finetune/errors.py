@@ -1,35 +1,82 @@
-"""Errors that a config, a dataset or a weights file can cause; each builds its own message from its object.
+"""The base of every error that the project raises on purpose, and the errors of configs, datasets and weights.
 
-EdgefaceError                      code, message, hint, blame
-├── ConfigError                    a value that no machine could run
-├── DataError                      blame: data
-│   ├── FolderMissing              train_dir or val_dir lacks vlr_images/ or hr_images/
-│   ├── FolderUnreadable           the service's user may not list it
-│   ├── FolderEmpty                a folder holds no image
-│   ├── UnreadableImages           truncated, corrupt or not an image
-│   ├── TrainHrMissing             the recipe needs an HR image of every face to train on
-│   ├── TooFewSubjects             ArcFace needs two subjects
-│   ├── NothingToSelectBy          no val subject is in train and no two val images can be compared
-│   ├── PhotoCopied                one photo is in two parts of the dataset, or under two names
-│   ├── PersonUnderTwoNames        two subjects look like one person
-│   ├── NothingToCompare           no two images to evaluate can be compared
-│   ├── FileGone                   an input was removed while the job ran
-│   ├── ChangedWhileRead           somebody wrote to the dataset while it was prepared
-│   └── InputsChanged              the files are no longer those that the saved state was trained on
-├── WeightsError                   blame: request
-│   ├── WeightsUnreadable          not a file that torch.save wrote
-│   ├── WeightsUnsafe              holds pickled classes, which are never loaded
-│   ├── WeightsQuantized           int8, cannot be fine-tuned
-│   └── WeightsMismatch            keys or shapes do not fit the architecture
-├── TrainingDiverged               blame: request
-│   ├── EnlargementNotFinite       the DSR network gave NaN or infinity
-│   ├── LossNotFinite              the loss became NaN or infinity, twice
-│   └── DsrLossNotFinite           that of a DSR network did
-├── OutOfMemory                    even one image at a time does not fit the device
-├── DiskFull                       no space for a state, a checkpoint or prepared faces
-└── DeviceUnavailable              the config asks for a device this machine lacks
+All errors, with their codes. A test compares the drawing with the classes.
 
-The errors of jobs (not found, not cancellable, ...) continue this tree in app/jobs/errors.py.
+EdgefaceError                       error
+├── ConfigError                     config_invalid
+├── DataError                       dataset_invalid
+│   ├── FolderMissing               dataset_folder_missing
+│   ├── FolderUnreadable            dataset_folder_unreadable
+│   ├── FolderEmpty                 dataset_folder_empty
+│   ├── UnreadableImages            image_unreadable
+│   ├── TrainHrMissing              train_hr_missing
+│   ├── TooFewSubjects              too_few_subjects
+│   ├── NothingToSelectBy           val_not_comparable
+│   ├── PhotoCopied                 photo_copied
+│   ├── PersonUnderTwoNames         person_under_two_names
+│   ├── NothingToCompare            eval_not_comparable
+│   ├── FileGone                    file_gone
+│   ├── ChangedWhileRead            changed_while_read
+│   ├── InputsChanged               inputs_changed
+│   ├── NamesCollide                names_collide
+│   ├── OutputNotEmpty              output_exists
+│   ├── TooFewToSplit               too_few_to_split
+│   ├── CannotFold                  cannot_fold
+│   └── NothingAligned              nothing_aligned
+├── WeightsError                    weights_invalid
+│   ├── WeightsUnreadable           weights_unreadable
+│   ├── WeightsUnsafe               weights_unsafe
+│   ├── WeightsQuantized            weights_quantized
+│   └── WeightsMismatch             weights_mismatch
+├── TrainingDiverged                training_diverged
+│   ├── EnlargementNotFinite        dsr_not_finite
+│   ├── LossNotFinite               loss_not_finite
+│   └── DsrLossNotFinite            dsr_loss_not_finite
+├── OutOfMemory                     out_of_memory
+├── DiskFull                        disk_full
+├── DeviceUnavailable               device_unavailable
+├── AlignExtraMissing               align_extra_missing
+├── AlignModelDamaged               align_model_damaged
+├── JobNotFound                     job_not_found
+├── NotPausable                     job_not_pausable
+├── NotPaused                       job_not_paused
+├── NotRetryable                    job_not_retryable
+├── StatesGone                      states_gone
+├── NothingToPin                    nothing_to_pin
+├── IdempotencyKeyReused            idempotency_key_reused
+├── NotEvaluated                    not_evaluated
+├── CheckpointNotReady              checkpoint_not_ready
+├── CheckpointNotKept               checkpoint_not_kept
+├── NoBackbone                      no_backbone
+├── StoredFileMissing               file_missing
+├── CursorInvalid                   cursor_invalid
+├── InputError                      input_invalid
+│   ├── OutsideRoots                path_outside_roots
+│   ├── DatasetNotFound             dataset_not_found
+│   ├── WeightsNotFound             weights_not_found
+│   ├── DsrTooLarge                 dsr_too_large
+│   ├── WeightsJobNotFound          weights_job_not_found
+│   ├── WeightsNotOfKind            weights_not_of_kind
+│   ├── WeightsNotReady             weights_not_ready
+│   └── WeightsNotKept              weights_not_kept
+├── LeaseLost                       lease_lost
+├── TrainerDied                     trainer_died
+├── TrainerCrashed                  internal_error
+├── TrainerStuck                    trainer_stuck
+├── DeviceFailed                    device_failed
+├── MachineFailed                   machine_failed
+├── FilesAway                       files_away
+├── WorkerLost                      worker_lost
+├── Poisoned                        poison
+├── BackupExists                    backup_exists
+├── BackupNeedsServer               backup_needs_pg_dump
+├── BackupDamaged                   backup_damaged
+├── BackupFailed                    backup_failed
+└── DatabaseMissing                 database_missing
+
+The other modules that define some of them: training_errors.py beside this one, app/dataset_build.py,
+app/alignment/errors.py, app/inputs/errors.py, app/jobs/errors.py, app/jobs/attempt_errors.py, app/backup.py and
+app/sqlite_file.py.
 """
 
 from collections.abc import Sequence
@@ -42,7 +89,7 @@ Blame = Literal["request", "data", "service"]
 
 
 class ErrorReport(BaseModel):
-    """What a person is told of an error: on the job, in the problem+json answer and on the terminal."""
+    """An error as a person reads it: on the job, in the problem+json answer and on the terminal."""
 
     code: str
     message: str
@@ -51,7 +98,7 @@ class ErrorReport(BaseModel):
 
 
 class EdgefaceError(Exception):
-    """Base of every error this project raises on purpose. `code` is stable; `hint` says what to do next."""
+    """Base class. `code` never changes; `hint` says what to do next; `blame` says where the cause is."""
 
     code: str = "error"
     blame: Blame = "service"
@@ -66,12 +113,12 @@ class EdgefaceError(Exception):
 
 
 def printable(name: object) -> str:
-    """A file name that is not UTF-8 with its odd bytes spelled out: JSON could not carry them."""
+    """The name with each byte that is not UTF-8 escaped, because JSON cannot hold it."""
     return str(name).encode("utf-8", "backslashreplace").decode()
 
 
 def name_some(names: Sequence[object], limit: int = 5) -> str:
-    """`a, b, c and 4 more`: enough names to act on, not a page of them."""
+    """The first `limit` names and the number of the others, as in `a, b, c and 4 more`."""
     shown = ", ".join(printable(name) for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
@@ -92,7 +139,7 @@ class FolderMissing(DataError):
     def __init__(self, folder: Path) -> None:
         super().__init__(
             f"{folder} does not exist",
-            "a dataset holds train_processed/{vlr_images,hr_images} and val_processed/{vlr_images,hr_images}; "
+            "a dataset contains train_processed/{vlr_images,hr_images} and val_processed/{vlr_images,hr_images}; "
             "`edgeface-finetune dataset build` makes one from a folder per subject",
         )
 
@@ -103,7 +150,7 @@ class FolderUnreadable(DataError):
     def __init__(self, folder: Path, error: OSError) -> None:
         super().__init__(
             f"{folder} cannot be listed: {error.strerror}",
-            "let the user that the service runs as (uid 10001 in the images) read it: chmod -R a+rX",
+            "allow the service's user (uid 10001 in the container images) to read it: chmod -R a+rX",
         )
 
 
@@ -111,7 +158,7 @@ class FolderEmpty(DataError):
     code = "dataset_folder_empty"
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(f"{folder} holds no image", "put PNG, JPEG, BMP, WebP, TIFF or PGM images there")
+        super().__init__(f"{folder} contains no image", "add PNG, JPEG, BMP, WebP, TIFF or PGM images")
 
 
 class UnreadableImages(DataError):
@@ -128,11 +175,11 @@ class TrainHrMissing(DataError):
     code = "train_hr_missing"
 
     def __init__(self, folder: Path, missing: Sequence[str], images: int) -> None:
-        which = "none is there" if len(missing) == images else f"{len(missing)} are missing: {name_some(missing)}"
+        which = "none exists" if len(missing) == images else f"{len(missing)} are missing: {name_some(missing)}"
         super().__init__(
-            f"this training learns from the HR image of each of its {images} VLR images, by the same name in {folder}; "
+            f"this training needs the HR image of each of its {images} VLR images, with the same name in {folder}; "
             f"{which}",
-            'add them, or remove the VLR images that have none; or train by "recipe": "guide", which needs none',
+            'add them or remove the VLR images without one; or train with "recipe": "guide", which needs no HR images',
         )
 
 
@@ -151,9 +198,9 @@ class NothingToSelectBy(DataError):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            f"no epoch can be chosen by {folder}: it has subjects that train lacks, so accuracy does not serve, and no "
-            "VLR image with another HR image of its own subject and one of another, so verification does not either",
-            "give at least two val subjects two images each, in vlr_images/ and hr_images/",
+            f"{folder} cannot be used to choose the best epoch: accuracy needs subjects that are in train, and "
+            "verification needs a VLR image with a second HR image of its subject and an HR image of another subject",
+            "provide at least two val subjects with two images each, in vlr_images/ and hr_images/",
         )
 
 
@@ -164,9 +211,9 @@ class PhotoCopied(DataError):
         self.copies = copies
         count = "a photo is" if len(copies) == 1 else f"{len(copies)} photos are"
         super().__init__(
-            f"the dataset leaks: {count} in it twice, in two parts or under two names: {name_some(copies)}",
-            "remove one of each (its VLR and its HR image), since figures from photos that were trained on mean "
-            "nothing; or allow them by name: allowed_leaks takes file names, pairs of subjects as `a=b`, or `*`",
+            f"the dataset leaks: {count} in two parts or under two subjects: {name_some(copies)}",
+            "remove one copy of each (VLR and HR image), because results on photos from the training data are not "
+            "valid; or allow them: allowed_leaks takes file names, pairs of subjects as `a=b`, or `*`",
         )
 
 
@@ -176,9 +223,9 @@ class PersonUnderTwoNames(DataError):
     def __init__(self, pairs: Sequence[object]) -> None:
         self.pairs = pairs
         super().__init__(
-            f"the dataset leaks: {name_some(pairs)} look like one person under two names",
-            "give all images of a person one subject, in one part unless the split is by images; or, if they are "
-            "different people, allow them by name: allowed_leaks takes pairs of subjects as `a=b`, or `*`",
+            f"the dataset leaks: {name_some(pairs)} look like one person with two subject names",
+            "use one subject name for all images of a person, and one part unless the split is by images; if they are "
+            "different people, allow them: allowed_leaks takes pairs of subjects as `a=b`, or `*`",
         )
 
 
@@ -187,10 +234,10 @@ class NothingToCompare(DataError):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            f"nothing in {folder} can be compared: no VLR image has another HR image of its own subject and one of "
-            "another subject",
-            "give at least two subjects two images each, in vlr_images/ and hr_images/; the subject is the file name "
-            "up to the first `_`",
+            f"no two images in {folder} can be compared: no VLR image has a second HR image of its subject and an HR "
+            "image of another subject",
+            "provide at least two subjects with two images each, in vlr_images/ and hr_images/; the subject is the "
+            "file name up to the first `_`",
         )
 
 
@@ -199,8 +246,8 @@ class FileGone(DataError):
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(
-            f"{path} is gone: it was removed while the job ran",
-            "put it back, then POST /jobs/{id}/retry goes on from the last saved state",
+            f"{path} was removed while the job ran",
+            "restore it, then send POST /jobs/{id}/retry: the job resumes from its last saved state",
         )
 
 
@@ -210,7 +257,7 @@ class ChangedWhileRead(DataError):
     def __init__(self, folder: Path) -> None:
         super().__init__(
             f"images in {folder} changed while they were prepared",
-            "let nothing write to the dataset, then retry the job",
+            "stop whatever writes to the dataset, then retry the job",
         )
 
 
@@ -219,8 +266,8 @@ class InputsChanged(DataError):
 
     def __init__(self, what: Sequence[str]) -> None:
         super().__init__(
-            f"{name_some(what)} changed since the state was saved that this training would go on from",
-            "put the files back and retry the job, or train from the start: POST /jobs/{id}/retry?from=start",
+            f"{name_some(what)} changed since the state was saved that this training resumes from",
+            "restore the files and retry the job, or train from the start: POST /jobs/{id}/retry?from=start",
         )
 
 
@@ -235,7 +282,7 @@ class WeightsUnreadable(WeightsError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
             f"{path} is not a readable PyTorch weights file: {reason}",
-            "give a file that torch.save wrote; download it again if it may be cut short",
+            "use a file that torch.save wrote; download it again if it may be incomplete",
         )
 
 
@@ -244,8 +291,8 @@ class WeightsUnsafe(WeightsError):
 
     def __init__(self, path: Path, pickled: str) -> None:
         super().__init__(
-            f"{path} holds the pickled object {pickled}; loading it could run code, so it is refused",
-            "save the bare state dict where it was made: torch.save(model.state_dict(), path)",
+            f"{path} contains the pickled object {pickled}; loading it could run code, so it is refused",
+            "save only the state dict, with the program that made the file: torch.save(model.state_dict(), path)",
         )
 
 
@@ -254,7 +301,7 @@ class WeightsQuantized(WeightsError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"{path} is quantised to int8 (a `_q` file), and int8 weights cannot be fine-tuned",
+            f"{path} is quantised to int8 (a `_q` file); int8 weights cannot be fine-tuned",
             "use the float32 file of the same model, such as edgeface_xxs.pt instead of edgeface_xxs_q.pt",
         )
 
@@ -265,73 +312,5 @@ class WeightsMismatch(WeightsError):
     def __init__(self, path: Path | str, architecture: str, difference: str) -> None:
         super().__init__(
             f"{path} does not fit {architecture}: {difference}",
-            "weights are loaded strictly, since a partly loaded model trains noise: give the file of this architecture",
-        )
-
-
-class TrainingDiverged(EdgefaceError):
-    code = "training_diverged"
-    blame: Blame = "request"
-
-
-class EnlargementNotFinite(TrainingDiverged):
-    code = "dsr_not_finite"
-
-    def __init__(self, dsr: Path, images: int) -> None:
-        super().__init__(
-            f"the DSR network in {dsr} gave NaN or infinity for {images} images",
-            'give weights trained for faces in [0, 1], or leave "dsr" at "bicubic"',
-        )
-
-
-class LossNotFinite(TrainingDiverged):
-    code = "loss_not_finite"
-
-    def __init__(self, stage: int, epoch: int) -> None:
-        super().__init__(
-            f"the loss became NaN or infinity in epoch {epoch} of stage {stage}, and this after going back to the last "
-            "good state with a lower learning rate; no checkpoint was written from it",
-            "lower head_lr in stage 1, backbone_lr and head_lr_stage2 in stage 2; "
-            'if mixed_precision is fp16, try "bf16" or "off"',
-        )
-
-
-class DsrLossNotFinite(TrainingDiverged):
-    code = "dsr_loss_not_finite"
-
-    def __init__(self, epoch: int, step: int) -> None:
-        super().__init__(
-            f"the loss of the DSR network became NaN or infinity at step {step} of epoch {epoch}; no weight was moved "
-            "by it",
-            "lower lr and submit the training again; if it goes on from `dsr` weights, see that those are trained for "
-            "faces in [0, 1]",
-        )
-
-
-class OutOfMemory(EdgefaceError):
-    code = "out_of_memory"
-    blame: Blame = "request"
-
-    def __init__(self, micro_batch_size: int) -> None:
-        super().__init__(
-            f"the device ran out of memory even with {micro_batch_size} image at a time",
-            "choose a smaller backbone, or a device with more free memory (is another program using it?)",
-        )
-
-
-class DiskFull(EdgefaceError):
-    code = "disk_full"
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"no space left to write {path}", "free space on that disk: the job goes on by itself then")
-
-
-class DeviceUnavailable(EdgefaceError):
-    code = "device_unavailable"
-    blame: Blame = "request"
-
-    def __init__(self, device: str, available: Sequence[str]) -> None:
-        super().__init__(
-            f"device {device!r} is not available on this worker (it has {name_some(available)})",
-            'set "device" to "auto", or start a worker on a machine that has the device',
+            "weights are loaded strictly because a partly loaded model trains noise: use a file of this architecture",
         )

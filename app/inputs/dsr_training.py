@@ -8,10 +8,10 @@ from app.finetune.dsr_config import LARGEST_OUTPUT, DsrTrainingConfig
 from app.finetune.errors import NothingToCompare
 from app.finetune.leaks import AllowedLeaks
 from app.inputs.dataset_checks import DatasetChecks
+from app.inputs.errors import DsrTooLarge
 from app.inputs.finetuning import Inputs
 from app.inputs.names import find_folder, find_weights
 from app.inputs.weights_file import read_shapes
-from app.jobs.errors import DsrTooLarge
 from app.settings import Settings
 
 

@@ -8,7 +8,7 @@ from sqlmodel import Session
 from app.artifacts import Artifacts
 from app.finetune.atomic import is_partial
 from app.finetune.dataset import TRAIN_FOLDER, VAL_FOLDER
-from app.jobs.errors import DatasetNotFound, OutsideRoots, WeightsNotFound
+from app.inputs.errors import DatasetNotFound, OutsideRoots, WeightsNotFound
 from app.jobs.made_weights import find_made, job_named
 from app.settings import Settings
 

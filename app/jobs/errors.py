@@ -1,48 +1,10 @@
-"""The errors of jobs. They continue the tree of app/finetune/errors.py; none knows HTTP.
-
-EdgefaceError
-├── (ConfigError, DataError, WeightsError, DeviceUnavailable: app/finetune/errors.py)
-├── JobNotFound
-├── NotPausable                    it has ended
-├── NotPaused                      only a paused job can be resumed
-├── NotRetryable                   only a failed or cancelled job can be retried
-├── StatesGone                     a retry has nothing to go on from
-├── NothingToPin
-├── IdempotencyKeyReused           the key came with another request before
-├── CheckpointNotReady             no best epoch yet, or none ever
-├── NotEvaluated                   no report: not yet, no longer, it could not be made, or a measurement makes none
-├── CheckpointNotKept              of that epoch there is none, or no longer
-├── NoBackbone                     a DSR network has none
-├── StoredFileMissing              the row names a file that is gone
-├── CursorInvalid
-├── OutsideRoots                   a name leads out of the configured root
-├── DatasetNotFound
-├── WeightsNotFound
-├── WeightsJobNotFound             `job:ID` of no job
-├── WeightsNotOfKind               jobs of that kind make no such weights
-├── WeightsNotReady                that job has not succeeded
-├── WeightsNotKept                 its weights were deleted
-├── LeaseLost                      another attempt has taken over: write nothing more
-├── TrainerDied                    the training process ended without a word
-├── TrainerStuck                   no step for too long, while its worker was well
-├── TrainerCrashed                 an error nobody foresaw, inside the training
-├── DeviceFailed                   an error of the GPU or its driver
-├── MachineFailed                  a file could not be read or written, or a process not started
-├── FilesAway                      none of the files that the job saved is there
-├── WorkerLost                     the lease ran out
-├── DsrTooLarge                    the network makes faces larger than any use
-└── Poisoned                       the job lost too many workers or trainers without getting further
-"""
+"""Errors of requests about jobs. All errors are drawn in app/finetune/errors.py."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from app.finetune.errors import Blame, EdgefaceError, ErrorReport, name_some
+from app.finetune.errors import Blame, EdgefaceError, name_some
 from app.jobs.states import RETRYABLE, JobStatus
-
-if TYPE_CHECKING:  # the trainer's process names errors, and does without the tables
-    from app.jobs.tables import JobKind
 
 
 class JobNotFound(EdgefaceError):
@@ -50,7 +12,7 @@ class JobNotFound(EdgefaceError):
     blame: Blame = "request"
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"there is no job {job_id}", "GET /jobs lists the jobs there are")
+        super().__init__(f"there is no job {job_id}", "GET /jobs lists all jobs")
 
 
 class NotPausable(EdgefaceError):
@@ -58,7 +20,9 @@ class NotPausable(EdgefaceError):
     blame: Blame = "request"
 
     def __init__(self, job_id: str, status: JobStatus) -> None:
-        super().__init__(f"job {job_id} is {status}", "only a job that has neither ended nor been cancelled pauses")
+        super().__init__(
+            f"job {job_id} is {status}", "only a job that has not ended and is not being cancelled can be paused"
+        )
 
 
 class NotPaused(EdgefaceError):
@@ -69,7 +33,7 @@ class NotPaused(EdgefaceError):
         hint = (
             "its state is being saved: try again in a few seconds"
             if status is JobStatus.PAUSING
-            else "a failed or cancelled job goes on by POST /jobs/{id}/retry"
+            else "POST /jobs/{id}/retry resumes a failed or cancelled job"
             if status in RETRYABLE
             else "only a paused job can be resumed"
         )
@@ -84,7 +48,7 @@ class NotRetryable(EdgefaceError):
         hint = (
             "submit its config again for another run"
             if status.terminal
-            else "POST /jobs/{id}/resume goes on with it"
+            else "POST /jobs/{id}/resume resumes it"
             if status is JobStatus.PAUSED
             else "cancel it first"
         )
@@ -97,8 +61,8 @@ class StatesGone(EdgefaceError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(
-            f"job {job_id} has no saved state left to go on from (see EDGEFACE_KEEP_STATES_DAYS)",
-            "POST /jobs/{id}/retry?from=start trains it anew and forgets its checkpoint: pin that one to keep it",
+            f"job {job_id} has no saved state left to resume from (see EDGEFACE_KEEP_STATES_DAYS)",
+            "POST /jobs/{id}/retry?from=start trains from the start and deletes the checkpoint: pin it to keep it",
         )
 
 
@@ -127,7 +91,9 @@ class NothingToPin(EdgefaceError):
             return
         super().__init__(
             f"job {job_id} ({status}) has no checkpoint{'' if status.terminal else ' yet'}",
-            "its warnings and its error say why" if status.terminal else "pin it after the first checkpoint event",
+            "its warnings and its error give the reason"
+            if status.terminal
+            else "pin it after the first checkpoint event",
         )
 
 
@@ -137,8 +103,8 @@ class IdempotencyKeyReused(EdgefaceError):
 
     def __init__(self, key: str, job_id: str) -> None:
         super().__init__(
-            f"Idempotency-Key {key!r} came with another request before, which made job {job_id}",
-            "give every new job a key of its own, such as a UUID",
+            f"Idempotency-Key {key!r} was used with a different request, which created job {job_id}",
+            "use a new key for every new job, such as a UUID",
         )
 
 
@@ -146,7 +112,7 @@ class NotEvaluated(EdgefaceError):
     code = "not_evaluated"
     blame: Blame = "request"
 
-    def __init__(self, job_id: str, status: JobStatus, kind: "JobKind") -> None:
+    def __init__(self, job_id: str, status: JobStatus, kind: str) -> None:
         if kind == "dsr_training":
             super().__init__(
                 f"job {job_id} trains a DSR network and writes no report",
@@ -161,12 +127,12 @@ class NotEvaluated(EdgefaceError):
             )
             return
         again = (
-            "POST /evaluations makes another"
+            "POST /evaluations creates another"
             if kind == "evaluation"
             else "`edgeface-finetune evaluate` measures any checkpoint"
         )
         hint = (
-            f"the job's warnings and its error say why; {again}"
+            f"the job's warnings and its error give the reason; {again}"
             if status.terminal
             else "it is written when the job ends: watch GET /jobs/{id}/events"
         )
@@ -183,7 +149,7 @@ class CheckpointNotReady(EdgefaceError):
             super().__init__(f"job {job_id} is {what}, and makes no checkpoint", instead)
             return
         hint = (
-            "its warnings say why it was deleted; submit its config again to train it anew"
+            "its warnings give the reason for the deletion; submit its config again to train again"
             if status is JobStatus.SUCCEEDED
             else f"the job {status} before its first validated epoch of stage 2, or of the DSR network; submit it again"
             if status.terminal
@@ -199,11 +165,11 @@ class CheckpointNotKept(EdgefaceError):
 
     def __init__(self, job_id: str, epoch: int, attempt: int | None, kept: Sequence[int]) -> None:
         of = f"epoch {epoch}" + ("" if attempt is None else f" of attempt {attempt}")
-        has = f"kept are those of epoch {name_some(kept, 20)}" if kept else "none is kept"
+        has = f"the kept ones are of epoch {name_some(kept, 20)}" if kept else "none is kept"
         super().__init__(
             f"job {job_id} keeps no checkpoint of {of}; {has}",
-            "a checkpoint that a better one replaced is kept where it was pinned: POST /jobs/{id}/pin; "
-            "`files` of GET /jobs/{id} lists what there is",
+            "a checkpoint that was replaced by a better one is kept only if it was pinned: POST /jobs/{id}/pin; "
+            "`files` of GET /jobs/{id} lists all kept files",
         )
 
 
@@ -214,7 +180,7 @@ class NoBackbone(EdgefaceError):
     def __init__(self, job_id: str) -> None:
         super().__init__(
             f"job {job_id} trains a DSR network, which has no backbone",
-            "leave `format` out: dsr.pth is the whole of it",
+            "omit `format`: dsr.pth is the complete network",
         )
 
 
@@ -223,9 +189,9 @@ class StoredFileMissing(EdgefaceError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"the job's file {path} is gone",
-            "restore it from a backup, or see that API and worker share EDGEFACE_ARTIFACTS_DIR; "
-            "`edgeface-finetune doctor` names all that are gone",
+            f"the job's file {path} is missing",
+            "restore it from a backup, or check that API and worker share EDGEFACE_ARTIFACTS_DIR; "
+            "`edgeface-finetune doctor` lists all missing files",
         )
 
 
@@ -234,63 +200,18 @@ class CursorInvalid(EdgefaceError):
     blame: Blame = "request"
 
     def __init__(self, cursor: str) -> None:
-        super().__init__(f"{cursor!r} is no cursor of this list", "use next_cursor of the page before, or none")
+        super().__init__(f"{cursor!r} is not a cursor of this list", "use next_cursor of the previous page, or none")
 
 
 class InputError(EdgefaceError):
-    """An input that a field of the config names and that cannot be used. `field` is the config's field."""
+    """A field of the config names an input that cannot be used. `field` is the name of that field."""
 
+    code = "input_invalid"
     blame: Blame = "request"
 
     def __init__(self, field: str, message: str, hint: str) -> None:
         super().__init__(message, hint)
         self.field = field
-
-
-class OutsideRoots(InputError):
-    code = "path_outside_roots"
-
-    def __init__(self, field: str, name: str, root: Path) -> None:
-        super().__init__(
-            field,
-            f"{field}: {name!r} leads outside {root}",
-            f"give a name in {root}, without `..`; links that lead out of it are not followed: copy or mount instead",
-        )
-
-
-class DatasetNotFound(InputError):
-    code = "dataset_not_found"
-
-    def __init__(self, field: str, name: str, root: Path, available: Sequence[str]) -> None:
-        has = f"it has {name_some(available)}" if available else "it is empty"
-        super().__init__(
-            field,
-            f"{field}: there is no folder {name!r} in {root} ({has})",
-            f"build one there: edgeface-finetune dataset build FACES --output {root}/NAME",
-        )
-
-
-class WeightsNotFound(InputError):
-    code = "weights_not_found"
-
-    def __init__(self, field: str, name: str, root: Path, available: Sequence[str]) -> None:
-        has = f"it has {name_some(available)}" if available else "it is empty"
-        super().__init__(
-            field,
-            f"{field}: there is no file {name!r} in {root} ({has})",
-            f"put the file there, as in cp {Path(name).name} {root}/",
-        )
-
-
-class DsrTooLarge(InputError):
-    code = "dsr_too_large"
-
-    def __init__(self, vlr_size: int, output: int, most: int) -> None:
-        super().__init__(
-            "dsr",
-            f"dsr: the network enlarges {vlr_size} px to {output} px; {most} px is the most",
-            "train it for smaller vlr_sizes, or begin a network with smaller factors: leave dsr out",
-        )
 
 
 class WeightsJobNotFound(InputError):
@@ -301,7 +222,7 @@ class WeightsJobNotFound(InputError):
             field,
             f"{field}: there is no job {job_id!r}",
             f"GET /jobs?status=succeeded{'&kind=dsr_training' if field == 'dsr' else ''} lists the jobs whose weights "
-            "can be named; a file's name begins otherwise",
+            "can be used; the name of a file must not start with `job:`",
         )
 
 
@@ -309,10 +230,10 @@ class WeightsNotOfKind(InputError):
     code = "weights_not_of_kind"
 
     def __init__(self, field: str, job_id: str, kind: str, weights: str, makers: Sequence[str]) -> None:
-        of = f"of the kind {' or '.join(makers)}" if makers else "of a version that has jobs which make them"
+        of = f"of the kind {' or '.join(makers)}" if makers else "of a version whose jobs create them"
         super().__init__(
             field,
-            f"{field}: job {job_id} is of the kind {kind}, which makes no {weights} weights",
+            f"{field}: job {job_id} is of the kind {kind}, which creates no {weights} weights",
             f"name a job {of}, or a file that GET /weights lists",
         )
 
@@ -322,12 +243,14 @@ class WeightsNotReady(InputError):
 
     def __init__(self, field: str, job_id: str, status: JobStatus) -> None:
         hint = (
-            f"POST /jobs/{job_id}/retry goes on with it; its best checkpoint so far, if it has one, can be downloaded "
-            "and put into the weights' folder"
+            f"POST /jobs/{job_id}/retry resumes it; its best checkpoint so far, if any, can be downloaded and copied "
+            "into the weights folder"
             if status in RETRYABLE
-            else "submit this again when it has succeeded: watch GET /jobs/{id}/events"
+            else "submit this again after it has succeeded: watch GET /jobs/{id}/events"
         )
-        super().__init__(field, f"{field}: job {job_id} is {status}; weights are named of jobs that succeeded", hint)
+        super().__init__(
+            field, f"{field}: job {job_id} is {status}; only the weights of a job that succeeded can be used", hint
+        )
 
 
 class WeightsNotKept(InputError):
@@ -336,100 +259,7 @@ class WeightsNotKept(InputError):
     def __init__(self, field: str, job_id: str) -> None:
         super().__init__(
             field,
-            f"{field}: the weights that job {job_id} made are deleted",
-            "its warnings say why; submit its config again to make them anew, and pin what should outlive "
-            "EDGEFACE_KEEP_CHECKPOINTS_DAYS",
-        )
-
-
-class LeaseLost(EdgefaceError):
-    code = "lease_lost"
-
-    def __init__(self, job_id: str, attempt: int) -> None:
-        super().__init__(
-            f"attempt {attempt} no longer holds job {job_id}", "nothing to do: another attempt or the rounds have it"
-        )
-
-
-class TrainerDied(EdgefaceError):
-    code = "trainer_died"
-
-    def __init__(self, exit_code: int | None) -> None:
-        killed = exit_code is not None and exit_code < 0
-        how = f"was killed by signal {-exit_code}" if killed and exit_code else f"ended with exit code {exit_code}"
-        super().__init__(
-            f"the training process {how}",
-            "signal 9 is often the system running out of memory: lower batch_size, or see dmesg and the worker's log",
-        )
-
-
-class TrainerCrashed(EdgefaceError):
-    code = "internal_error"
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(
-            f"unexpected error in the training: {type(error).__name__}: {error}",
-            "the worker's log has the traceback; please report it",
-        )
-
-
-class TrainerStuck(EdgefaceError):
-    code = "trainer_stuck"
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(
-            f"the training made no step for {seconds:.0f} s",
-            "see the worker's log and nvidia-smi (a hung driver? a network drive that is away?); where single steps "
-            "take that long, raise EDGEFACE_STALL_SECONDS",
-        )
-
-
-class DeviceFailed(EdgefaceError):
-    code = "device_failed"
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(
-            f"the device failed: {str(error).splitlines()[0]}",
-            "see the worker's log, nvidia-smi and dmesg on that machine",
-        )
-
-
-class MachineFailed(EdgefaceError):
-    code = "machine_failed"
-
-    def __init__(self, error: OSError | EOFError) -> None:
-        super().__init__(
-            f"the worker's machine failed: {type(error).__name__}: {error}",
-            "see its disks, network drives and free memory; the worker's log has more",
-        )
-
-
-class FilesAway(EdgefaceError):
-    code = "files_away"
-
-    def __init__(self, job_id: str, root: Path) -> None:
-        super().__init__(
-            f"none of the files that job {job_id} saved is in {root} on this worker",
-            "see that its disk is mounted and that all workers share EDGEFACE_ARTIFACTS_DIR; where the files are gone "
-            "for good, edgeface-finetune doctor --repair --accept-loss",
-        )
-
-
-class WorkerLost(EdgefaceError):
-    code = "worker_lost"
-
-    def __init__(self, worker_id: str) -> None:
-        super().__init__(
-            f"worker {worker_id} was silent for the length of its lease",
-            "see that worker's log (out of memory? machine restart? database away?)",
-        )
-
-
-class Poisoned(EdgefaceError):
-    code = "poison"
-
-    def __init__(self, losses: int, last: ErrorReport) -> None:
-        super().__init__(
-            f"the job lost its worker or trainer {losses} times without getting further; the last time: {last.message}",
-            f"{last.hint}; then POST /jobs/{{id}}/retry goes on from the last saved state",
+            f"{field}: the weights that job {job_id} created are deleted",
+            "its warnings give the reason; submit its config again to create them again, and pin checkpoints to keep "
+            "them longer than EDGEFACE_KEEP_CHECKPOINTS_DAYS",
         )

@@ -18,6 +18,7 @@ import httpx2
 import pytest
 import torch
 
+from app.finetune.deprecations import RENAMED_FIELDS
 from tests.system.conftest import Machine, wait_until
 
 COMMIT = "71914f9"
@@ -140,13 +141,15 @@ def check_answers(old: OldService, api: httpx2.Client) -> None:
 
 
 def differences(old: Any, new: Any, place: str) -> list[str]:
-    """Where `new` lacks a field of `old` or has another value."""
+    """Where `new` lacks a field of `old` or has another value. A config has the current names of its fields."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [
             found
             for name, value in old.items()
             if name not in CHANGES_WITH_TIME
-            for found in differences(value, new.get(name, "missing"), f"{place} {name}")
+            for found in differences(
+                value, new.get(name, new.get(RENAMED_FIELDS.get(name, name), "missing")), f"{place} {name}"
+            )
         ]
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         pairs = enumerate(zip(old, new, strict=True))

@@ -31,7 +31,7 @@ from app.finetune.errors import ErrorReport
 from app.finetune.events import EvaluationStarted, Progressed, StateSaved
 from app.finetune.recipes import RECOMMENDED
 from app.jobs import queries
-from app.jobs.errors import LeaseLost
+from app.jobs.attempt_errors import LeaseLost
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
 from app.jobs.transitions import attempts, recording, rounds, submission
@@ -423,7 +423,7 @@ def test_a_recipe_that_learns_from_hr_images_needs_each_of_them(api: TestClient,
     assert problem["detail"].endswith(f"{hr_images}; 1 are missing: {first.name}")
     shutil.rmtree(hr_images)
     problem = refused(api.post("/jobs", json=body), 422, "train_hr_missing")
-    assert problem["detail"].endswith(f"{hr_images}; none is there")
+    assert problem["detail"].endswith(f"{hr_images}; none exists")
     assert problem["blame"] == "data"
     assert '"recipe": "guide"' in problem["hint"]
     assert api.post("/jobs", json={"dataset": "faces"}).status_code == 201

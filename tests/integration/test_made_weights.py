@@ -89,9 +89,9 @@ def test_the_weights_of_a_job_are_named_as_any_others(api: TestClient, made: Job
         ("queued", {}, "weights_not_ready", "is queued"),
         ("failed", {}, "weights_not_ready", "is failed"),
         ("cancelled", {}, "weights_not_ready", "is cancelled"),
-        ("evaluation", {}, "weights_not_of_kind", "of the kind evaluation, which makes no EdgeFace weights"),
+        ("evaluation", {}, "weights_not_of_kind", "of the kind evaluation, which creates no EdgeFace weights"),
         ("measurement", {}, "weights_not_of_kind", "of the kind measurement"),
-        ("made", {"field": "dsr"}, "weights_not_of_kind", "of the kind finetuning, which makes no DSR weights"),
+        ("made", {"field": "dsr"}, "weights_not_of_kind", "of the kind finetuning, which creates no DSR weights"),
         ("expired", {}, "weights_not_kept", "are deleted"),
     ],
 )

@@ -13,17 +13,8 @@ from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
 from app.finetune.events import EvaluationStarted, Progressed
 from app.jobs import queries
-from app.jobs.errors import (
-    IdempotencyKeyReused,
-    JobNotFound,
-    LeaseLost,
-    NotPausable,
-    NotPaused,
-    NotRetryable,
-    Poisoned,
-    StatesGone,
-    WorkerLost,
-)
+from app.jobs.attempt_errors import LeaseLost, Poisoned, WorkerLost
+from app.jobs.errors import IdempotencyKeyReused, JobNotFound, NotPausable, NotPaused, NotRetryable, StatesGone
 from app.jobs.states import CLAIMED, NEXT, RETRYABLE, TERMINAL, JobStatus
 from app.jobs.tables import Artifact, Attempt, Job
 from app.jobs.transitions import attempts, fence, recording, rounds, submission, wishes

@@ -29,7 +29,8 @@ from app.finetune.checkpoint import Checkpoint, Stage
 from app.finetune.dataset import JobWarning
 from app.finetune.events import EvaluationStarted, Progressed
 from app.jobs import queries
-from app.jobs.errors import IdempotencyKeyReused, LeaseLost, NotPausable, NotPaused, NotRetryable, StatesGone
+from app.jobs.attempt_errors import LeaseLost
+from app.jobs.errors import IdempotencyKeyReused, NotPausable, NotPaused, NotRetryable, StatesGone
 from app.jobs.resume import ResumePoint
 from app.jobs.states import CLAIMED, NEXT, RETRYABLE, TERMINAL, JobStatus
 from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent

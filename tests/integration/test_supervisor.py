@@ -290,7 +290,7 @@ def test_a_worker_that_lacks_the_weights_of_another_job_hands_back_and_says_so(
         job_id = submission.submit(session, CONFIG.model_copy(update={"edgeface": f"job:{made.id}"}), []).id
     supervise(fixtures.tell_all)
     wait_until(lambda: waiting_reason(database, job_id) is not None)
-    assert "edgeface_backbone.pth is gone" in (waiting_reason(database, job_id) or "")
+    assert "edgeface_backbone.pth is missing" in (waiting_reason(database, job_id) or "")
     assert status(database, job_id) == JobStatus.QUEUED
 
 

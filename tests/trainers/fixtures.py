@@ -10,9 +10,10 @@ from pathlib import Path
 
 from app.finetune import events
 from app.finetune.dataset import JobWarning
-from app.finetune.errors import DiskFull, ErrorReport
+from app.finetune.errors import ErrorReport
 from app.finetune.evaluation import EvaluatedOn, Evaluation
 from app.finetune.ranges import Estimate
+from app.finetune.training_errors import DiskFull
 from worker.messages import EvaluationOrder, Failed, TrainingOrder
 from worker.trainer_process import listen_to_supervisor
 from worker.training.runtime.control import Control

@@ -10,8 +10,8 @@ from app.api_models.attempts import ResumeReceipt
 from app.database import database_now
 from app.finetune.errors import ErrorReport
 from app.jobs import queries
+from app.jobs.attempt_errors import Poisoned, WorkerLost
 from app.jobs.durations import view_actual, view_predicted
-from app.jobs.errors import Poisoned, WorkerLost
 from app.jobs.resume import ResumePoint
 from app.jobs.states import CLAIMED, TERMINAL, JobStatus
 from app.jobs.tables import Attempt, Job

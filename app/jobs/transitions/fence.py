@@ -14,9 +14,7 @@ from sqlmodel import Session, col, delete, select, update
 from app.database import database_now
 from app.finetune.dataset import JobWarning
 from app.jobs import queries
-from app.jobs.errors import (
-    LeaseLost,
-)
+from app.jobs.attempt_errors import LeaseLost
 from app.jobs.resume import ResumePoint
 from app.jobs.states import CLAIMED, JobStatus
 from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent

@@ -82,7 +82,7 @@ def test_without_the_extra_the_check_says_that_it_does_not_measure(photos: Path,
     assert run("build", photos, "--output", tmp_path / "raw").exit_code == 0
     ended = without_the_extra("check", tmp_path / "raw")
     assert ended.returncode == 0, ended.stderr
-    assert "alignment: not measured: finding faces needs the package ai_edge_litert" in ended.stdout
+    assert "alignment: not measured: face detection needs the package ai_edge_litert" in ended.stdout
 
 
 def test_the_error_names_the_missing_package() -> None:

@@ -12,16 +12,7 @@ import pytest
 import torch
 
 from app.finetune.architectures import DsrLayout
-from app.finetune.errors import (
-    DeviceUnavailable,
-    DiskFull,
-    EdgefaceError,
-    FolderEmpty,
-    LossNotFinite,
-    NothingToSelectBy,
-    UnreadableImages,
-    WeightsMismatch,
-)
+from app.finetune.errors import EdgefaceError, FolderEmpty, NothingToSelectBy, UnreadableImages, WeightsMismatch
 from app.finetune.evaluation import Evaluation
 from app.finetune.events import (
     CheckpointWritten,
@@ -35,6 +26,7 @@ from app.finetune.events import (
     TrainingEvent,
     Warned,
 )
+from app.finetune.training_errors import DeviceUnavailable, DiskFull, LossNotFinite
 from worker.training.console import render
 from worker.training.finetune import finetune
 from worker.training.models.dsr import DSR
@@ -310,7 +302,7 @@ def block_the_report(files: TrainingFiles) -> None:
     [
         (lose_val, "does not exist"),
         (damage_the_weights_before, "is not a readable PyTorch weights file"),
-        (spoil_dsr, "gave NaN or infinity"),
+        (spoil_dsr, "returned NaN or infinity"),
         (block_the_report, "IsADirectoryError"),
     ],
 )

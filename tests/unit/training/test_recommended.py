@@ -197,7 +197,7 @@ def test_faces_without_an_hr_image_are_named(tmp_path: Path) -> None:
     assert missing.value.message.endswith("train/hr_images; 2 are missing: 001_02.png, 003_00.png")
     assert not files.prepared_dir.exists(), "before any image is prepared"
     shutil.rmtree(files.train_dir / "hr_images")
-    with pytest.raises(TrainHrMissing, match=r"16 VLR images, by the same name in .*hr_images; none is there"):
+    with pytest.raises(TrainHrMissing, match=r"16 VLR images, with the same name in .*hr_images; none exists"):
         run(files, **CONFIG)
     run(files)  # the guide's recipe needs none
 

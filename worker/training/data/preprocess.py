@@ -19,8 +19,8 @@ from torch import Tensor
 
 from app.finetune.config import FACE_SIZE
 from app.finetune.dataset import JobWarning
-from app.finetune.errors import EnlargementNotFinite
 from app.finetune.images import read_rgb
+from app.finetune.training_errors import EnlargementNotFinite
 from worker.training.models.dsr import DSR
 from worker.training.runtime.cpu_parallel import parallel_on_all_cores
 from worker.training.runtime.out_of_memory import in_parts_that_fit

@@ -18,9 +18,9 @@ from torch import Tensor
 from app.finetune.architectures import EMBEDDING_SIZE
 from app.finetune.config import FACE_SIZE, FACES_OF_EACH, FinetuneConfig
 from app.finetune.dataset import DatasetScan, paired_hr, scan_dataset, subject_of
-from app.finetune.errors import LossNotFinite, OutOfMemory
 from app.finetune.events import CheckpointWritten, DryRunFinished, Report, Stopped
 from app.finetune.ranges import NOTHING, Estimate
+from app.finetune.training_errors import LossNotFinite, OutOfMemory
 from worker.training.checkpoints.best_model import Checkpoints, Provenance
 from worker.training.data.face_cache import PreparedFaces, prepared_key
 from worker.training.data.preprocess import RESAMPLER, Enlarge, Faces, enlarge_bicubic, enlarge_by_dsr, enlarge_images

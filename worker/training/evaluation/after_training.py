@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from app.finetune.config import BICUBIC, FinetuneConfig
 from app.finetune.dataset import JobWarning
-from app.finetune.errors import DiskFull, EdgefaceError, printable
+from app.finetune.errors import EdgefaceError, printable
 from app.finetune.evaluation import Backbone, Comparison, Images
 from app.finetune.evaluation_config import EvaluationConfig
 from app.finetune.events import CheckpointWritten, EpochFinished, EvaluationWritten
+from app.finetune.training_errors import DiskFull
 from worker.training.checks.collapse import collapse_warning
 from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
 from worker.training.evaluation.systems import KnownFaces

@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import Callable
 
 from app.finetune.dataset import JobWarning
-from app.finetune.errors import LossNotFinite, OutOfMemory
 from app.finetune.events import BatchSplit, CheckpointWritten, RolledBack, Warned
+from app.finetune.training_errors import LossNotFinite, OutOfMemory
 from worker.training.checkpoints.best_model import Checkpoints
 from worker.training.loop.context import RunContext
 from worker.training.loop.stages import train_all, train_head

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from app.finetune.errors import DeviceUnavailable
+from app.finetune.training_errors import DeviceUnavailable
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from app.finetune.errors import OutOfMemory
+from app.finetune.training_errors import OutOfMemory
 from worker.training.runtime.cpu_parallel import SINGLE_THREAD, CpuParallel
 
 _Result = TypeVar("_Result")

@@ -11,8 +11,8 @@ from typing import TypeVar
 import torch
 
 from app.finetune.atomic import atomic_file
-from app.finetune.errors import DiskFull
 from app.finetune.events import WrittenFile
+from app.finetune.training_errors import DiskFull
 from worker.training.runtime.control import Control
 
 _Filled = TypeVar("_Filled")

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from app.finetune.config import FACE_SIZE
 from app.finetune.dsr_config import DsrTrainingConfig
-from app.finetune.errors import DsrLossNotFinite, OutOfMemory
 from app.finetune.events import BatchSplit, Checkpoint, DsrEpochFinished, Report, TrainingEvent, WrittenFile
+from app.finetune.training_errors import DsrLossNotFinite, OutOfMemory
 from worker.training.checkpoints.best_model import plain
 from worker.training.data.preprocess import Enlarge
 from worker.training.models.dsr import DSR

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from app.drawn_faces import draw_face
 from app.finetune.architectures import DsrLayout
-from app.finetune.errors import EnlargementNotFinite
+from app.finetune.training_errors import EnlargementNotFinite
 from worker.training.data.preprocess import (
     Enlarge,
     Faces,

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.finetune.errors import LossNotFinite, OutOfMemory
 from app.finetune.events import (
     BatchSplit,
     EpochFinished,
@@ -19,6 +18,7 @@ from app.finetune.events import (
     TrainingEvent,
     Warned,
 )
+from app.finetune.training_errors import LossNotFinite, OutOfMemory
 from tests.unit.training.support import run, run_unpredicted, tiny_config, write_training
 from worker.training.console import render
 from worker.training.finetune import finetune

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.finetune.errors import OutOfMemory
 from app.finetune.events import EpochFinished, StateSaved, TrainingEvent
+from app.finetune.training_errors import OutOfMemory
 from tests.unit.training.support import run, run_unpredicted, tiny_config, write_training
 from worker.training.finetune import finetune
 from worker.training.models.edgeface import EdgeFace

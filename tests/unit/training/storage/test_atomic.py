@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.finetune.errors import DiskFull
 from app.finetune.events import StateSaved, TrainingEvent
+from app.finetune.training_errors import DiskFull
 from tests.unit.training.support import tiny_config, write_training
 from worker.training.finetune import finetune
 from worker.training.runtime.control import Control

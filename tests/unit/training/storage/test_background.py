@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from app.finetune.dataset import JobWarning
-from app.finetune.errors import DiskFull
 from app.finetune.events import TrainingEvent, Warned
+from app.finetune.training_errors import DiskFull
 from worker.training.storage.background import BackgroundWriter
 
 

@@ -10,14 +10,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from app.finetune.errors import (
-    DsrLossNotFinite,
-    InputsChanged,
-    NothingToCompare,
-    PersonUnderTwoNames,
-    PhotoCopied,
-    WeightsUnreadable,
-)
+from app.finetune.errors import InputsChanged, NothingToCompare, PersonUnderTwoNames, PhotoCopied, WeightsUnreadable
 from app.finetune.events import (
     DsrEpochFinished,
     EnlargementMeasured,
@@ -29,6 +22,7 @@ from app.finetune.events import (
     TrainingEvent,
     Warned,
 )
+from app.finetune.training_errors import DsrLossNotFinite
 from tests.unit.training.super_resolution.support import (
     IMAGES,
     SUBJECTS,
