@@ -6,7 +6,7 @@ from sqlmodel import col, delete
 
 from app.database import Database, database_now
 from app.deletion import Freed
-from app.jobs.retention import SECONDS_A_DAY, Retention, clean_jobs, forget_measurements
+from app.jobs.retention import SECONDS_A_DAY, Retention, clean_jobs, forget_dry_runs
 from app.jobs.tables import WorkerSeen
 from app.leftovers import remove_leftovers
 from app.prepared_faces import clean_prepared
@@ -25,7 +25,7 @@ def clean(database: Database, settings: Settings) -> Freed:
         + remove_leftovers(database, settings.artifacts_dir)
         + clean_prepared(settings.prepared_dir, settings.keep_prepared_days * SECONDS_A_DAY)
     )
-    forget_measurements(database, settings.artifacts_dir, retention)
+    forget_dry_runs(database, settings.artifacts_dir, retention)
     forget_gone_workers(database)
     if freed.files:
         _log.info("cleaned: %s", freed)

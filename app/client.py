@@ -25,9 +25,8 @@ from app.finetune.config import FinetuneConfig
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.evaluation import Evaluation
 from app.finetune.evaluation_config import EvaluationConfig
-from app.jobs.configs import JobConfig
-from app.jobs.reports import MeasuredFile
-from app.jobs.tables import FINETUNING, JobKind
+from app.finetune.job_config import JobConfig
+from app.finetune.job_kinds import FINETUNING, MeasuredFile
 
 _Result = TypeVar("_Result")
 
@@ -184,7 +183,7 @@ class Client:
         self,
         statuses: tuple[JobStatus, ...] = (),
         *,
-        kind: JobKind = FINETUNING,
+        kind: str = FINETUNING,
         cursor: str | None = None,
         limit: int = 20,
     ) -> JobPage:

@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 
 from app.artifacts import Artifacts
 from app.database import Database
+from app.finetune.job_kinds import KINDS
 from app.inputs.dataset_checks import DatasetChecks
 from app.jobs.rescue import Rounds
 from app.live.answers import JobAnswers
@@ -21,8 +22,6 @@ from app.routes import (
     actions,
     attempts,
     checkpoints,
-    dsr_trainings,
-    evaluations,
     events,
     health,
     inputs,
@@ -32,6 +31,7 @@ from app.routes import (
     reports,
 )
 from app.routes.dependencies import Service
+from app.routes.submitting import submission_router
 from app.settings import Settings
 
 DESCRIPTION = """\
@@ -89,8 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
         events.router,
         checkpoints.router,
         reports.router,
-        evaluations.router,
-        dsr_trainings.router,
+        *(submission_router(kind) for kind in KINDS.values() if kind.path != jobs.router.prefix),
         pins.router,
         inputs.router,
         health.router,

@@ -1,4 +1,4 @@
-"""Accepts a job: checked first, and made once however often the same request comes with the same key."""
+"""Accepts a job: checks it first, and makes it once however often the same request comes with the same key."""
 
 from collections.abc import Callable
 
@@ -8,14 +8,15 @@ from sqlmodel import Session
 from app.api_models.job import JobView
 from app.database import Database
 from app.finetune.dataset import JobWarning
-from app.jobs.configs import JobConfig
+from app.finetune.job_config import JobConfig
+from app.finetune.job_kinds import FINETUNING, kind_of
 from app.jobs.made_weights import hold_named
-from app.jobs.tables import FINETUNING, Job, JobKind
+from app.jobs.tables import Job
 from app.jobs.transitions import submission
 from app.jobs.views import view_job
 
 Check = Callable[[], list[JobWarning]]
-"""Raises what is wrong with the inputs that the config names; returns what is merely worth a warning."""
+"""Checks the inputs that the config names. Raises their errors and returns their warnings."""
 
 
 def submit_once(
@@ -26,9 +27,9 @@ def submit_once(
     priority: int,
     idempotency_key: str | None,
     worker_seen_seconds: float,
-    kind: JobKind = FINETUNING,
+    kind: str = FINETUNING,
 ) -> tuple[JobView, bool]:
-    """The queued job, and whether it had been made before. Ring the bell then.
+    """Return the queued job, and whether it had been made before. Ring the bell then.
 
     Raises IdempotencyKeyReused, what `check` raises, and what `hold_named` raises where weights that a job made were
     deleted since the check.
@@ -46,7 +47,7 @@ def submit_once(
     warnings = check()
     try:
         with database.writing() as session:
-            hold_named(session, config.model_dump(mode="json"))
+            hold_named(session, kind_of(kind), config.model_dump(mode="json"))
             job = submission.submit(
                 session, config, warnings, priority=priority, idempotency_key=idempotency_key, kind=kind
             )

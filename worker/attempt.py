@@ -19,22 +19,21 @@ from sqlmodel import Session
 from app.artifacts import RESERVATION, Artifacts
 from app.database import Database
 from app.finetune import events
+from app.finetune.config import FinetuneConfig
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ConfigError, EdgefaceError, ErrorReport
 from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.job_kinds import decode_config, kind_of
 from app.finetune.training_errors import DiskFull
-from app.inputs.dsr_training import find_dsr_inputs
-from app.inputs.evaluation import find_evaluation_inputs
-from app.inputs.finetuning import Inputs, find_inputs
+from app.inputs.kinds import find_inputs
+from app.inputs.training_inputs import TrainingInputs
 from app.jobs import queries
 from app.jobs.attempt_errors import FilesAway, LeaseLost, MachineFailed, TrainerCrashed, TrainerDied, TrainerStuck
-from app.jobs.configs import config_of
 from app.jobs.errors import StoredFileMissing
 from app.jobs.rescue import loss_policy
 from app.jobs.resume import ResumePoint
 from app.jobs.retention import Retention, clean_job
 from app.jobs.states import JobStatus
-from app.jobs.tables import MEASUREMENT
 from app.jobs.transitions import attempts, recording
 from app.jobs.transitions.fence import Claim
 from app.settings import Settings
@@ -125,13 +124,14 @@ class ClaimedJob:
     def _prepare_order(self) -> Order:
         job = self._read(lambda session: queries.get(session, self._claim.job_id))
         try:
-            config = config_of(job.kind, job.config)
+            config = decode_config(job.kind, job.config)
         except ValidationError as invalid:
             raise ConfigError(f"this version does not take the job's config: {invalid}", "submit it anew") from None
         if isinstance(config, EvaluationConfig):
             return self._evaluation_order(config)
         if isinstance(config, DsrTrainingConfig):
             return self._dsr_order(config)
+        assert isinstance(config, FinetuneConfig)  # noqa: S101
         inputs = self._read(lambda session: find_inputs(config, self._settings, session))
         return TrainingOrder(
             config,
@@ -140,12 +140,12 @@ class ClaimedJob:
             self._settings.save_every_seconds,
             self._reserved,
             self._slot,
-            dry_run=job.kind == MEASUREMENT,
+            dry_run=kind_of(job.kind).dry_run_of is not None,
             predict_duration=job.predicted is None,
         )
 
     def _dsr_order(self, config: DsrTrainingConfig) -> DsrTrainingOrder:
-        inputs = self._read(lambda session: find_dsr_inputs(config, self._settings, session))
+        inputs = self._read(lambda session: find_inputs(config, self._settings, session))
         return DsrTrainingOrder(
             config,
             self._begin(inputs),
@@ -157,7 +157,7 @@ class ClaimedJob:
 
     def _evaluation_order(self, config: EvaluationConfig) -> EvaluationOrder:
         """It saves nothing on its way: each attempt begins anew."""
-        inputs = self._read(lambda session: find_evaluation_inputs(config, self._settings, session))
+        inputs = self._read(lambda session: find_inputs(config, self._settings, session))
         self._write(lambda session: attempts.begin_attempt(session, self._claim, None))
         return EvaluationOrder(
             config,
@@ -186,7 +186,7 @@ class ClaimedJob:
         self._renew_lease()  # a large file on a slow drive takes its time
         return self._artifacts.is_whole(file.key, file.size, file.sha256)
 
-    def _begin(self, inputs: Inputs) -> TrainingFiles:
+    def _begin(self, inputs: TrainingInputs) -> TrainingFiles:
         """At the newest state that is whole, or anew."""
         point = self._newest_whole_point()
         self._write(lambda session: attempts.begin_attempt(session, self._claim, point))

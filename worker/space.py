@@ -11,11 +11,11 @@ from math import prod
 from pathlib import Path
 
 from app.finetune.architectures import EMBEDDING_SIZE
-from app.finetune.config import FACE_SIZE
+from app.finetune.config import FACE_SIZE, FACES_OF_EACH, FinetuneConfig
 from app.finetune.dataset import scan_dataset, scan_hr
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.training_errors import DiskFull
-from app.inputs.finetuning import Inputs
+from app.inputs.training_inputs import TrainingInputs
 from app.settings import Settings
 
 MARGIN_BYTES = 64 * 2**20
@@ -38,18 +38,20 @@ SPACE_FOR_EVALUATION = SpaceNeeded(save=8 * 2**20, faces=0)
 """Of an evaluation: its report, with all pictures in it, has one or two megabytes."""
 
 
-def space_needed(inputs: Inputs, *, faces_are_prepared: bool) -> SpaceNeeded:
+def space_for_finetuning(config: FinetuneConfig, inputs: TrainingInputs, *, faces_are_prepared: bool) -> SpaceNeeded:
     """Raises DataError where the dataset is no longer one."""
     scan = scan_dataset(inputs.train_dir, inputs.val_dir)
     kinds = [scan.train.vlr_images, scan.val.vlr_images, scan.val.hr_images]
-    kinds += [scan.train.hr_images] if inputs.invented_faces else []
-    images = 0 if faces_are_prepared else sum(map(len, kinds)) + inputs.invented_faces
+    kinds += [scan.train.hr_images] if config.needs_train_hr else []
+    images = 0 if faces_are_prepared else sum(map(len, kinds)) + config.synthetic_identities * FACES_OF_EACH
     backbone = inputs.edgeface.stat().st_size
     head = len(scan.subject_to_id) * EMBEDDING_SIZE * _FLOAT_BYTES
     return SpaceNeeded(save=3 * (backbone + head) + (2 * backbone + head), faces=images * 3 * FACE_SIZE**2)
 
 
-def space_for_dsr_training(config: DsrTrainingConfig, inputs: Inputs, *, faces_are_prepared: bool) -> SpaceNeeded:
+def space_for_dsr_training(
+    config: DsrTrainingConfig, inputs: TrainingInputs, *, faces_are_prepared: bool
+) -> SpaceNeeded:
     """Raises DataError where the dataset is no longer one."""
     images = (
         0 if faces_are_prepared else sum(len(scan_hr(each).hr_images) for each in (inputs.train_dir, inputs.val_dir))

@@ -14,21 +14,21 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.artifacts import Artifacts
 from app.database import Database
+from app.finetune.config import FinetuneConfig
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import EdgefaceError
 from app.finetune.evaluation_config import EvaluationConfig
-from app.inputs.dsr_training import find_dsr_inputs
-from app.inputs.finetuning import find_inputs
+from app.finetune.job_kinds import decode_config, kind_of
+from app.inputs.kinds import find_inputs
 from app.jobs import queries
 from app.jobs.attempt_errors import LeaseLost
-from app.jobs.configs import config_of
-from app.jobs.tables import MEASUREMENT, Job
+from app.jobs.tables import Job
 from app.jobs.transitions import attempts, rounds
 from app.jobs.transitions.fence import Claim
 from app.settings import Settings
 from worker.attempt import RETRY_SECONDS, ClaimedJob, TrainerMain
 from worker.lease import LeaseClock
-from worker.space import SPACE_FOR_EVALUATION, SpaceNeeded, shortage, space_for_dsr_training, space_needed
+from worker.space import SPACE_FOR_EVALUATION, SpaceNeeded, shortage, space_for_dsr_training, space_for_finetuning
 
 _log = logging.getLogger(__name__)
 
@@ -124,18 +124,19 @@ class Supervisor:
         with self._database.reading() as session:
             prepared = bool(queries.resume_points(session, job.id))
         try:
-            config = config_of(job.kind, job.config)
+            config = decode_config(job.kind, job.config)
             if isinstance(config, EvaluationConfig):
                 return SPACE_FOR_EVALUATION
             if isinstance(config, DsrTrainingConfig):
                 with self._database.reading() as session:
-                    inputs = find_dsr_inputs(config, self._settings, session)
+                    inputs = find_inputs(config, self._settings, session)
                 return space_for_dsr_training(config, inputs, faces_are_prepared=prepared)
+            assert isinstance(config, FinetuneConfig)  # noqa: S101
             # A measurement prepares no more than a few faces, and keeps none.
-            few_faces = prepared or job.kind == MEASUREMENT
+            few_faces = prepared or kind_of(job.kind).dry_run_of is not None
             with self._database.reading() as session:
                 inputs = find_inputs(config, self._settings, session)
-            return space_needed(inputs, faces_are_prepared=few_faces)
+            return space_for_finetuning(config, inputs, faces_are_prepared=few_faces)
         except (EdgefaceError, ValidationError, OSError):
             return None  # the attempt says what is wrong, and fails the job with it
 

@@ -11,22 +11,14 @@ from app.api_models.durations import ActualView, PredictedView
 from app.api_models.files import CheckpointView, KeptFile
 from app.api_models.job_status import JobStatus
 from app.api_models.metrics import EpochView, RecognitionChange
-from app.finetune.config import FinetuneConfig
-from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ErrorReport
-from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.job_kinds import AnyJobConfig, JobKind
 from app.finetune.job_warning import JobWarning
-from app.jobs.tables import JobKind
-
-JobConfig = FinetuneConfig | EvaluationConfig | DsrTrainingConfig
 
 
 class JobView(BaseModel):
     id: str
-    kind: JobKind = Field(
-        description="`finetuning`: submitted with POST /jobs. `dry_run`: submitted with POST /jobs?dry_run=estimate. "
-        "`evaluation`: submitted with POST /evaluations. `dsr_training`: submitted with POST /dsr-trainings."
-    )
+    kind: JobKind
     status: JobStatus
     terminal: bool = Field(description="Whether the status is final. Only a retry changes it.")
     stage: int | None = Field(description="0: DSR training. 1: head only. 2: backbone and head. null before training.")
@@ -49,7 +41,7 @@ class JobView(BaseModel):
     files_size: int = Field(description="Total size of the files in bytes.")
     error: ErrorReport | None
     warnings: list[JobWarning]
-    config: JobConfig = Field(description="Every field with its value.")
+    config: AnyJobConfig = Field(description="Every field with its value.")
     facts: dict[str, Any] | None = Field(
         description="Variant, enlargement, resampler, device, precision, images and subjects; null before preparation."
     )

@@ -15,21 +15,14 @@ from app.cli.durations import measured_lines
 from app.cli.live import point_line, status_lines, watch_job
 from app.client import Client
 from app.finetune.checkpoint import CheckpointFormat
-from app.finetune.dsr_config import DsrTrainingConfig
-from app.finetune.evaluation_config import EvaluationConfig
-from app.jobs.reports import MeasuredFile
-from app.jobs.tables import DSR_TRAINING, FINETUNING, JobKind
+from app.finetune.job_kinds import FINETUNING, KINDS, MeasuredFile, kind_of
 from app.settings import Settings
 
 PATIENCE_SECONDS = 5.0
 """Long enough for a service that is just starting again; a person with none should not have to wait to be told."""
 
-_FILE_NAMES: dict[CheckpointFormat | MeasuredFile, str] = {
-    "full": "edgeface_finetuned.pth",
-    "backbone": "edgeface_backbone.pth",
-    "report": "report.html",
-    "evaluation": "evaluation.json",
-}
+_MEASURED_FILES: dict[MeasuredFile, str] = {"report": "report.html", "evaluation": "evaluation.json"}
+_FORMATS = [*get_args(CheckpointFormat), *_MEASURED_FILES]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -137,15 +130,15 @@ def status(job_id: str, as_json: bool, url: str) -> None:
 @click.command()
 @click.option("--status", "statuses", multiple=True, type=click.Choice([status.value for status in JobStatus]))
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
-@click.option("--kind", type=click.Choice(get_args(JobKind)), default=FINETUNING, show_default=True)
+@click.option("--kind", type=click.Choice([*KINDS, "measurement"]), default=FINETUNING, show_default=True)
 @_url_option
-def jobs(statuses: tuple[str, ...], limit: int, kind: JobKind, url: str) -> None:
+def jobs(statuses: tuple[str, ...], limit: int, kind: str, url: str) -> None:
     """List jobs, newest first."""
     with _client(url) as client:
         page = client.list(tuple(JobStatus(status) for status in statuses), kind=kind, limit=limit)
     for job in page.jobs:
         submitted = job.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
-        line = f"{job.id}  {submitted}  {job.status:<10}  {job.progress:>4.0%}  {_data(job)}"
+        line = f"{job.id}  {submitted}  {job.status:<10}  {job.progress:>4.0%}  {job.config.summary}"
         priority = f"  priority {job.priority}" if job.priority else ""
         click.echo(line + priority + (f"  waits for {job.waiting_for}" if job.waiting_for else ""))
 
@@ -216,7 +209,13 @@ def unpin(job_id: str, url: str) -> None:
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: the file's own name.")
-@click.option("--format", "format_", type=click.Choice(list(_FILE_NAMES)), default="full", show_default=True)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice([*get_args(CheckpointFormat), *_MEASURED_FILES]),
+    default="full",
+    show_default=True,
+)
 @click.option("--epoch", type=click.IntRange(1), help="Of this stage 2 epoch, if it is kept. Default: the best.")
 @_url_option
 def download(
@@ -228,17 +227,10 @@ def download(
         raise click.UsageError(f"the {format_} is of the job, not of an epoch: leave --epoch out")
     with _client(url) as client:
         if output is None:
-            is_dsr = format_ == "full" and client.get(job_id).kind == DSR_TRAINING
-            output = Path("dsr.pth" if is_dsr else _FILE_NAMES[format_])
+            checkpoint = kind_of(client.get(job_id).kind).checkpoint
+            names = dict[str, str]([*_MEASURED_FILES.items(), *checkpoint.items()])
+            output = Path(names.get(format_, format_))
         click.echo(client.download(job_id, output, format=format_, epoch=epoch))
-
-
-def _data(job: JobView) -> str:
-    if isinstance(job.config, EvaluationConfig):
-        return f"evaluation of {job.config.edgeface} on {job.config.eval_dir}"
-    if isinstance(job.config, DsrTrainingConfig):
-        return f"DSR for {', '.join(map(str, job.config.vlr_sizes))} px on {job.config.train_dir}"
-    return str(job.config.train_dir)
 
 
 def _say_queued(job: JobView) -> None:

@@ -92,9 +92,9 @@ def _drop_row(scope: Scope, job_id: str, key: str) -> None:
 
 
 def _replace_lost(scope: Scope, session: Session, job: Job, lost: Checkpoint, why: str) -> None:
-    """Put another checkpoint in the place of `lost` and add a warning to the job."""
+    """Replace `lost` by the next best checkpoint and add a warning to the job."""
     stand_in.put_in_place(session, job, lambda file: _damage(scope, file) is None)
-    instead = f"that of epoch {job.checkpoint.epoch} stands in" if job.checkpoint else "no other is kept"
+    instead = f"that of epoch {job.checkpoint.epoch} replaces it" if job.checkpoint else "no other is kept"
     session.flush()
     message = f"the checkpoint of epoch {lost.epoch} is lost: {why}; {instead}"
     fence.add_warning(session, job.id, JobWarning(code="checkpoint_lost", message=message))
@@ -109,8 +109,8 @@ def checkpoint_rows(scope: Scope) -> Iterator[Finding]:
         unlisted = [file.key for file in checkpoint.files if sha256s.get(file.key) != file.sha256]
         if unlisted:
             yield Finding(
-                f"job {job_id} has a checkpoint of files that no row names as they are: {name_some(unlisted)}",
-                "--repair lists them if they are whole; otherwise another checkpoint stands in",
+                f"job {job_id} has a checkpoint of files without matching rows: {name_some(unlisted)}",
+                "--repair adds the rows if the files are whole; otherwise another checkpoint replaces it",
                 partial(_list_checkpoint, scope, job_id),
             )
 

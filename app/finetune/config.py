@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from app.finetune.deprecations import with_current_names
 from app.finetune.directories import refuse_unnamed_directories, with_directories
+from app.finetune.job_config import JobConfig
 from app.finetune.recipes import Recipe, with_recipe
 
 FACE_SIZE = 112
@@ -26,19 +27,14 @@ Name = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f
 DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d{1,2})?)$"
 
 
-class FinetuneConfig(BaseModel):
+class FinetuneConfig(JobConfig):
     """Configuration of a fine-tuning. `recipe` selects the defaults. Unknown fields are refused.
 
     Directories and weights are names inside the service's configured roots; weights may also be `job:ID`, the result
     of a job. `edgeface-finetune train` runs without the service and takes paths.
     """
 
-    model_config = ConfigDict(
-        extra="forbid",
-        allow_inf_nan=False,
-        frozen=True,
-        json_schema_extra={"examples": [{"dataset": "orl16", "stage2_epochs": 20}]},
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"dataset": "orl16", "stage2_epochs": 20}]})
 
     recipe: Recipe = Field(
         "guide",
@@ -167,6 +163,10 @@ class FinetuneConfig(BaseModel):
         "similar identities more.",
     )
     seed: int = Field(42, ge=0, le=2**32 - 1, description="Random seed. A CPU run repeats bit for bit.")
+
+    @property
+    def summary(self) -> str:
+        return str(self.train_dir)
 
     @property
     def needs_train_hr(self) -> bool:

@@ -5,11 +5,12 @@ DSR is the super-resolution network that enlarges very-low-resolution (VLR) face
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from app.finetune.architectures import DsrLayout
 from app.finetune.config import DEVICE_PATTERN, FACE_SIZE, Name
 from app.finetune.directories import refuse_unnamed_directories, with_directories
+from app.finetune.job_config import JobConfig
 
 DEFAULT_LAYOUT = DsrLayout(channels=32, blocks=4, factors=(2, 4), prelu_parameters=1)
 """Layout of a new network, which a CPU trains in minutes. The guide's has 64 channels, 8 blocks, factors 2 and 5."""
@@ -22,7 +23,7 @@ _Factor = Annotated[int, Field(ge=2, le=8)]
 _Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-class DsrTrainingConfig(BaseModel):
+class DsrTrainingConfig(JobConfig):
     """Configuration of a DSR training. It needs high-resolution (HR) images alone and reduces them to VLR images.
     Unknown fields are refused.
 
@@ -30,12 +31,7 @@ class DsrTrainingConfig(BaseModel):
     of a job. `edgeface-finetune dsr-train` runs without the service and takes paths.
     """
 
-    model_config = ConfigDict(
-        extra="forbid",
-        allow_inf_nan=False,
-        frozen=True,
-        json_schema_extra={"examples": [{"dataset": "orl16", "vlr_sizes": [12, 16]}]},
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"dataset": "orl16", "vlr_sizes": [12, 16]}]})
 
     dataset: Name | None = Field(
         None,
@@ -127,6 +123,10 @@ class DsrTrainingConfig(BaseModel):
     )
     jpeg_probability: _Probability = Field(0.3, description="Share of VLR faces compressed as JPEG.")
     jpeg_quality: int = Field(60, ge=1, le=95, description="Lowest JPEG quality. The highest is 95.")
+
+    @property
+    def summary(self) -> str:
+        return f"DSR for {', '.join(map(str, self.vlr_sizes))} px on {self.train_dir}"
 
     @property
     def layout(self) -> DsrLayout:

@@ -4,25 +4,21 @@ import os
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from app.finetune.config import BICUBIC, DEVICE_PATTERN, FACE_SIZE, Name
 from app.finetune.dataset_folders import TEST_FOLDER, VAL_FOLDER
+from app.finetune.job_config import JobConfig
 
 
-class EvaluationConfig(BaseModel):
+class EvaluationConfig(JobConfig):
     """Configuration of an evaluation: a backbone, its baseline and a dataset. Unknown fields are refused.
 
     Directories and weights are names inside the service's configured roots; weights may also be `job:ID`, the result
     of a job. `edgeface-finetune evaluate` runs without the service and takes paths.
     """
 
-    model_config = ConfigDict(
-        extra="forbid",
-        allow_inf_nan=False,
-        frozen=True,
-        json_schema_extra={"examples": [{"dataset": "orl16", "edgeface": "edgeface_xxs.pt"}]},
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"dataset": "orl16", "edgeface": "edgeface_xxs.pt"}]})
 
     dataset: Name | None = Field(
         None,
@@ -66,6 +62,10 @@ class EvaluationConfig(BaseModel):
     )
     num_workers: int = Field(8, ge=0, le=64, description="Threads that decode images. 0 decodes one at a time.")
 
+    @property
+    def summary(self) -> str:
+        return f"evaluation of {self.edgeface} on {self.eval_dir}"
+
     @model_validator(mode="after")
     def _a_dataset_is_named(self) -> Self:
         if self.eval_dir is None and self.dataset is None:
@@ -79,3 +79,9 @@ class EvaluationConfig(BaseModel):
         name = self.dataset.rstrip("/")
         has_test = os.path.isdir(root / name / TEST_FOLDER)  # noqa: PTH112 - Path.is_dir raises for a name too long
         return self.model_copy(update={"eval_dir": f"{name}/{TEST_FOLDER if has_test else VAL_FOLDER}"})
+
+    def as_requested(self) -> Self:
+        """Without the `eval_dir` that `dataset` stands for: whether a dataset has a test part may change."""
+        name = (self.dataset or "").rstrip("/")
+        filled = self.dataset is not None and self.eval_dir in (f"{name}/{TEST_FOLDER}", f"{name}/{VAL_FOLDER}")
+        return self.model_copy(update={"eval_dir": None}) if filled else self

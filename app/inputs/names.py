@@ -7,7 +7,9 @@ from sqlmodel import Session
 
 from app.artifacts import Artifacts
 from app.finetune.atomic import is_partial
+from app.finetune.config import BICUBIC
 from app.finetune.dataset import TRAIN_FOLDER, VAL_FOLDER
+from app.finetune.job_kinds import Weights
 from app.inputs.errors import DatasetNotFound, OutsideRoots, WeightsNotFound
 from app.jobs.made_weights import find_made, job_named
 from app.settings import Settings
@@ -44,15 +46,22 @@ def find_folder(field: str, name: str, root: Path) -> Path:
     return path
 
 
-def find_weights(field: str, name: str, settings: Settings, session: Session) -> Path:
-    """The file of this name in the weights' folder, or the one that job ID made, where the name is `job:ID`.
+def find_weights(field: str, family: Weights, name: str, settings: Settings, session: Session) -> Path:
+    """Return the file of this name in the folder of weights, or the one that job ID made if the name is `job:ID`.
 
     Raises OutsideRoots or WeightsNotFound; of a job what `find_made` raises, and StoredFileMissing.
     """
     if (job_id := job_named(name)) is not None:
-        return Artifacts(settings.artifacts_dir).path_of(find_made(session, field, job_id).key)
+        return Artifacts(settings.artifacts_dir).path_of(find_made(session, field, family, job_id).key)
     root = settings.weights_dir
     path = _inside(field, name, root)
     if not os.path.isfile(path):  # noqa: PTH113 - likewise
         raise WeightsNotFound(field, name, root, list_weights(root))
     return path
+
+
+def find_weights_if_named(
+    field: str, family: Weights, name: str | None, settings: Settings, session: Session
+) -> Path | None:
+    """As `find_weights`; None where the field is null or selects bicubic interpolation."""
+    return None if name in (None, BICUBIC) else find_weights(field, family, name, settings, session)

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from app.finetune.architectures import wrapper_key
+from app.finetune.architectures import DsrLayout, infer_dsr_layout, recognise_edgeface, wrapper_key
 from app.finetune.errors import WeightsQuantized, WeightsUnreadable, WeightsUnsafe
 
 _HARMLESS_TORCH = ("Size", "device", "float", "half", "int", "bfloat16", "double", "long")
@@ -86,6 +86,20 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
     except Exception as error:  # whatever a file of random bytes can make an unpickler raise
         raise WeightsUnreadable(path, str(error) or type(error).__name__) from None
     return _shapes(path, content)
+
+
+def check_edgeface(path: Path) -> None:
+    """Raise WeightsError where the file's tensors are of no EdgeFace. PyTorch's old format is left to the worker."""
+    if (shapes := read_shapes(path)) is not None:
+        recognise_edgeface(shapes, path)
+
+
+def check_dsr(path: Path) -> DsrLayout | None:
+    """Return the layout of the file's DSR network; None for PyTorch's old format, which is left to the worker.
+
+    Raises WeightsError.
+    """
+    return None if (shapes := read_shapes(path)) is None else infer_dsr_layout(shapes, path)
 
 
 def _unpickle(file: BinaryIO) -> object:

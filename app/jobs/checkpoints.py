@@ -1,35 +1,36 @@
-"""Which file a download means: the best checkpoint of now, or that of one epoch."""
+"""The file that a download selects: the best checkpoint so far, or that of one epoch."""
 
 from sqlmodel import Session
 
 from app.finetune.checkpoint import CheckpointFormat, WrittenFile
+from app.finetune.job_kinds import kind_of
 from app.jobs import queries
 from app.jobs.errors import CheckpointNotKept, CheckpointNotReady, NoBackbone
 from app.jobs.states import JobStatus
-from app.jobs.tables import DSR_TRAINING
 
 
 def find_checkpoint(
     session: Session,
     job_id: str,
-    kind: CheckpointFormat,
+    file_format: CheckpointFormat,
     *,
     epoch: int | None = None,
     attempt: int | None = None,
 ) -> WrittenFile:
-    """The best checkpoint so far, or the one of this epoch of stage 2 (of this attempt, else of the newest that wrote
-    one). Raises JobNotFound, CheckpointNotReady, CheckpointNotKept or NoBackbone."""
+    """Return the best checkpoint so far, or that of one epoch of the last stage.
+
+    Without `attempt` the newest attempt that wrote the epoch is taken. Raises JobNotFound, CheckpointNotReady,
+    CheckpointNotKept or NoBackbone.
+    """
     job = queries.get(session, job_id)
+    kind = kind_of(job.kind)
+    if kind.checkpoint and file_format not in kind.checkpoint:
+        raise NoBackbone(job_id, kind)
     if epoch is None:
         if job.checkpoint is None:
-            raise CheckpointNotReady(job_id, JobStatus(job.status), job.kind)
-        file = job.checkpoint.by_format.get(kind)
-        if file is None:
-            raise NoBackbone(job_id)
-        return file
-    if kind == "backbone" and job.kind == DSR_TRAINING:
-        raise NoBackbone(job_id)
-    kept = [artifact for artifact in queries.artifacts(session, job_id) if artifact.kind == kind]
+            raise CheckpointNotReady(job_id, JobStatus(job.status), kind)
+        return job.checkpoint.by_format[file_format]
+    kept = [artifact for artifact in queries.artifacts(session, job_id) if artifact.kind == file_format]
     matching = [each for each in kept if each.epoch == epoch and attempt in (None, each.attempt)]
     if not matching:
         raise CheckpointNotKept(job_id, epoch, attempt, sorted({each.epoch for each in kept}))

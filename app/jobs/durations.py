@@ -1,8 +1,9 @@
 """Views of the predicted and the actual duration of a job. Definitions: app/api_models/durations.py."""
 
 from app.api_models.durations import ActualView, PredictedView
+from app.finetune.job_kinds import known_kind
 from app.jobs.states import JobStatus
-from app.jobs.tables import MEASUREMENT, Attempt, EpochMetric, Job
+from app.jobs.tables import Attempt, EpochMetric, Job
 
 
 def view_predicted(job: Job, latest: EpochMetric | None) -> PredictedView | None:
@@ -19,7 +20,8 @@ def view_predicted(job: Job, latest: EpochMetric | None) -> PredictedView | None
 
 def view_actual(job: Job, newest: Attempt | None, predicted: PredictedView | None) -> ActualView | None:
     """Return None if no worker has claimed the job, and for a dry run. `newest` is the newest attempt."""
-    if newest is None or job.kind == MEASUREMENT:
+    kind = known_kind(job.kind)
+    if newest is None or (kind is not None and kind.dry_run_of is not None):
         return None
     running = newest.heard_at - newest.started_at if newest.heard_at and newest.ended_at is None else 0.0
     seconds = round(job.seconds_worked + running, 3)

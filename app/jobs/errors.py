@@ -1,9 +1,10 @@
 """Errors of requests about jobs. All errors are drawn in app/finetune/errors.py."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from app.finetune.errors import Blame, EdgefaceError, name_some
+from app.finetune.job_kinds import Kind
 from app.jobs.states import RETRYABLE, JobStatus
 
 
@@ -66,28 +67,15 @@ class StatesGone(EdgefaceError):
         )
 
 
-_WITHOUT_CHECKPOINT: Mapping[str, tuple[str, str]] = {
-    "measurement": (
-        "a measurement of what a training would take",
-        "`measured` of GET /jobs/{id} is what it finds out",
-    ),
-    "evaluation": (
-        "an evaluation",
-        "GET /jobs/{id}/evaluation and GET /jobs/{id}/report are what it makes; the job or the file that `edgeface` of "
-        "its config names has the weights",
-    ),
-}
-"""The kinds of jobs that make no checkpoint: what such a one is, and what to ask it for."""
-
-
 class NothingToPin(EdgefaceError):
     code = "nothing_to_pin"
     blame: Blame = "request"
 
-    def __init__(self, job_id: str, status: JobStatus, kind: str) -> None:
-        if kind in _WITHOUT_CHECKPOINT:
-            what, instead = _WITHOUT_CHECKPOINT[kind]
-            super().__init__(f"job {job_id} is {what}, and makes no checkpoint to pin", instead)
+    def __init__(self, job_id: str, status: JobStatus, kind: Kind) -> None:
+        if not kind.checkpoint:
+            super().__init__(
+                f"job {job_id} is {kind.title}, and makes no checkpoint to pin", kind.instead_of_checkpoint
+            )
             return
         super().__init__(
             f"job {job_id} ({status}) has no checkpoint{'' if status.terminal else ' yet'}",
@@ -112,27 +100,12 @@ class NotEvaluated(EdgefaceError):
     code = "not_evaluated"
     blame: Blame = "request"
 
-    def __init__(self, job_id: str, status: JobStatus, kind: str) -> None:
-        if kind == "dsr_training":
-            super().__init__(
-                f"job {job_id} trains a DSR network and writes no report",
-                "`recognition` of GET /jobs/{id} is what it measured; POST /evaluations with its dsr.pth as `dsr` "
-                "measures it by every protocol",
-            )
+    def __init__(self, job_id: str, status: JobStatus, kind: Kind) -> None:
+        if not kind.evaluated:
+            super().__init__(f"job {job_id} is {kind.title}, and writes no evaluation", kind.instead_of_evaluation)
             return
-        if kind == "measurement":
-            super().__init__(
-                f"job {job_id} is a measurement of what a training would take, and evaluates nothing",
-                "`measured` of GET /jobs/{id} is what it finds out; POST /evaluations evaluates",
-            )
-            return
-        again = (
-            "POST /evaluations creates another"
-            if kind == "evaluation"
-            else "`edgeface-finetune evaluate` measures any checkpoint"
-        )
         hint = (
-            f"the job's warnings and its error give the reason; {again}"
+            "the job's warnings and its error give the reason; POST /evaluations evaluates any weights"
             if status.terminal
             else "it is written when the job ends: watch GET /jobs/{id}/events"
         )
@@ -143,10 +116,9 @@ class CheckpointNotReady(EdgefaceError):
     code = "checkpoint_not_ready"
     blame: Blame = "request"
 
-    def __init__(self, job_id: str, status: JobStatus, kind: str) -> None:
-        if kind in _WITHOUT_CHECKPOINT:
-            what, instead = _WITHOUT_CHECKPOINT[kind]
-            super().__init__(f"job {job_id} is {what}, and makes no checkpoint", instead)
+    def __init__(self, job_id: str, status: JobStatus, kind: Kind) -> None:
+        if not kind.checkpoint:
+            super().__init__(f"job {job_id} is {kind.title}, and makes no checkpoint", kind.instead_of_checkpoint)
             return
         hint = (
             "its warnings give the reason for the deletion; submit its config again to train again"
@@ -177,10 +149,10 @@ class NoBackbone(EdgefaceError):
     code = "no_backbone"
     blame: Blame = "request"
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, job_id: str, kind: Kind) -> None:
         super().__init__(
-            f"job {job_id} trains a DSR network, which has no backbone",
-            "omit `format`: dsr.pth is the complete network",
+            f"job {job_id} is {kind.title}, which has no backbone",
+            f"omit `format`: {kind.checkpoint['full']} is its complete result",
         )
 
 
@@ -217,12 +189,12 @@ class InputError(EdgefaceError):
 class WeightsJobNotFound(InputError):
     code = "weights_job_not_found"
 
-    def __init__(self, field: str, job_id: str) -> None:
+    def __init__(self, field: str, job_id: str, makers: Sequence[str]) -> None:
+        lists = " or ".join(f"GET /jobs?status=succeeded&kind={maker}" for maker in makers)
         super().__init__(
             field,
             f"{field}: there is no job {job_id!r}",
-            f"GET /jobs?status=succeeded{'&kind=dsr_training' if field == 'dsr' else ''} lists the jobs whose weights "
-            "can be used; the name of a file must not start with `job:`",
+            f"{lists} lists the jobs whose weights can be used; the name of a file must not start with `job:`",
         )
 
 

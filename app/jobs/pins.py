@@ -2,6 +2,7 @@
 
 from sqlmodel import Session, col, update
 
+from app.finetune.job_kinds import kind_of
 from app.jobs import queries
 from app.jobs.errors import NothingToPin
 from app.jobs.states import JobStatus
@@ -13,7 +14,7 @@ def pin_best(session: Session, job_id: str) -> Job:
     # Locked, so that no better one comes and no clean-up happens between looking and pinning.
     job = queries.locked(session, job_id)
     if job.checkpoint is None:
-        raise NothingToPin(job_id, JobStatus(job.status), job.kind)
+        raise NothingToPin(job_id, JobStatus(job.status), kind_of(job.kind))
     keys = [file.key for file in job.checkpoint.files]
     pinned = session.execute(
         update(Artifact)
@@ -23,7 +24,7 @@ def pin_best(session: Session, job_id: str) -> Job:
         .execution_options(synchronize_session=False)
     ).all()
     if not pinned:
-        raise NothingToPin(job_id, JobStatus(job.status), job.kind)
+        raise NothingToPin(job_id, JobStatus(job.status), kind_of(job.kind))
     return job
 
 

@@ -6,10 +6,11 @@ from sqlalchemy import ColumnElement, and_, func, or_
 from sqlmodel import Session, col, select
 
 from app.database import database_now
+from app.finetune.job_kinds import FINETUNING, kind_of, stored_kinds
 from app.jobs.errors import JobNotFound
 from app.jobs.resume import ResumePoint
 from app.jobs.states import JobStatus
-from app.jobs.tables import FINETUNING, KNOWN_KINDS, Artifact, Attempt, EpochMetric, Job, JobEvent, JobKind, WorkerSeen
+from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent, WorkerSeen
 
 
 def get(session: Session, job_id: str) -> Job:
@@ -39,10 +40,10 @@ def by_idempotency_key(session: Session, key: str) -> Job | None:
 
 
 def page(
-    session: Session, *, statuses: Sequence[JobStatus], before: str | None, limit: int, kind: JobKind = FINETUNING
+    session: Session, *, statuses: Sequence[JobStatus], before: str | None, limit: int, kind: str = FINETUNING
 ) -> list[Job]:
-    """Jobs, newest first, older than the job `before`."""
-    query = select(Job).where(Job.kind == kind).order_by(col(Job.id).desc()).limit(limit)
+    """Jobs of one kind, newest first, older than the job `before`."""
+    query = select(Job).where(Job.kind == kind_of(kind).stored).order_by(col(Job.id).desc()).limit(limit)
     if statuses:
         query = query.where(col(Job.status).in_(statuses))
     if before is not None:
@@ -56,7 +57,7 @@ def is_due() -> ColumnElement[bool]:
 
 
 def is_of_known_kind() -> ColumnElement[bool]:
-    return col(Job.kind).in_(KNOWN_KINDS)
+    return col(Job.kind).in_(stored_kinds())
 
 
 def of_later_versions(session: Session) -> list[Job]:

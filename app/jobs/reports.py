@@ -1,22 +1,18 @@
-"""Which file a request for what was measured means."""
-
-from typing import Literal, cast
+"""The files of a job's evaluation."""
 
 from sqlmodel import Session
 
 from app.finetune.checkpoint import WrittenFile
+from app.finetune.job_kinds import MeasuredFile, kind_of
 from app.jobs import queries
 from app.jobs.errors import NotEvaluated
 from app.jobs.states import JobStatus
-from app.jobs.tables import JobKind
-
-MeasuredFile = Literal["evaluation", "report"]
 
 
-def find_measured(session: Session, job_id: str, kind: MeasuredFile) -> WrittenFile:
-    """The newest of this kind. Raises JobNotFound or NotEvaluated."""
+def find_measured(session: Session, job_id: str, wanted: MeasuredFile) -> WrittenFile:
+    """Return the newest one. Raises JobNotFound or NotEvaluated."""
     job = queries.get(session, job_id)
     for artifact in reversed(queries.artifacts(session, job_id)):
-        if artifact.kind == kind:
+        if artifact.kind == wanted:
             return artifact.file
-    raise NotEvaluated(job_id, JobStatus(job.status), cast("JobKind", job.kind))
+    raise NotEvaluated(job_id, JobStatus(job.status), kind_of(job.kind))

@@ -16,11 +16,12 @@ from app.database import Database
 from app.deletion import Freed, delete_file
 from app.finetune.checkpoint import CHECKPOINT_FORMATS, Checkpoint
 from app.finetune.dataset import JobWarning
+from app.finetune.job_kinds import KINDS
 from app.jobs import queries, stand_in
 from app.jobs.errors import JobNotFound
 from app.jobs.made_weights import named_by_others
 from app.jobs.states import JobStatus
-from app.jobs.tables import MEASURED_KINDS, MEASUREMENT, Artifact, Attempt, EpochMetric, Job, JobEvent
+from app.jobs.tables import MEASURED_KINDS, Artifact, Attempt, EpochMetric, Job, JobEvent
 from app.jobs.transitions import fence
 from app.settings import Settings
 
@@ -77,9 +78,11 @@ def clean_job(database: Database, artifacts_dir: Path, job_id: str, retention: R
     return sum((delete_file(artifacts_dir / key, older_than=GRACE_SECONDS) for key in keys), start=Freed())
 
 
-def forget_measurements(database: Database, artifacts_dir: Path, retention: Retention) -> None:
-    """Delete the rows of measurements that ended longer ago than states are kept, a day at least, once no file is left
-    of them: they make nothing, and say how long a training would have taken then."""
+def forget_dry_runs(database: Database, artifacts_dir: Path, retention: Retention) -> None:
+    """Delete the rows of dry runs that ended longer ago than states are kept, and than a day, and that have no files.
+
+    They make nothing; their results are about how the machine was then.
+    """
     keep = max(retention.states, SECONDS_A_DAY)
 
     def is_old(session: Session, job: Job) -> bool:
@@ -87,8 +90,9 @@ def forget_measurements(database: Database, artifacts_dir: Path, retention: Rete
         return ended and fence.clock(session) - (job.finished_at or 0.0) > keep
 
     with database.reading() as session:
-        measurements = session.exec(select(Job).where(Job.kind == MEASUREMENT)).all()
-        old = [job.id for job in measurements if is_old(session, job) and not (artifacts_dir / job.id).exists()]
+        stored = [kind.stored for kind in KINDS.values() if kind.dry_run_of is not None]
+        dry_runs = session.exec(select(Job).where(col(Job.kind).in_(stored))).all()
+        old = [job.id for job in dry_runs if is_old(session, job) and not (artifacts_dir / job.id).exists()]
     for job_id in old:
         with contextlib.suppress(JobNotFound), database.writing() as session:
             # Looked at again under the lock: a person may just have had it retried.
@@ -165,7 +169,7 @@ def _tell_expired(session: Session, job: Job, measured: list[str]) -> None:
 
 def _replace_expired(session: Session, job: Job, expired: Checkpoint) -> None:
     stand_in.put_in_place(session, job)
-    instead = f"; epoch {job.checkpoint.epoch}, which is kept, stands in" if job.checkpoint else ""
+    instead = f"; epoch {job.checkpoint.epoch}, which is kept, replaces it" if job.checkpoint else ""
     session.flush()
     fence.add_warning(
         session,

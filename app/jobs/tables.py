@@ -1,7 +1,7 @@
 """The rows. Times are seconds since 1970 (UTC) by the database's clock, so that machines need not agree on theirs."""
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from sqlalchemy import JSON, BigInteger, UniqueConstraint
 from sqlmodel import Field, SQLModel
@@ -9,6 +9,7 @@ from sqlmodel._compat import SQLModelConfig
 
 from app.finetune.checkpoint import Checkpoint, WrittenFile
 from app.finetune.epoch_metrics import EpochMetrics
+from app.finetune.job_kinds import FINETUNING
 from app.jobs.resume import ResumePoint
 from app.jobs.states import JobStatus
 from app.jobs.typed_json import TypedJson
@@ -16,32 +17,22 @@ from app.jobs.typed_json import TypedJson
 MEASURED_KINDS = ("evaluation", "report")
 """Of the kinds of files those that say what was measured."""
 
-JobKind = Literal["finetuning", "measurement", "evaluation", "dsr_training"]
-FINETUNING: JobKind = "finetuning"
-MEASUREMENT: JobKind = "measurement"
-EVALUATION: JobKind = "evaluation"
-DSR_TRAINING: JobKind = "dsr_training"
-KNOWN_KINDS: tuple[str, ...] = get_args(JobKind)
-"""A later version's job may be of another: it is for that version's workers."""
-
 
 class Job(SQLModel, table=True):
-    """One fine-tuning, the measurement of what one would take, an evaluation, or the training of a DSR network. Ids
-    sort by the time of submission."""
+    """One job of any kind. Ids sort by the time of submission."""
 
     __table_args__ = (UniqueConstraint("idempotency_key", name="uq_job_idempotency_key"),)
 
     id: str = Field(primary_key=True)
     kind: str = Field(default=FINETUNING, sa_column_kwargs={"server_default": FINETUNING})
-    """A `JobKind`: which contract `config` is, and what is done with it. An API of before there were kinds leaves it to
-    the database."""
+    """`Kind.stored` of app/finetune/job_kinds.py. An API of before there were kinds leaves it to the database."""
 
     status: str = Field(default=JobStatus.QUEUED, index=True)
     config: dict[str, Any] = Field(sa_type=JSON)
     warnings: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
     idempotency_key: str | None = None
     request_digest: str | None = None
-    """sha256 of what was submitted with the key: the same key with another request is refused."""
+    """sha256 of what was submitted with the key: see app/jobs/transitions/submission.py."""
 
     priority: int = 0
     """Higher is claimed first."""
@@ -73,7 +64,7 @@ class Job(SQLModel, table=True):
     seconds_worked: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
     """Of the attempts that have ended: from the claim until each was last heard of or let the job go."""
     measured: dict[str, Any] | None = Field(default=None, sa_type=JSON)
-    """Of a measurement: the fields of `DryRunFinished` in app/finetune/events.py."""
+    """Of a dry run: the fields of `DryRunFinished` in app/finetune/events.py."""
     facts: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     recognition_before: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     recognition_after: dict[str, Any] | None = Field(default=None, sa_type=JSON)

@@ -9,14 +9,14 @@ from app.api_models.events import EventView
 from app.api_models.job import JobView
 from app.api_models.metrics import EpochView, RecognitionChange
 from app.finetune.errors import ErrorReport
+from app.finetune.job_kinds import Kind, kind_of
 from app.finetune.job_warning import JobWarning
 from app.jobs import queries
 from app.jobs.attempt_views import view_attempt, view_resume_point
-from app.jobs.configs import config_of
 from app.jobs.durations import view_actual, view_predicted
 from app.jobs.file_views import view_checkpoint, view_files
 from app.jobs.states import JobStatus
-from app.jobs.tables import DSR_TRAINING, EVALUATION, MEASUREMENT, Attempt, EpochMetric, Job, JobEvent
+from app.jobs.tables import Attempt, EpochMetric, Job, JobEvent
 from app.jobs.waiting import waiting_for
 
 _LINKS = (
@@ -32,16 +32,10 @@ _LINKS = (
     "resume",
     "retry",
 )
-_LINKS_WITHOUT_USE: dict[str, set[str]] = {
-    MEASUREMENT: {"checkpoint", "pin", "report", "evaluation"},
-    EVALUATION: {"checkpoint", "pin"},
-    DSR_TRAINING: {"report", "evaluation"},
-}
-"""What jobs of a kind never have."""
 
 
 def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
-    status = JobStatus(job.status)
+    status, kind = JobStatus(job.status), kind_of(job.kind)
     latest, best = queries.latest_metric(session, job), queries.best_metric(session, job)
     files = queries.artifacts(session, job.id)
     newest = session.get(Attempt, (job.id, job.attempt))
@@ -49,7 +43,7 @@ def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
     path = f"/jobs/{job.id}"
     return JobView(
         id=job.id,
-        kind=job.kind,
+        kind=kind.name,
         status=status,
         terminal=status.terminal,
         stage=job.stage,
@@ -74,7 +68,7 @@ def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
         files_size=sum(file.size for file in files),
         error=None if job.error is None else ErrorReport.model_validate(job.error),
         warnings=[JobWarning.model_validate(warning) for warning in job.warnings],
-        config=config_of(job.kind, job.config),
+        config=kind.decode(job.config),
         facts=job.facts,
         attempt=job.attempt,
         worker_losses=job.worker_losses,
@@ -83,8 +77,14 @@ def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
         created_at=_moment(job.created_at),
         started_at=_maybe_moment(job.started_at),
         finished_at=_maybe_moment(job.finished_at),
-        links={"self": path}
-        | {name: f"{path}/{name}" for name in _LINKS if name not in _LINKS_WITHOUT_USE.get(job.kind, ())},
+        links={"self": path} | {name: f"{path}/{name}" for name in _LINKS if name not in _links_without_use(kind)},
+    )
+
+
+def _links_without_use(kind: Kind) -> set[str]:
+    """The links to what jobs of the kind never have."""
+    return (set() if kind.checkpoint else {"checkpoint", "pin"}) | (
+        set() if kind.evaluated else {"report", "evaluation"}
     )
 
 

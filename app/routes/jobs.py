@@ -8,16 +8,14 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError
 from app.api_models.dry_run import DryRun
 from app.api_models.job import JobPage, JobView
 from app.finetune.config import FinetuneConfig
-from app.finetune.dataset import JobWarning
-from app.inputs.finetuning import check_inputs, find_inputs
+from app.finetune.job_kinds import DRY_RUN, FINETUNING, JobKind, kind_of
 from app.jobs import queries
 from app.jobs.errors import CursorInvalid
 from app.jobs.states import JobStatus
-from app.jobs.tables import FINETUNING, MEASUREMENT, JobKind
 from app.jobs.views import view_job
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ReadingSessionDep, ServiceDep
-from app.routes.submitting import IdempotencyKey, Priority, answer_submission
+from app.routes.submitting import IdempotencyKey, Priority, answer_submission, check_submission
 
 _BOOL = TypeAdapter(bool)
 
@@ -71,19 +69,14 @@ def submit_job(
     """Queue a fine-tuning. What can be checked is checked first: names, ranges, the images that
     training reads (EDGEFACE_CHECKED_IMAGES of them), the weights' tensors."""
 
-    def check() -> list[JobWarning]:
-        with service.database.reading() as session:
-            inputs = find_inputs(config, service.settings, session)
-        return check_inputs(inputs, service.dataset_checks, config.allowed_leaks)
-
     if dry_run == "true":
         response.status_code = status.HTTP_200_OK
-        return DryRun(config=config, warnings=check())
+        return DryRun(config=config, warnings=check_submission(service, config))
     if dry_run == "measure":
         response.status_code = status.HTTP_202_ACCEPTED
         response.headers["Retry-After"] = "1"
-    kind = MEASUREMENT if dry_run == "measure" else FINETUNING
-    return answer_submission(service, response, config, check, priority, idempotency_key, kind)
+    kind = kind_of(DRY_RUN if dry_run == "measure" else FINETUNING)
+    return answer_submission(service, response, kind, config, priority, idempotency_key)
 
 
 @router.get("")
@@ -94,10 +87,7 @@ def list_jobs(
     cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     kind: Annotated[
-        JobKind,
-        Query(
-            description="Fine-tunings, what `dry_run=measure` made, or what POST /evaluations or /dsr-trainings did."
-        ),
+        JobKind, Query(description="Only jobs of this kind. `dry_run`: the jobs that `dry_run=measure` made.")
     ] = FINETUNING,
 ) -> JobPage:
     """Jobs, newest first."""

@@ -1,15 +1,18 @@
-"""What all submissions have in common, whatever kind of job they make."""
+"""Submissions of jobs of all kinds."""
 
 from typing import Annotated
 
-from fastapi import Header, Query, Response, status
+from fastapi import APIRouter, Header, Query, Response, status
 from pydantic import AfterValidator
 
 from app.api_models.job import JobView
-from app.jobs.configs import JobConfig
-from app.jobs.tables import JobKind
-from app.routes.dependencies import Service
-from app.submission import Check, submit_once
+from app.finetune.job_config import JobConfig
+from app.finetune.job_kinds import Kind
+from app.finetune.job_warning import JobWarning
+from app.inputs.kinds import check_inputs, find_inputs
+from app.problems import PROBLEM_RESPONSES
+from app.routes.dependencies import Service, ServiceDep
+from app.submission import submit_once
 
 
 def _check_key(key: str) -> str:
@@ -31,24 +34,59 @@ IdempotencyKey = Annotated[
 ]
 
 
+def submission_router(kind: Kind) -> APIRouter:
+    """Return the route that takes the configs of one kind. The jobs have the routes of all jobs, at /jobs/{id}."""
+    router = APIRouter(prefix=kind.path, tags=[kind.path.removeprefix("/")], responses=PROBLEM_RESPONSES)
+
+    def submit(
+        config: JobConfig,
+        service: ServiceDep,
+        response: Response,
+        priority: Priority = 0,
+        idempotency_key: IdempotencyKey = None,
+    ) -> JobView:
+        return answer_submission(service, response, kind, config, priority, idempotency_key)
+
+    # FastAPI reads the body's type from here.
+    submit.__annotations__["config"] = kind.config
+    replayed = {"model": JobView, "description": "The job that this request and Idempotency-Key made before"}
+    router.add_api_route(
+        "",
+        submit,
+        methods=["POST"],
+        name=f"submit_{kind.name}",
+        description=kind.description,
+        status_code=status.HTTP_201_CREATED,
+        responses={200: replayed},
+    )
+    return router
+
+
+def check_submission(service: Service, config: JobConfig) -> list[JobWarning]:
+    """Find and check what the config names. Raises the errors of the inputs, returns their warnings."""
+    with service.database.reading() as session:
+        inputs = find_inputs(config, service.settings, session)
+    return check_inputs(config, inputs, service.dataset_checks)
+
+
 def answer_submission(
     service: Service,
     response: Response,
+    kind: Kind,
     config: JobConfig,
-    check: Check,
     priority: int,
     idempotency_key: str | None,
-    kind: JobKind,
 ) -> JobView:
-    """Queue the job and ring the bell; `response` gets 200 and a header where the job had been made before."""
+    """Queue the job and ring the bell. `response` gets 200 and a header where the job had been made before."""
+    config = config.in_root(service.settings.datasets_dir)
     job, replayed = submit_once(
         service.database,
         config,
-        check,
+        lambda: check_submission(service, config),
         priority=priority,
         idempotency_key=idempotency_key,
         worker_seen_seconds=service.settings.worker_seen_seconds,
-        kind=kind,
+        kind=kind.name,
     )
     service.bell.ring()
     response.headers["Location"] = f"/jobs/{job.id}"

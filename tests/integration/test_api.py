@@ -21,7 +21,7 @@ from sqlmodel import col, update
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import app.routes.actions
-import app.routes.jobs
+import app.routes.submitting
 from app.artifacts import Artifacts
 from app.database import Database, database_now
 from app.finetune.checkpoint import Checkpoint, WrittenFile
@@ -199,10 +199,11 @@ def test_a_measurement_is_accepted_and_shown_where_it_says_but_is_no_job_of_the_
     job = answer.json()
     assert answer.headers["location"] == f"/jobs/{job['id']}"
     assert answer.headers["retry-after"] == "1"
-    assert (job["kind"], job["status"], job["measured"]) == ("measurement", "queued", None)
-    assert api.get(answer.headers["location"]).json()["kind"] == "measurement"
+    assert (job["kind"], job["status"], job["measured"]) == ("dry_run", "queued", None)
+    assert api.get(answer.headers["location"]).json()["kind"] == "dry_run"
     assert api.get("/jobs").json()["jobs"] == []
-    assert [each["id"] for each in api.get("/jobs", params={"kind": "measurement"}).json()["jobs"]] == [job["id"]]
+    for name in ("dry_run", "measurement"):
+        assert [each["id"] for each in api.get("/jobs", params={"kind": name}).json()["jobs"]] == [job["id"]]
     assert submit(api)["kind"] == "finetuning"
 
 
@@ -210,7 +211,7 @@ def test_a_measurement_has_no_checkpoint_and_says_what_it_has(api: TestClient) -
     job_id = api.post("/jobs?dry_run=measure", json={"dataset": "faces"}).json()["id"]
     for answer in (api.get(f"/jobs/{job_id}/checkpoint"), api.post(f"/jobs/{job_id}/pin")):
         assert answer.status_code == 409
-        assert "is a measurement of what a training would take, and makes no checkpoint" in answer.json()["detail"]
+        assert "is a dry run, and makes no checkpoint" in answer.json()["detail"]
         assert "`measured`" in answer.json()["hint"]
 
 
@@ -284,7 +285,7 @@ def test_the_same_request_sent_at_once_makes_one_job(
         everyone_has_looked.wait()
         return []
 
-    monkeypatch.setattr(app.routes.jobs, "check_inputs", check)
+    monkeypatch.setattr(app.routes.submitting, "check_inputs", check)
     elsewhere = settings.model_copy(update={"database_url": database_url})
     with TestClient(create_app(elsewhere)) as api, ThreadPoolExecutor(at_once) as pool:
         answers = list(pool.map(lambda _: send_with_key(api, "key"), range(at_once)))

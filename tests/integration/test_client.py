@@ -452,7 +452,7 @@ def test_a_measurement_that_is_given_up_is_cancelled(client: Client, database: D
     with pytest.raises(KeyboardInterrupt):
         client.measure(CONFIG, on_status=give_up)
     with database.reading() as session:
-        (job,) = queries.page(session, statuses=[], before=None, limit=10, kind="measurement")
+        (job,) = queries.page(session, statuses=[], before=None, limit=10, kind="dry_run")
     assert job.status == JobStatus.CANCELLED
 
 

@@ -6,11 +6,12 @@ from sqlmodel import col, update
 from app.api_models.job import JobView
 from app.database import Database
 from app.finetune.events import DurationPredicted
+from app.finetune.job_kinds import DRY_RUN
 from app.finetune.ranges import Estimate
 from app.jobs import queries
 from app.jobs.errors import IdempotencyKeyReused
 from app.jobs.states import JobStatus
-from app.jobs.tables import MEASUREMENT, Attempt
+from app.jobs.tables import Attempt
 from app.jobs.transitions import attempts, fence, recording, submission, wishes
 from app.jobs.transitions.fence import Claim
 from app.jobs.views import view_job
@@ -200,7 +201,7 @@ MEASURED = {
 
 def submit_measurement(database: Database, key: str | None = None) -> str:
     with database.writing() as session:
-        return submission.submit(session, CONFIG, [], kind=MEASUREMENT, idempotency_key=key).id
+        return submission.submit(session, CONFIG, [], kind=DRY_RUN, idempotency_key=key).id
 
 
 def test_a_measurement_is_claimed_like_a_job_and_listed_apart(database: Database) -> None:
@@ -213,17 +214,17 @@ def test_a_measurement_is_claimed_like_a_job_and_listed_apart(database: Database
     job = view(database, job_id)
     assert job.measured is not None
     assert job.measured.model_dump() == MEASURED
-    assert (job.kind, job.status, job.predicted, job.actual) == ("measurement", JobStatus.SUCCEEDED, None, None)
+    assert (job.kind, job.status, job.predicted, job.actual) == ("dry_run", JobStatus.SUCCEEDED, None, None)
     with database.reading() as session:
         assert queries.page(session, statuses=[], before=None, limit=10) == []
-        (listed,) = queries.page(session, statuses=[], before=None, limit=10, kind=MEASUREMENT)
+        (listed,) = queries.page(session, statuses=[], before=None, limit=10, kind=DRY_RUN)
     assert listed.id == job_id
 
 
 def test_a_key_is_of_one_kind(database: Database) -> None:
     job_id = submit_measurement(database, "monday")
     with database.reading() as session:
-        found = submission.find_repeated(session, "monday", CONFIG, kind=MEASUREMENT)
+        found = submission.find_repeated(session, "monday", CONFIG, kind=DRY_RUN)
         assert found is not None
         assert found.id == job_id
         with pytest.raises(IdempotencyKeyReused):

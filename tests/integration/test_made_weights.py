@@ -12,12 +12,12 @@ from app.cleaner import clean
 from app.database import Database
 from app.finetune.config import FinetuneConfig
 from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.job_config import JobConfig
+from app.finetune.job_kinds import DRY_RUN, EVALUATION, FINETUNING, kind_of
 from app.jobs import made_weights
-from app.jobs.configs import JobConfig
 from app.jobs.errors import WeightsNotKept
 from app.jobs.retention import Retention, clean_job
 from app.jobs.states import JobStatus
-from app.jobs.tables import EVALUATION, FINETUNING, MEASUREMENT, JobKind
 from app.jobs.transitions import submission, wishes
 from app.main import create_app
 from app.settings import Settings
@@ -53,11 +53,11 @@ def api(settings: Settings, database: Database) -> Iterator[TestClient]:  # noqa
         yield client
 
 
-def submit(database: Database, kind: JobKind, **fields: Any) -> str:
+def submit(database: Database, kind: str, **fields: Any) -> str:
     contract = EvaluationConfig if kind == EVALUATION else FinetuneConfig
     config: JobConfig = contract.model_validate({"dataset": "faces", **fields})
     with database.writing() as session:
-        made_weights.hold_named(session, config.model_dump(mode="json"))
+        made_weights.hold_named(session, kind_of(kind), config.model_dump(mode="json"))
         return submission.submit(session, config, [], kind=kind).id
 
 
@@ -90,7 +90,7 @@ def test_the_weights_of_a_job_are_named_as_any_others(api: TestClient, made: Job
         ("failed", {}, "weights_not_ready", "is failed"),
         ("cancelled", {}, "weights_not_ready", "is cancelled"),
         ("evaluation", {}, "weights_not_of_kind", "of the kind evaluation, which creates no EdgeFace weights"),
-        ("measurement", {}, "weights_not_of_kind", "of the kind measurement"),
+        ("dry_run", {}, "weights_not_of_kind", "of the kind dry_run"),
         ("made", {"field": "dsr"}, "weights_not_of_kind", "of the kind finetuning, which creates no DSR weights"),
         ("expired", {}, "weights_not_kept", "are deleted"),
     ],
@@ -112,7 +112,7 @@ def test_a_job_that_has_no_such_weights_is_refused_by_field(
         "failed": lambda: ended(database, settings, JobStatus.FAILED),
         "cancelled": lambda: ended(database, settings, JobStatus.CANCELLED),
         "evaluation": lambda: submit(database, EVALUATION),
-        "measurement": lambda: submit(database, MEASUREMENT),
+        "dry_run": lambda: submit(database, DRY_RUN),
         "made": lambda: made.id,
         "expired": lambda: made.id if not is_kept(made) else "it should have expired",
     }
@@ -153,10 +153,10 @@ def test_what_is_no_such_weights_is_refused_as_in_any_file(
 
 @pytest.mark.parametrize(
     ("kind", "field"),
-    [(FINETUNING, "edgeface"), (MEASUREMENT, "edgeface"), (EVALUATION, "edgeface"), (EVALUATION, "before")],
+    [(FINETUNING, "edgeface"), (DRY_RUN, "edgeface"), (EVALUATION, "edgeface"), (EVALUATION, "before")],
 )
 def test_what_a_job_names_stays_until_that_job_has_ended(
-    database: Database, made: JobFiles, kind: JobKind, field: str
+    database: Database, made: JobFiles, kind: str, field: str
 ) -> None:
     naming = submit(database, kind, **{field: f"job:{made.id}"})
     assert is_kept(made)
@@ -203,7 +203,7 @@ def test_no_clean_up_comes_between_the_check_and_the_queue(database: Database, m
     config = FinetuneConfig.model_validate({"dataset": "faces", "edgeface": f"job:{made.id}"})
     with ThreadPoolExecutor(1) as pool:
         with database.writing() as session:
-            made_weights.hold_named(session, config.model_dump(mode="json"))
+            made_weights.hold_named(session, kind_of(FINETUNING), config.model_dump(mode="json"))
             cleaning = pool.submit(is_kept, made)
             with pytest.raises(TimeoutError):
                 cleaning.result(timeout=0.5)

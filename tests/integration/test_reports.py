@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.job_kinds import DRY_RUN, EVALUATION
 from app.jobs.states import JobStatus
-from app.jobs.tables import EVALUATION, MEASUREMENT, JobKind
 from app.jobs.transitions import attempts, submission
 from app.main import create_app
 from app.settings import Settings
@@ -72,7 +72,7 @@ def test_before_it_is_there_the_answer_says_when_it_comes(api: TestClient, job: 
     assert api.get(f"/jobs/nobody/{kind}").json()["code"] == "job_not_found"
 
 
-def submit(job: JobFiles, kind: JobKind) -> str:
+def submit(job: JobFiles, kind: str) -> str:
     config = EvaluationConfig(eval_dir="faces") if kind == EVALUATION else CONFIG
     with job.database.writing() as session:
         return submission.submit(session, config, [], kind=kind).id
@@ -80,8 +80,8 @@ def submit(job: JobFiles, kind: JobKind) -> str:
 
 @pytest.mark.parametrize("kind", ["report", "evaluation"])
 def test_a_measurement_says_that_it_evaluates_nothing(api: TestClient, job: JobFiles, kind: str) -> None:
-    answer = api.get(f"/jobs/{submit(job, MEASUREMENT)}/{kind}").json()
-    assert "is a measurement" in answer["detail"]
+    answer = api.get(f"/jobs/{submit(job, DRY_RUN)}/{kind}").json()
+    assert "is a dry run" in answer["detail"]
     assert "`measured`" in answer["hint"]
     assert "when the job ends" not in answer["hint"]
 
@@ -98,12 +98,12 @@ def test_an_evaluation_that_is_without_one_says_how_to_get_another(api: TestClie
 @pytest.mark.parametrize(
     ("kind", "without"),
     [
-        (MEASUREMENT, {"checkpoint", "pin", "report", "evaluation"}),
+        (DRY_RUN, {"checkpoint", "pin", "report", "evaluation"}),
         (EVALUATION, {"checkpoint", "pin"}),
     ],
 )
 def test_a_job_links_to_nothing_that_its_kind_never_has(
-    api: TestClient, job: JobFiles, kind: JobKind, without: set[str]
+    api: TestClient, job: JobFiles, kind: str, without: set[str]
 ) -> None:
     of_training, links = (api.get(f"/jobs/{id_}").json()["links"] for id_ in (job.id, submit(job, kind)))
     assert of_training.keys() - links.keys() == without

@@ -11,11 +11,12 @@ from sqlmodel import select
 from app.cleaner import clean
 from app.database import Database
 from app.deletion import Freed
+from app.finetune.job_kinds import DRY_RUN, kind_of
 from app.jobs import pins, retention
 from app.jobs.errors import JobNotFound
 from app.jobs.retention import Retention, clean_job
 from app.jobs.states import JobStatus
-from app.jobs.tables import MEASUREMENT, Attempt, Job, JobEvent, WorkerSeen
+from app.jobs.tables import Attempt, Job, JobEvent, WorkerSeen
 from app.jobs.transitions import fence, rounds, wishes
 from app.prepared_faces import find_prepared
 from app.settings import Settings
@@ -142,7 +143,7 @@ def test_a_pinned_checkpoint_stands_in_for_an_expired_one(job: JobFiles, setting
     assert there(*pinned) == [True] * 2
     assert row.checkpoint is not None
     assert row.checkpoint.full.key == job.key_of(pinned[0])
-    assert "epoch 1, which is kept, stands in" in row.warnings[0]["message"]
+    assert "epoch 1, which is kept, replaces it" in row.warnings[0]["message"]
 
 
 def test_what_was_measured_goes_with_its_checkpoint(job: JobFiles, settings: Settings) -> None:
@@ -356,7 +357,7 @@ def test_several_clean_at_once_and_each_file_is_counted_once(
 def measurement(database: Database, settings: Settings, ended: JobStatus, *, days_ago: float) -> JobFiles:
     job = JobFiles(database, settings.artifacts_dir)
     with database.writing() as session:
-        session.get_one(Job, job.id).kind = MEASUREMENT
+        session.get_one(Job, job.id).kind = kind_of(DRY_RUN).stored
     job.end(ended, days_ago=days_ago)
     return job
 

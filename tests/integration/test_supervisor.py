@@ -23,10 +23,11 @@ from app.api_models.attempts import ResumeReceipt
 from app.cleaner import clean
 from app.database import Database
 from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.job_kinds import DRY_RUN, EVALUATION
 from app.jobs import queries
 from app.jobs.rescue import Rounds
 from app.jobs.states import JobStatus
-from app.jobs.tables import EVALUATION, MEASUREMENT, Job
+from app.jobs.tables import Job
 from app.jobs.transitions import submission, wishes
 from app.jobs.views import view_job
 from app.leftovers import remove_leftovers
@@ -322,7 +323,7 @@ def test_a_measurement_is_what_the_worker_found_out_and_leaves_no_folder(
     database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
 ) -> None:
     with database.writing() as session:
-        job_id = submission.submit(session, CONFIG, [], kind=MEASUREMENT).id
+        job_id = submission.submit(session, CONFIG, [], kind=DRY_RUN).id
     supervise(fixtures.measure)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
     assert job.measured == asdict(fixtures.REHEARSED)

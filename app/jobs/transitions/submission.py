@@ -1,4 +1,8 @@
-"""Jobs are submitted, once for each idempotency key."""
+"""Submits jobs, one for each idempotency key.
+
+The same key with another request is refused. Two requests are the same if the person set the same fields, whatever the
+defaults of the others are, or if they stand for the same config.
+"""
 
 import hashlib
 import json
@@ -6,20 +10,21 @@ import secrets
 import time
 from collections.abc import Sequence
 
+from pydantic import ValidationError
 from sqlmodel import Session
 
-from app.finetune.dataset import TEST_FOLDER, VAL_FOLDER, JobWarning
-from app.finetune.deprecations import RENAMED_FIELDS
+from app.finetune.job_config import JobConfig
+from app.finetune.job_kinds import FINETUNING, Kind, kind_of
+from app.finetune.job_warning import JobWarning
 from app.jobs import queries
-from app.jobs.configs import ADDED_LATER, JobConfig
 from app.jobs.errors import IdempotencyKeyReused
 from app.jobs.states import JobStatus
-from app.jobs.tables import FINETUNING, Job, JobKind
+from app.jobs.tables import Job
 from app.jobs.transitions.fence import append_event, clock
 
 
 def new_job_id() -> str:
-    """Sorts by time (milliseconds) and cannot be guessed from another."""
+    """Return an id that sorts by time (milliseconds) and cannot be guessed from another."""
     return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
 
 
@@ -30,21 +35,21 @@ def submit(
     *,
     priority: int = 0,
     idempotency_key: str | None = None,
-    kind: JobKind = FINETUNING,
+    kind: str = FINETUNING,
 ) -> Job:
-    """A new job, queued. Ring the bell after the commit.
+    """Add a queued job. Ring the bell after the commit.
 
     Raises IntegrityError at the commit, or before, where another job has the key: see `find_repeated`.
     """
     now = clock(session)
     job = Job(
         id=new_job_id(),
-        kind=kind,
+        kind=kind_of(kind).stored,
         config=config.model_dump(mode="json"),
         warnings=[warning.model_dump() for warning in warnings],
         priority=priority,
         idempotency_key=idempotency_key,
-        request_digest=None if idempotency_key is None else _digest(config, priority, kind),
+        request_digest=None if idempotency_key is None else _digest(config, priority, kind_of(kind)),
         created_at=now,
         queued_at=now,
     )
@@ -58,26 +63,26 @@ def submit(
 
 
 def find_repeated(
-    session: Session, key: str, config: JobConfig, *, priority: int = 0, kind: JobKind = FINETUNING
+    session: Session, key: str, config: JobConfig, *, priority: int = 0, kind: str = FINETUNING
 ) -> Job | None:
-    """The job that the same request with this key made before. Raises IdempotencyKeyReused if it was another."""
+    """Return the job that the same request with this key made before. Raise IdempotencyKeyReused if it was another."""
     job = queries.by_idempotency_key(session, key)
-    if job is not None and job.request_digest != _digest(config, priority, kind):
-        raise IdempotencyKeyReused(key, job.id)
-    return job
+    if job is None or job.request_digest == _digest(config, priority, kind_of(kind)):
+        return job
+    # Versions before 0.2.0 digested all fields, and fields may have got other names since: the row has the config.
+    if (job.kind, job.priority) == (kind_of(kind).stored, priority) and _is_config_of(job, config):
+        return job
+    raise IdempotencyKeyReused(key, job.id)
 
 
-def _digest(config: JobConfig, priority: int, kind: JobKind) -> str:
-    # A training's is that of before there were other kinds: its key may have come then.
-    of_kind = [] if kind == FINETUNING else [kind]
-    # Nor are there fields that came later, where they are not set.
-    fields = type(config).model_fields
-    later = {name for name in ADDED_LATER & fields.keys() if getattr(config, name) == fields[name].default}
-    content = config.model_dump(mode="json", exclude=later)
-    # Digests of earlier versions have the fields' former names.
-    content.update({former: content.pop(name) for former, name in RENAMED_FIELDS.items() if name in content})
-    # Whether a dataset has a test part, which an evaluation then takes, is no part of the request.
-    if (dataset := content.get("dataset")) and content.get("eval_dir") == f"{dataset.rstrip('/')}/{TEST_FOLDER}":
-        content["eval_dir"] = f"{dataset.rstrip('/')}/{VAL_FOLDER}"
-    request = json.dumps([content, priority, *of_kind], sort_keys=True)
-    return hashlib.sha256(request.encode()).hexdigest()
+def _is_config_of(job: Job, config: JobConfig) -> bool:
+    try:
+        return kind_of(job.kind).decode(job.config).as_requested() == config.as_requested()
+    except ValidationError:
+        return False
+
+
+def _digest(config: JobConfig, priority: int, kind: Kind) -> str:
+    """Of the fields that are not at their default: a field that a later version adds changes nothing."""
+    content = config.as_requested().model_dump(mode="json", exclude_defaults=True)
+    return hashlib.sha256(json.dumps([content, priority, kind.stored], sort_keys=True).encode()).hexdigest()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlmodel import Session
 
 from app.database import database_now
+from app.finetune.job_kinds import kind_of
 from app.jobs import queries
 from app.jobs.errors import NotPausable, NotPaused, NotRetryable, StatesGone
 from app.jobs.made_weights import hold_named
@@ -65,7 +66,8 @@ def retry(session: Session, job_id: str, *, from_start: bool = False) -> Job:
     again = "from the start" if from_start else "from the last saved state"
     if not _queue_again(session, job_id, list(RETRYABLE), f"retried by a person {again}"):
         raise NotRetryable(job_id, JobStatus(queries.fresh(session, job_id).status))
-    hold_named(session, queries.get(session, job_id).config)
+    job = queries.get(session, job_id)
+    hold_named(session, kind_of(job.kind), job.config)
     if from_start:
         cut_after(session, job_id, None)
         update_job(session, job_id, checkpoint=None, recognition_before=None, facts=None)
