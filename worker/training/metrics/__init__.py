@@ -1,8 +1,9 @@
-"""Face recognition in numbers: pure functions on embeddings and scores.
+"""Face recognition metrics: pure functions of embeddings and scores.
 
-The field's terms: a genuine pair shows one subject, an impostor pair two; FAR is the share of impostor pairs accepted,
-TAR the share of genuine pairs accepted; a mated search is of somebody who is in the gallery; rank-1 is the share of
-mated searches whose best match is their own subject.
+Terms: a genuine pair shows one subject, an impostor pair two. FAR (false accept rate) is the share of impostor pairs
+accepted, TAR (true accept rate) the share of genuine pairs accepted. The gallery holds the enrolled images, probes are
+compared with it. A search is mated if its subject is in the gallery. Rank-1 is the share of mated searches whose best
+match is their own subject.
 """
 
 from worker.training.metrics.faces import FaceSet

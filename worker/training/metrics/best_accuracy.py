@@ -1,4 +1,4 @@
-"""The accuracy of one threshold, chosen on some people and tried on others: the protocol of LFW."""
+"""Verification accuracy by the protocol of LFW (Labeled Faces in the Wild): cross-validated threshold."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,7 @@ FOLDS = 10
 
 @dataclass(frozen=True)
 class BestAccuracy:
-    """Mean over the folds and its standard error, both in 0..1; the mean of the thresholds (cosines) that the folds
-    chose."""
+    """Mean accuracy over the folds and its standard error, both in [0, 1], and the folds' mean threshold (a cosine)."""
 
     accuracy: float
     standard_error: float
@@ -22,11 +21,11 @@ class BestAccuracy:
 
 
 def best_accuracy(scores: PairScores) -> BestAccuracy | None:
-    """Each fold's people are tried with the threshold that is best for the pairs among all others.
+    """Return the accuracy on each fold's subjects at the threshold that is best for all other subjects.
 
-    Huang et al., "Labeled Faces in the Wild", 2007, view 2, with folds over subjects. Accuracy is the mean
-    of the shares of genuine pairs accepted and of impostor pairs rejected: LFW has as many of either kind. With fewer
-    than 20 subjects there are fewer folds, of two subjects each. None where no two folds have pairs of both kinds.
+    Huang et al., "Labeled Faces in the Wild", 2007, view 2, with folds over subjects. Accuracy is the mean of the
+    shares of genuine pairs accepted and of impostor pairs rejected, since LFW has equally many of both. With fewer than
+    20 subjects there are fewer folds, of two subjects each. None if fewer than two folds have pairs of both kinds.
     """
     fold_S = _folds(len(scores.subjects))
     sample = scores.sample
@@ -64,7 +63,7 @@ def _scores_where(descending: Floats, chosen: Booleans) -> Floats:
 
 
 def _accuracies(genuine: Floats, impostor: Floats, thresholds: Floats) -> Doubles:
-    """At each threshold; both kinds of scores ascending."""
+    """Return the accuracy at each threshold. Both kinds of scores must ascend."""
     accepted = 1 - np.searchsorted(genuine, thresholds, side="left") / len(genuine)
     rejected = np.searchsorted(impostor, thresholds, side="left") / len(impostor)
     accuracies: Doubles = (accepted + rejected) / 2

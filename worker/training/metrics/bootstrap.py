@@ -1,9 +1,9 @@
-"""How much a rate would vary with other people: bootstrap over subjects, the same draws for systems to compare.
+"""Confidence intervals by a bootstrap over subjects. Compared systems share the draws.
 
-A pair's score depends on the people on both sides, so people are drawn and pairs follow: an impostor pair counts as
-often as its two people were drawn, multiplied (Owen, "The pigeonhole bootstrap", 2007; Bolle, Ratha and Pankanti,
-"Error analysis of pattern recognition systems: the subsets bootstrap", 2004). Thresholds are chosen anew in each draw.
-In 1:N searches the gallery stays as it is: one of fewer people is easier, which would push every rate up.
+A pair's score depends on both subjects, so subjects are drawn and an impostor pair is weighted by the product of its
+subjects' counts (Owen, "The pigeonhole bootstrap", 2007; Bolle, Ratha and Pankanti, "Error analysis of pattern
+recognition systems: the subsets bootstrap", 2004). Each draw selects its own thresholds. In 1:N searches the gallery
+stays whole: a gallery of fewer subjects is easier and would raise every rate.
 """
 
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ _MOST_GENUINE = 2**18
 
 @dataclass(frozen=True)
 class Interval:
-    """95 % of the draws lie in it (percentile method: Efron and Tibshirani, 1993, chapter 13)."""
+    """Interval that holds 95 % of the draws (percentile method: Efron and Tibshirani, 1993, chapter 13)."""
 
     low: float
     high: float
 
 
 def draw_subjects(subjects: int, draws: int = DRAWS, seed: int = 0) -> Integers:
-    """[B, S] how often each subject is drawn; each row sums up to S."""
+    """Draw S subjects with replacement, B times: counts [B, S]. Each row sums to S."""
     drawn_BS: Integers = (
         np.random.default_rng(seed).multinomial(subjects, np.full(subjects, 1 / subjects), size=draws).astype(np.int64)
     )
@@ -41,7 +41,7 @@ def draw_subjects(subjects: int, draws: int = DRAWS, seed: int = 0) -> Integers:
 
 
 def interval(rates_B: Doubles) -> Interval | None:
-    """Of the draws that have a rate; None where under half of them do."""
+    """Return the interval of the finite rates [B]. None if fewer than half are finite."""
     known = rates_B[np.isfinite(rates_B)]
     if 2 * len(known) < len(rates_B) or not len(known):
         return None
@@ -51,7 +51,7 @@ def interval(rates_B: Doubles) -> Interval | None:
 
 @dataclass(frozen=True)
 class VerificationDraws:
-    """[B] each; `tar` by FAR. NaN in draws without any pair of one kind."""
+    """AUC, EER and TAR by FAR, [B] each. NaN in draws without genuine or without impostor pairs."""
 
     auc: Doubles
     eer: Doubles
@@ -59,7 +59,8 @@ class VerificationDraws:
 
 
 def draw_verification(scores: PairScores, drawn_BS: Integers, fars: tuple[float, ...]) -> VerificationDraws:
-    """Impostors are those of the sample; of very many genuine pairs, every n-th by score."""
+    """Return the rates of each draw, from the sampled impostors and at most 2^18 genuine pairs, evenly spaced by
+    score."""
     sample, every = scores.sample, max(1, -(-len(scores.genuine) // _MOST_GENUINE))
     genuine_N, subject_N = scores.genuine[::every], scores.genuine_subject[::every]
     above_N = np.searchsorted(-sample.scores_K, -genuine_N, side="left")
@@ -80,7 +81,7 @@ def draw_verification(scores: PairScores, drawn_BS: Integers, fars: tuple[float,
 
 
 def draw_rank_rate(searches: Searches, rank: int, drawn_BS: Integers) -> Doubles:
-    """[B] The rank-k rate of the people drawn; NaN where none of them has a mated search."""
+    """Return the rank-k rate [B] of each draw; NaN in draws without a mated search."""
     people = len(searches.subjects)
     searched_S: Doubles = np.bincount(searches.subject_Q, searches.mated_Q, minlength=people).astype(np.float64)
     credit_S: Doubles = np.bincount(searches.subject_Q, searches.credit(rank), minlength=people).astype(np.float64)
@@ -89,7 +90,7 @@ def draw_rank_rate(searches: Searches, rank: int, drawn_BS: Integers) -> Doubles
 
 
 def draw_dir(ranked: Ranked, fpir: float, drawn_BS: Integers) -> Doubles:
-    """[B] DIR at a FPIR of at most `fpir`, its threshold chosen anew among the people drawn."""
+    """Return DIR (detection and identification rate) [B] at FPIR <= `fpir`. Each draw selects its own threshold."""
     rates = np.full(len(drawn_BS), np.nan)
     for draw, drawn_S in enumerate(drawn_BS):
         strangers, weight = _counted(drawn_S[ranked.non_mated_subject]), drawn_S[ranked.subject]
@@ -100,7 +101,7 @@ def draw_dir(ranked: Ranked, fpir: float, drawn_BS: Integers) -> Doubles:
 
 
 def _counted(weights: Integers) -> Integers:
-    """[len + 1] the sum of the first 0, 1, ... weights."""
+    """Return the sums of the first 0, 1, ... weights: [len + 1]."""
     return np.concatenate([[0], np.cumsum(weights)])
 
 

@@ -1,4 +1,4 @@
-"""1:N identification, searching: probes looked up in a gallery of subjects."""
+"""1:N identification: searches of probes in a gallery of subjects."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,21 +8,20 @@ import numpy as np
 
 from worker.training.metrics.faces import Booleans, Doubles, FaceSet, Floats, Integers, numbered, score_blocks
 
-# Shape suffixes: P probes, R a block of them, G gallery images, S gallery subjects, Q searches.
+# Shape suffixes: P probes, R probes of a block, G gallery images, S gallery subjects, Q searches.
 
 Mates = Literal["one", "all"]
-"""How a subject is enrolled. `one`: by one image, and every probe is searched once for each choice of it (choice k
-takes image k of each subject, from the first again where a subject has fewer). `all`: by all its images, the best of
-which counts."""
+"""How a subject is enrolled. `one`: by one image; every probe is searched once per choice, and choice k takes image k
+(modulo their number) of each subject. `all`: by all its images; the best score counts."""
 
 
 @dataclass(frozen=True)
 class Searches:
-    """Each probe looked up once or several times, never compared with the image of its own name.
+    """One or more searches per probe. A probe is never compared with the image of the same name.
 
-    `mated_Q`: the probe's subject is in the gallery. `own_Q` is its score (a cosine; -inf where not mated),
-    `best_other_Q` that of the best other subject, `other_Q`. `better_Q` and `tied_Q` count the other subjects that
-    score higher than its own, or the same. Subjects are numbers of `subjects`.
+    `mated_Q`: the probe's subject is in the gallery. `own_Q`: its score, a cosine, or -inf if not mated.
+    `other_Q`: the best other subject, `best_other_Q` its score. `better_Q` and `tied_Q`: how many other subjects score
+    higher than the own subject, or equally. Subjects are indices into `subjects`.
     """
 
     subjects: Sequence[str]
@@ -38,18 +37,19 @@ class Searches:
 
     @property
     def mated_subjects(self) -> int:
-        """How many subjects have a mated search."""
+        """Number of subjects with a mated search."""
         return len(np.unique(self.subject_Q[self.mated_Q]))
 
     def credit(self, rank: int) -> Doubles:
-        """[Q] The chance that the own subject is among the first `rank`, ties broken at random; 0 where not mated."""
+        """Return the probability [Q] that the own subject is among the first `rank`, with ties broken at random; 0 if
+        not mated."""
         credit_Q: Doubles = np.clip((rank - self.better_Q) / (self.tied_Q + 1), 0, 1) * self.mated_Q
         return credit_Q
 
 
 def search(probes: FaceSet, gallery: FaceSet, mates: Mates, enrolled: frozenset[str] | None = None) -> Searches:
-    """Every probe in the gallery, or in its subjects that are `enrolled`. A probe whose subject is enrolled by nothing
-    but the probe's own image is left out."""
+    """Search every probe in the gallery, or among its subjects `enrolled`. A probe is skipped if its subject is
+    enrolled by the probe's own image alone."""
     subjects, subject_P, subject_G = numbered(probes.subjects, gallery.subjects)
     if enrolled is not None:
         enrolled_G = np.array([subject in enrolled for subject in gallery.subjects], np.bool_)
@@ -83,23 +83,25 @@ def search(probes: FaceSet, gallery: FaceSet, mates: Mates, enrolled: frozenset[
 
 
 def rank_rate(searches: Searches, rank: int) -> float | None:
-    """Rank-k identification rate in 0..1: the share of mated searches whose subject is among the first `rank`.
+    """Return the rank-k identification rate in [0, 1]: the share of mated searches whose subject is among the first
+    `rank`.
 
-    The CMC curve is this over ranks (ISO/IEC 19795-1). None without a mated search or a second gallery subject.
+    The CMC curve (cumulative match characteristic, ISO/IEC 19795-1) plots it over ranks. None without a mated search or
+    a second gallery subject.
     """
     mated = int(searches.mated_Q.sum())
     return float(searches.credit(rank).sum() / mated) if mated and searches.gallery_subjects >= 2 else None
 
 
 def rank1(probes: FaceSet, gallery: FaceSet) -> float | None:
-    """Rank-1 with one gallery image per subject, averaged over the choices of it; None as for `rank_rate`."""
+    """Return rank-1 with one gallery image per subject, averaged over its choices. None as for `rank_rate`."""
     if len(set(gallery.subjects)) < 2:
         return None
     return rank_rate(search(probes, gallery, "one"), 1)
 
 
 def _subject_scores(scores_RG: Floats, subject_G: Integers, mates: Mates) -> Iterator[Floats]:
-    """[R, S] for each way to enrol; columns in the order of the subjects."""
+    """Yield scores [R, S] for each choice of enrolled images."""
     if mates == "one":
         for choice_S in _gallery_choices(subject_G):
             yield scores_RG[:, choice_S]
@@ -110,7 +112,7 @@ def _subject_scores(scores_RG: Floats, subject_G: Integers, mates: Mates) -> Ite
 
 
 def _gallery_choices(subject_G: Integers) -> Integers:
-    """[choices, S] gallery images: row k has image k (modulo their number) of each subject, in the gallery's order."""
+    """Return gallery indices [choices, S]: row k has image k (modulo their number) of each subject."""
     images_of = [np.flatnonzero(subject_G == subject) for subject in np.unique(subject_G)]
     choices = max(map(len, images_of))
     return np.stack([np.resize(images, choices) for images in images_of], axis=1)

@@ -1,4 +1,4 @@
-"""Mean and variance of scores that come in blocks, and how far genuine and impostor scores are apart."""
+"""Streaming mean and variance of scores, and the separation of genuine and impostor scores."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ _AT_ONCE = 2**20
 
 @dataclass(frozen=True)
 class Moments:
-    """Number of scores, their mean, and the sum of their squared distances to it."""
+    """Number of scores, their mean, and the sum of squared deviations from it."""
 
     count: int
     mean: float
@@ -23,7 +23,7 @@ class Moments:
 
     @classmethod
     def of(cls, scores: Floats) -> "Moments":
-        """In float64, some at a time."""
+        """Compute the moments in float64, block by block."""
         moments = cls.none()
         for start in range(0, len(scores), _AT_ONCE):
             part = scores[start : start + _AT_ONCE].astype(np.float64)
@@ -32,7 +32,7 @@ class Moments:
         return moments
 
     def merged(self, other: "Moments") -> "Moments":
-        """Both together: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+        """Combine both: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
         variances", 1979."""
         if not self.count or not other.count:
             return self if self.count else other
@@ -42,15 +42,15 @@ class Moments:
 
     @property
     def variance(self) -> float:
-        """Of the population."""
+        """Population variance."""
         return self.squares / self.count
 
 
 @dataclass(frozen=True)
 class Separation:
-    """How far apart genuine and impostor pairs are: the means of their similarities (cosines, -1..1), and d', the
-    difference of the means in standard deviations (the root of the mean of both variances); below 0 where impostors
-    are the more alike. `d_prime` is None where the scores do not vary but the means differ."""
+    """Mean similarities (cosines in [-1, 1]) of genuine and impostor pairs, and d': the difference of the means divided
+    by the root of the mean variance, negative if impostors are more similar. `d_prime` is None if the scores have no
+    variance but different means."""
 
     genuine: float
     impostor: float
@@ -58,12 +58,12 @@ class Separation:
 
     @property
     def gap(self) -> float:
-        """In -2..2."""
+        """Difference of the means, in [-2, 2]."""
         return self.genuine - self.impostor
 
 
 def separate(genuine: Moments, impostor: Moments) -> Separation | None:
-    """None without a genuine or an impostor pair."""
+    """Return the separation. None without a genuine or an impostor pair."""
     if not genuine.count or not impostor.count:
         return None
     deviation = float(np.sqrt((genuine.variance + impostor.variance) / 2))

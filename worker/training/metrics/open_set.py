@@ -1,4 +1,4 @@
-"""1:N identification where not everybody who is looked up is in the gallery."""
+"""Open-set 1:N identification: some probes have no mate in the gallery."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,11 @@ from worker.training.metrics.verification import FEWEST_ERRORS, most_errors, pai
 
 @dataclass(frozen=True)
 class OpenSet:
-    """DIR in 0..1: the share of mated searches that return their own subject first, at or above the threshold (a
-    cosine), which is the smallest that keeps FPIR (the share of non-mated searches that return anybody) at its target.
+    """DIR (detection and identification rate) in [0, 1] and its threshold, a cosine.
+
+    DIR is the share of mated searches whose own subject ranks first at or above the threshold. The threshold is the
+    smallest that keeps FPIR (false positive identification rate: the share of non-mated searches that return a subject)
+    at its target.
     """
 
     detected: float
@@ -21,17 +24,17 @@ class OpenSet:
 
 
 def strangers_suffice(probes: FaceSet, gallery: FaceSet, fpir: float) -> bool:
-    """Whether probes of people outside the gallery are enough to tell a rate at `fpir` by them alone."""
+    """Return whether enough probes show people outside the gallery to claim a rate at `fpir`."""
     people = set(gallery.subjects)
     return sum(subject not in people for subject in probes.subjects) >= pairs_needed(fpir)
 
 
 def open_set_searches(probes: FaceSet, gallery: FaceSet, *, in_halves: bool) -> tuple[Searches, ...]:
-    """Searches with all mates, non-mated ones among them.
+    """Return mated and non-mated searches, with subjects enrolled by all their images.
 
-    In halves, one half of the gallery's subjects is enrolled, then the other, as the two galleries of IJB-C are (Maze
-    et al., 2018): each of their probes is searched once with its mates there and once without, and a probe of anybody
-    else twice without. Otherwise everybody is enrolled, and only probes of anybody else are non-mated.
+    `in_halves` enrols one half of the gallery's subjects, then the other, like the two galleries of IJB-C (Maze et al.,
+    2018): each probe of a gallery subject is searched once mated and once non-mated, any other probe twice non-mated.
+    Otherwise all subjects are enrolled, and only probes of other people are non-mated.
     """
     if not in_halves:
         return (search(probes, gallery, "all"),)
@@ -47,9 +50,12 @@ def non_mated(searches: tuple[Searches, ...]) -> int:
 
 @dataclass(frozen=True)
 class Ranked:
-    """The mated searches of several galleries together: who, with how much credit at rank 1 (0..1), and how many
-    non-mated searches score at least as high as the own subject (`rivals`); and the non-mated ones, the best score
-    first. One threshold holds for all. `galleries`: 1, or 2 where halves are enrolled in turn."""
+    """Searches of one or two galleries under a common threshold.
+
+    Mated searches have a `subject`, their `credit` at rank 1 in [0, 1], and `rivals`, the number of non-mated searches
+    that score at least as high as the own subject. Non-mated searches are sorted by descending best score. `galleries`
+    is 2 if halves are enrolled in turn, else 1.
+    """
 
     galleries: int
     subject: Integers
@@ -60,7 +66,7 @@ class Ranked:
 
     @property
     def mated_subjects(self) -> int:
-        """How many subjects have a mated search."""
+        """Number of subjects with a mated search."""
         return len(np.unique(self.subject))
 
 
@@ -81,8 +87,7 @@ def rank_together(searches: tuple[Searches, ...]) -> Ranked:
 
 
 def open_set(probes: FaceSet, gallery: FaceSet, fpirs: Sequence[float]) -> dict[float, Ranked]:
-    """The searches that each FPIR is told by: in halves where strangers do not suffice for it. A stray one would
-    otherwise take away the rate that the halves can show."""
+    """Return the searches for each FPIR: in halves unless enough probes show people outside the gallery."""
     in_halves = {fpir: not strangers_suffice(probes, gallery, fpir) for fpir in fpirs}
     ranked = {
         halves: rank_together(open_set_searches(probes, gallery, in_halves=halves)) for halves in {*in_halves.values()}
@@ -91,8 +96,8 @@ def open_set(probes: FaceSet, gallery: FaceSet, fpirs: Sequence[float]) -> dict[
 
 
 def dir_at_fpir(ranked: Ranked, fpir: float, fewest_errors: int = FEWEST_ERRORS) -> OpenSet | None:
-    """Detection and identification rate (Grother and Ngan, NIST IR 8009, 2014; Phillips, Grother and
-    Micheals, "Evaluation methods in face recognition", 2011).
+    """Return DIR at FPIR <= `fpir` (Grother and Ngan, NIST IR 8009, 2014; Phillips, Grother and Micheals, "Evaluation
+    methods in face recognition", 2011).
 
     None without a mated search, or with fewer than `fewest_errors` / fpir non-mated ones.
     """

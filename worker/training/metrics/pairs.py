@@ -1,8 +1,8 @@
-"""Scores of all pairs of two sets of faces, kept so that a billion of them fit into memory.
+"""Scores of all pairs of two sets of faces, compact enough for a billion pairs.
 
-Rates need no impostor score by itself, only how many impostors score above each genuine one: the corners of the ROC
-curve are there (Fawcett, "An introduction to ROC analysis", 2006, algorithm 1). So the impostors are counted in sorted
-blocks, and kept are the highest of them, which thresholds are made of, and a sample with its subjects.
+Exact rates need the number of impostors above each genuine score, since the corners of the ROC curve lie there
+(Fawcett, "An introduction to ROC analysis", 2006, algorithm 1), but no single impostor score. So impostors are counted
+in sorted blocks. Only the highest scores, for thresholds, and a sample with its subjects are kept.
 """
 
 from collections.abc import Sequence
@@ -14,21 +14,21 @@ from worker.training.metrics.faces import Booleans, FaceSet, Floats, Integers, n
 from worker.training.metrics.moments import Moments
 from worker.training.metrics.top_scores import TopScores
 
-# Shape suffixes: N genuine pairs, M impostor pairs, K kept or sampled ones, T thresholds, R probes, G gallery images.
+# Shape suffixes: N genuine pairs, K impostor pairs kept or sampled, T thresholds, R probes, G gallery images.
 
 HIGHEST_FAR = 0.1
-"""Thresholds are known for FARs up to this: the impostor scores above them are kept."""
+"""Largest FAR with an exact threshold: the impostor scores above it are kept."""
 
 SAMPLED_IMPOSTORS = 2**20
-"""What needs the subjects of impostor pairs (folds, bootstrap) takes this many of them, at random, or all."""
+"""Size of the random sample of impostor pairs with subjects, for folds and bootstrap."""
 
 THRESHOLDS = np.linspace(-1, 1, 201).astype(np.float32)
-"""At these the impostors are counted where nothing else is asked for: steps of 0.01."""
+"""Default thresholds at which impostors are counted: steps of 0.01."""
 
 
 @dataclass(frozen=True)
 class ImpostorSample:
-    """Impostor pairs, the highest score first, with the number of the subject on either side."""
+    """Impostor pairs by descending score, with the subjects' indices on both sides."""
 
     scores_K: Floats
     probe_subject_K: Integers
@@ -37,12 +37,12 @@ class ImpostorSample:
 
 @dataclass(frozen=True)
 class PairScores:
-    """Cosine similarities of all pairs but each image with itself; subjects are numbers of `subjects`.
+    """Cosine similarities of all pairs, without pairs of an image with itself. Subjects are indices into `subjects`.
 
-    `genuine` is ascending, `genuine_subject` [N] says whose pairs they are. `above` and `at_or_above` [N] count the
-    impostors that score higher than a genuine pair, and at least as high. `top_impostors` [K] are the highest impostor
-    scores, descending: one more than a FAR of HIGHEST_FAR accepts. `at_threshold` [T] counts impostors at or above
-    `thresholds`, which rise.
+    `genuine` [N] ascends; `genuine_subject` [N] are its subjects. `above` and `at_or_above` [N] count the impostors
+    that score higher than each genuine pair, and at least as high. `top_impostors` [K] are the highest impostor scores,
+    descending: one more than FAR = HIGHEST_FAR accepts. `at_threshold` [T] counts impostors at or above the ascending
+    `thresholds`.
     """
 
     subjects: Sequence[str]
@@ -59,7 +59,7 @@ class PairScores:
     sample: ImpostorSample
 
     def impostors_from(self, threshold: float) -> int:
-        """How many score at or above one of `thresholds`. Raises KeyError for any other."""
+        """Return the number of impostors at or above one of `thresholds`. Raises KeyError for other values."""
         places = np.flatnonzero(self.thresholds == np.float32(threshold))
         if not len(places):
             raise KeyError(threshold)
@@ -67,15 +67,15 @@ class PairScores:
 
     @property
     def paired_subjects(self) -> int:
-        """How many subjects have a genuine pair."""
+        """Number of subjects with a genuine pair."""
         return len(np.unique(self.genuine_subject))
 
 
 def score_pairs(probes: FaceSet, gallery: FaceSet | None, thresholds: Floats = THRESHOLDS) -> PairScores:
-    """Every probe against every gallery image but the one of its own name; without a gallery, each two probes once.
-    Impostors are counted at the `thresholds`, which rise.
+    """Score every probe against every gallery image of another name, or without a gallery each two probes once.
+    Impostors are counted at the ascending `thresholds`.
 
-    Blocked: 10,000 x 100,000 pairs take 1.3 GB, as long as few of them are genuine (those are all kept).
+    10,000 x 100,000 pairs take 1.3 GB if few are genuine; all genuine scores are kept.
     """
     rows = _Rows(probes, gallery)
     genuine, whose = [], []
@@ -98,8 +98,8 @@ def pairs_of_scores(
     genuine_subject: Integers | None = None,
     impostor_subjects: tuple[Integers, Integers] | None = None,
 ) -> PairScores:
-    """Scores that come without faces, in any order. Without subjects each genuine pair has one of its own, and all
-    impostor pairs are of two others."""
+    """Build PairScores from plain scores in any order. Without subjects, each genuine pair gets a subject of its own,
+    and all impostor pairs share two others."""
     if genuine_subject is None:
         subjects = [str(number) for number in range(len(genuine) + 2)]
         genuine_subject = np.arange(len(genuine))
@@ -113,7 +113,7 @@ def pairs_of_scores(
 
 
 class _Rows:
-    """Which pairs of a block are genuine, and which impostors."""
+    """Masks of the genuine and the impostor pairs of a block."""
 
     def __init__(self, probes: FaceSet, gallery: FaceSet | None) -> None:
         self.within = gallery is None
@@ -161,7 +161,7 @@ class _Tally:
         self._sampled: list[tuple[Floats, Integers, Integers]] = []
 
     def add(self, scores_RG: Floats, impostor_RG: Booleans, first_RG: Integers, second_RG: Integers) -> None:
-        """The subjects need only broadcast to the scores. Overwrites `scores_RG`."""
+        """Count a block's impostors. The subjects broadcast to the scores. Overwrites `scores_RG`."""
         self._add_sample(scores_RG, impostor_RG, first_RG, second_RG)
         scores_RG[~impostor_RG] = np.inf
         flat = scores_RG.reshape(-1)

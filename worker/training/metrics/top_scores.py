@@ -1,4 +1,4 @@
-"""The highest of very many scores, without keeping the others."""
+"""The highest scores of a stream, in bounded memory."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ _SPARE = 0.25
 
 
 class TopScores:
-    """Keeps the `count` highest of all scores that it is offered, in 1.25 * `count` * 4 bytes."""
+    """Keeps the `count` highest scores of a stream in 1.25 * `count` * 4 bytes."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -17,7 +17,7 @@ class TopScores:
         self._floor = np.float32(-np.inf)
 
     def offer(self, ascending: Floats) -> None:
-        """`ascending` is sorted."""
+        """Add scores, which must ascend."""
         candidates = ascending[np.searchsorted(ascending, self._floor, side="right") :]
         while len(candidates):
             taken = candidates[-(len(self._kept) - self._filled) :]
@@ -29,7 +29,7 @@ class TopScores:
                 candidates = candidates[np.searchsorted(candidates, self._floor, side="right") :]
 
     def descending(self) -> Floats:
-        """What is kept, the highest first. The last call: nothing can be offered after it."""
+        """Return the highest scores, descending. No scores can be added afterwards."""
         kept = self._kept[: self._filled]
         kept.sort()
         return kept[::-1][: self._count]

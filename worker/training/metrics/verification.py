@@ -1,4 +1,4 @@
-"""1:1 verification: is this the same person? Error rates of accepting pairs that score at or above a threshold."""
+"""1:1 verification: error rates of accepting pairs that score at or above a threshold."""
 
 from dataclasses import dataclass
 
@@ -9,27 +9,28 @@ from worker.training.metrics.moments import Separation, separate
 from worker.training.metrics.pairs import PairScores
 
 FEWEST_ERRORS = 10
-"""A rate is claimed only where at least this many errors would make it up. The "rule of 30" (Doddington et al., "The
-NIST speaker recognition evaluation", 2000) asks for more: the intervals say how much is known."""
+"""Fewest expected errors for which a rate is claimed. The "rule of 30" (Doddington et al., "The NIST speaker
+recognition evaluation", 2000) demands more; the intervals show the uncertainty."""
 
 
 def pairs_needed(rate: float, fewest_errors: int = FEWEST_ERRORS) -> int:
-    """Comparisons without which an error rate in 0..1 cannot be claimed."""
+    """Return the fewest comparisons that an error rate in [0, 1] needs to be claimed."""
     return int(np.ceil(fewest_errors / rate - 1e-9))
 
 
 def most_errors(rate: float, comparisons: int) -> int:
-    """How many of the comparisons may be wrong for the error rate to be `rate` or less."""
+    """Return the most errors among the comparisons that keep the error rate at or below `rate`."""
     return int(rate * comparisons + 1e-9)  # 0.29 * 100 is 28.999999999999996
 
 
 def separation(scores: PairScores) -> Separation | None:
-    """None without a genuine or an impostor pair."""
+    """Return the separation of all pairs. None without a genuine or an impostor pair."""
     return separate(scores.genuine_moments, scores.impostor_moments)
 
 
 def verification_auc(scores: PairScores) -> float | None:
-    """Area under the ROC curve in 0..1: the chance that a genuine pair scores above an impostor pair, ties half.
+    """Return the area under the ROC curve in [0, 1]: the probability that a genuine pair scores above an impostor pair,
+    with ties counted half.
 
     None without a genuine or an impostor pair.
     """
@@ -40,7 +41,7 @@ def verification_auc(scores: PairScores) -> float | None:
 
 
 def accepted_at_far(scores: PairScores, far: float, fewest_errors: int = FEWEST_ERRORS) -> Booleans | None:
-    """Which genuine pairs [N] are accepted at the smallest threshold that keeps FAR at or under `far`, never over it.
+    """Return the mask [N] of the genuine pairs accepted at the smallest threshold with FAR <= `far`.
 
     None without a genuine pair, or with fewer than `fewest_errors` / far impostor pairs.
     """
@@ -51,13 +52,13 @@ def accepted_at_far(scores: PairScores, far: float, fewest_errors: int = FEWEST_
 
 
 def tar_at_far(scores: PairScores, far: float, fewest_errors: int = FEWEST_ERRORS) -> float | None:
-    """The share of genuine pairs accepted at a FAR of at most `far`, in 0..1; None as for `accepted_at_far`."""
+    """Return TAR in [0, 1] at FAR <= `far`. None as for `accepted_at_far`."""
     accepted = accepted_at_far(scores, far, fewest_errors)
     return None if accepted is None else float(accepted.mean())
 
 
 def threshold_at_far(scores: PairScores, far: float) -> float | None:
-    """The smallest cosine at or above which pairs can be accepted with a FAR of at most `far`, up to HIGHEST_FAR.
+    """Return the smallest threshold, a cosine, with FAR <= `far`, which is at most HIGHEST_FAR.
 
     None without impostor pairs.
     """
@@ -69,14 +70,14 @@ def threshold_at_far(scores: PairScores, far: float) -> float | None:
 
 @dataclass(frozen=True)
 class Roc:
-    """Corners of the ROC curve, from (0, 0) to (1, 1): FAR and TAR, both rising."""
+    """Corners of the ROC curve from (0, 0) to (1, 1): FAR and TAR, both ascending."""
 
     far: Doubles
     tar: Doubles
 
 
 def roc_curve(scores: PairScores) -> Roc | None:
-    """Exact: straight lines between the corners are the curve. None without a genuine or an impostor pair."""
+    """Return the exact curve, linear between its corners. None without a genuine or an impostor pair."""
     if not len(scores.genuine) or not scores.impostors:
         return None
     weight = np.ones(len(scores.genuine), np.int64)
@@ -84,9 +85,12 @@ def roc_curve(scores: PairScores) -> Roc | None:
 
 
 def roc_corners(genuine: Floats, weight: Integers, above: Integers, at_or_above: Integers, impostors: float) -> Roc:
-    """The ROC curve where genuine scores [N], ascending, count `weight` times, and impostors as told: `above` and
-    `at_or_above` each genuine score, of `impostors` in all."""
-    first = np.flatnonzero(np.diff(genuine, prepend=np.float32(-np.inf)))[::-1]  # of those that score alike
+    """Return the ROC curve of weighted pairs.
+
+    `genuine` [N] ascends, with `weight` [N]. `above` and `at_or_above` [N] are the weights of the impostors above, and
+    at or above, each genuine score; `impostors` is their total.
+    """
+    first = np.flatnonzero(np.diff(genuine, prepend=np.float32(-np.inf)))[::-1]  # of equal scores
     reached = np.cumsum(weight[::-1])[::-1][first]
     far = np.stack([above[first], at_or_above[first]], axis=1).reshape(-1) / impostors
     tar = np.stack([np.concatenate([[0], reached[:-1]]), reached], axis=1).reshape(-1) / reached[-1]
@@ -94,7 +98,7 @@ def roc_corners(genuine: Floats, weight: Integers, above: Integers, at_or_above:
 
 
 def equal_error_rate(roc: Roc) -> float:
-    """Where FAR equals the share of genuine pairs rejected (FRR), on the ROC curve; in 0..1."""
+    """Return the rate in [0, 1] at which FAR equals FRR (false reject rate: the share of genuine pairs rejected)."""
     too_many = roc.far - (1 - roc.tar)
     after = int(np.argmax(too_many >= 0))
     before = after - 1

@@ -1,1 +1,1 @@
-"""The two networks: EdgeFace recognises a face, DSR enlarges it."""
+"""The two networks: EdgeFace embeds a face, DSR (super-resolution) enlarges it."""

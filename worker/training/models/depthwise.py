@@ -1,7 +1,7 @@
-"""Depthwise convolution of small maps on a CPU, with its weight's gradient as two matrix products.
+"""Depthwise convolution of small maps on a CPU that computes the weight's gradient as two matrix products.
 
-PyTorch's own takes ten times as long for the weight's gradient as for all the rest where the map is hardly larger than
-the kernel, as in the last two of EdgeNeXt's four stages.
+If the map is hardly larger than the kernel, as in the last two of EdgeNeXt's four stages, PyTorch spends ten times as
+long on the weight's gradient as on everything else.
 """
 
 from functools import cache
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.grad import conv2d_input
 
-# Shape suffixes: B faces, C channels, H and W of the map, N = H * W places, K taps of a kernel.
+# Shape suffixes: B faces, C channels, H and W of the map, N = H * W positions, K taps of a kernel.
 
-_LARGEST_MAP = 49  # above it the products of every place with every other cost more than they save
+_LARGEST_MAP = 49  # on larger maps the products of all pairs of positions cost more than they save
 
 
 def depthwise(x_BCHW: Tensor, conv: nn.Conv2d) -> Tensor:
-    """What `conv`, depthwise, of stride 1 and size kept, makes of a map [B, C, H, W]."""
+    """Apply a depthwise convolution with stride 1 and same padding: [B, C, H, W] -> [B, C, H, W]."""
     trains = torch.is_grad_enabled() and conv.weight.requires_grad
     small = x_BCHW.shape[2] * x_BCHW.shape[3] <= _LARGEST_MAP
     if trains and small and x_BCHW.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
@@ -39,7 +39,7 @@ class _Depthwise(torch.autograd.Function):
         grad_x_BCHW = conv2d_input(  # type: ignore[no-untyped-call]
             x_BCHW.shape, weight, grad_BCHW, padding=weight.shape[2] // 2, groups=len(weight)
         )
-        # Every place of the map with every place of the gradient, then summed over the pairs that share a tap.
+        # Multiply every position of the map with every position of the gradient, then sum the pairs of each tap.
         pairs_CNN = _by_channel(grad_BCHW).transpose(1, 2) @ _by_channel(x_BCHW)
         taps = _taps(weight.shape[2], *x_BCHW.shape[2:]).to(weight.dtype)
         grad_weight_CK = pairs_CNN.flatten(1) @ taps
@@ -47,13 +47,13 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _by_channel(x_BCHW: Tensor) -> Tensor:
-    """[C, B, N], contiguous: products of matrices that lie scattered are computed one by one."""
+    """[B, C, H, W] -> [C, B, N], contiguous: PyTorch multiplies non-contiguous matrices one at a time."""
     return x_BCHW.flatten(2).transpose(0, 1).contiguous()
 
 
 @cache
 def _taps(kernel: int, height: int, width: int) -> Tensor:
-    """[N * N, K]: 1 where the tap leads from the first place, of the output, to the second, of the input."""
+    """[N * N, K]: 1 where the tap connects an output position (first) with an input position (second)."""
     rows, columns = torch.arange(height), torch.arange(width)
     row_tap = rows[None] - rows[:, None] + kernel // 2
     column_tap = columns[None] - columns[:, None] + kernel // 2

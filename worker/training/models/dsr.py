@@ -1,8 +1,8 @@
 """DSR: a super-resolution network for very-low-resolution faces.
 
-The users' own network, by the description in the guide: a residual convolutional network after EDSR (Lim et al.,
-CVPRW 2017, arXiv:1707.02921), PReLU in place of ReLU and no batch normalisation, enlarging by sub-pixel convolution
-(Shi et al., CVPR 2016, arXiv:1609.05158, section 3). Channels, blocks and factors are read from the weights.
+The network of the guide: a residual convolutional network after EDSR (Lim et al., CVPRW 2017, arXiv:1707.02921) with
+PReLU instead of ReLU and without batch normalisation. Sub-pixel convolution upsamples (Shi et al., CVPR 2016,
+arXiv:1609.05158, section 3). Channels, blocks and factors are inferred from the weights.
 """
 
 from pathlib import Path
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from app.finetune.architectures import DsrLayout, infer_dsr_layout
 from worker.training.models.state_dicts import as_float32, read_state_dict
 
-# Shape suffixes: B faces, C channels, H and W pixels in, U and V = the product of the factors times as many out.
+# Shape suffixes: B faces, C channels, H and W input pixels, U and V output pixels: H and W times all factors.
 
 
 class ResidualBlock(nn.Module):
-    """PReLU(x + conv2(PReLU(conv1(x)))), one PReLU for both places."""
+    """PReLU(x + conv2(PReLU(conv1(x)))) with one shared PReLU."""
 
     def __init__(self, channels: int, prelu_parameters: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class ResidualBlock(nn.Module):
 
 
 class DSR(nn.Module):
-    """The network, without the resize at its end: what follows asks for another size."""
+    """The DSR network without the guide's final resize; the caller resizes the output."""
 
     def __init__(self, layout: DsrLayout) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class DSR(nn.Module):
         self.conv_out = nn.Conv2d(channels, 3, 3, padding=1)
 
     def describe(self) -> str:
-        """The network in words, as a job tells it."""
+        """Return the layout as text, as jobs report it."""
         factors = "x".join(map(str, self.layout.factors)) or "none"
         return f"DSR: {self.layout.channels} channels, {self.layout.blocks} residual blocks, factors {factors}"
 
@@ -67,7 +67,7 @@ class DSR(nn.Module):
 
 
 def load_dsr(path: Path) -> DSR:
-    """The network in a weights file, in eval mode, its layout inferred, every tensor in its place.
+    """Load a DSR network in eval mode, strictly. The layout is inferred from the tensors.
 
     Raises WeightsUnreadable, WeightsUnsafe, WeightsQuantized or WeightsMismatch.
     """

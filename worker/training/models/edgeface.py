@@ -2,8 +2,8 @@
 
 Paper: George, Ecabert, Otroshi Shahreza, Kotwal, Marcel, "EdgeFace: Efficient Face Recognition Model for Edge Devices",
 IEEE T-BIOM 2024, arXiv:2307.01838; the low-rank linear layers are its section III-B. Backbone: Maaz et al., "EdgeNeXt",
-ECCVW 2022, arXiv:2206.10589, as implemented by timm. Weights: Idiap Research Institute, CC BY-NC-SA 4.0. Names of
-modules are the official ones, so that state dicts go both ways strictly.
+ECCVW 2022, arXiv:2206.10589, as implemented by timm. Weights: Idiap Research Institute, CC BY-NC-SA 4.0. Modules have
+the official names, so the official model loads our state dicts strictly, and we load its.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ _CPU = torch.device("cpu")
 
 
 class EdgeFace(nn.Module):
-    """One EdgeFace variant, its network under `.model` as in the official code."""
+    """One EdgeFace variant. The network is the attribute `model`, as in the official code."""
 
     def __init__(self, variant: EdgeFaceVariant) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class EdgeFace(nn.Module):
 
 
 def load_edgeface(path: Path, device: torch.device = _CPU) -> tuple[EdgeFace, EdgeFaceVariant]:
-    """The network in a weights file on `device`, its variant recognised from the tensors, every tensor in its place.
+    """Load an EdgeFace strictly onto `device`. The variant is inferred from the tensors.
 
     Raises WeightsUnreadable, WeightsUnsafe, WeightsQuantized or WeightsMismatch.
     """
@@ -62,7 +62,10 @@ def load_edgeface(path: Path, device: torch.device = _CPU) -> tuple[EdgeFace, Ed
 
 
 def new_edgeface(variant_name: str, seed: int) -> EdgeFace:
-    """An untrained network, the same for the same seed. Raises KeyError for a name that is no variant."""
+    """Create an untrained network, deterministic for a seed.
+
+    Raises KeyError for an unknown variant.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return EdgeFace(EDGEFACE_VARIANTS[variant_name])

@@ -1,9 +1,9 @@
-"""EdgeNeXt's two blocks, with timm's parameters and timm's results, computed faster.
+"""The two blocks of EdgeNeXt: timm's parameters and results, computed faster.
 
 Maaz et al., "EdgeNeXt", ECCVW 2022, arXiv:2206.10589, sections 3.2 and 3.3; parameters and names are those of timm's
-implementation. What differs: on a CPU the Linear layers are 1 x 1 convolutions over the channels-last map, which
-oneDNN computes faster than BLAS does these narrow products; the layer scale is folded into the Linear before it; the
-positional encoding, the same for every face, is made once for a size of map and not on the CPU in each forward pass.
+implementation. Differences: on a CPU the Linear layers run as 1 x 1 convolutions over the channels-last map, because
+oneDNN is faster than BLAS for these narrow products; the layer scale is folded into the preceding Linear; the
+positional encoding, equal for all faces, is computed once per map size instead of in each forward pass.
 """
 
 import math
@@ -25,7 +25,7 @@ from worker.training.models.depthwise import depthwise
 
 
 class RankReducedLinear(nn.Module):
-    """A Linear factorised through `rank` dimensions (EdgeFace, section III-B). A factorisation, not an adapter."""
+    """A Linear factorised into two of rank `max(2, int(min(in, out) * gamma))` (EdgeFace, section III-B)."""
 
     def __init__(self, in_features: int, out_features: int, *, bias: bool, gamma: float) -> None:
         super().__init__()
@@ -43,9 +43,9 @@ _products_in: ContextVar[torch.dtype | None] = ContextVar("products_in", default
 
 @contextmanager
 def products_alone_in_autocast(device: torch.device) -> Iterator[None]:
-    """Where a CPU is under autocast, apply it to the Linear layers and to what lies between two of them, no more.
+    """Restrict CPU autocast to the Linear layers and the operations between two of them.
 
-    PyTorch's convolutions and norms of CPUs are slower in bf16 than in float32.
+    On CPUs, PyTorch's convolutions and norms are slower in bf16 than in float32.
     """
     if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         yield
@@ -59,7 +59,7 @@ def products_alone_in_autocast(device: torch.device) -> Iterator[None]:
 
 
 class ConvBlock(nn.Module):
-    """Depthwise convolution, then an inverted bottleneck at every place of the map; x [B, C, H, W] -> the same."""
+    """Depthwise convolution, then an inverted bottleneck at every position: [B, C, H, W] -> [B, C, H, W]."""
 
     def __init__(self, block: TimmConvBlock) -> None:
         super().__init__()
@@ -74,8 +74,8 @@ class ConvBlock(nn.Module):
 
 
 class SplitTransposeBlock(nn.Module):
-    """Depthwise convolutions in a chain of splits, attention across channels, then an inverted bottleneck;
-    x [B, C, H, W] -> the same."""
+    """Chained depthwise convolutions over channel splits, attention across channels, then an inverted bottleneck:
+    [B, C, H, W] -> [B, C, H, W]."""
 
     def __init__(self, block: TimmSplitTransposeBlock) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class SplitTransposeBlock(nn.Module):
 
 
 class PositionalEncoding(nn.Module):
-    """A Fourier encoding of the place in the map, projected to the channels: [1, C, H, W], the same for every face."""
+    """Fourier encoding of the positions, projected to the channels: [1, C, H, W], equal for all faces."""
 
     def __init__(self, encoding: TimmPositionalEncoding) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class PositionalEncoding(nn.Module):
         return self.token_projection(self._fourier[key])  # type: ignore[no-any-return]
 
     def _encode(self, height: int, width: int) -> Tensor:
-        """[1, 2 * hidden_dim, H, W] in -1..1: sines and cosines of the row, then of the column."""
+        """[1, 2 * hidden_dim, H, W] in [-1, 1]: sines and cosines of the row, then of the column."""
         exponent = 2 * torch.div(torch.arange(self._hidden_dim), 2, rounding_mode="floor") / self._hidden_dim
         wavelength = self._temperature**exponent
 
@@ -147,7 +147,7 @@ class PositionalEncoding(nn.Module):
 
 
 def replace_blocks(module: nn.Module) -> None:
-    """Put this file's blocks in the place of timm's, with the same parameters under the same names."""
+    """Replace timm's blocks by those of this file, with the same parameters under the same names."""
     for name, child in module.named_children():
         if isinstance(child, TimmConvBlock):
             setattr(module, name, ConvBlock(child))
@@ -158,7 +158,7 @@ def replace_blocks(module: nn.Module) -> None:
 
 
 def reduce_rank(module: nn.Module, gamma: float) -> None:
-    """Factorise every Linear, as in the EdgeFace variants whose names say gamma."""
+    """Replace every Linear by a RankReducedLinear, as in the EdgeFace variants named gamma."""
     for name, child in module.named_children():
         if isinstance(child, nn.Linear):
             reduced = RankReducedLinear(child.in_features, child.out_features, bias=child.bias is not None, gamma=gamma)
@@ -168,17 +168,17 @@ def reduce_rank(module: nn.Module, gamma: float) -> None:
 
 
 def _norm(x_BCHW: Tensor, norm: nn.Module) -> Tensor:
-    """LayerNorm over the channels at every place."""
+    """Apply LayerNorm over the channels at every position."""
     return norm(x_BCHW.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
 
 
 def _bottleneck(x_BCHW: Tensor, mlp: Mlp, scale_C: Tensor) -> Tensor:
-    """The block's MLP at every place, its output times the layer scale."""
+    """Apply the block's MLP at every position and multiply its output by the layer scale."""
     return _pointwise(F.gelu(_pointwise(x_BCHW, mlp.fc1)), mlp.fc2, scale_C)
 
 
 def _pointwise(x_BCHW: Tensor, linear: nn.Module, scale_C: Tensor | None = None) -> Tensor:
-    """The Linear, rank-reduced or not, at every place, and its output times the layer scale."""
+    """Apply a Linear or RankReducedLinear at every position and multiply its output by the layer scale."""
     if isinstance(linear, RankReducedLinear):
         return _pointwise(_pointwise(x_BCHW, linear.linear1), linear.linear2, scale_C)
     assert isinstance(linear, nn.Linear)  # noqa: S101

@@ -1,4 +1,4 @@
-"""Reads a state dict from a file that may come from anywhere: no code in it runs, nothing odd in it passes."""
+"""Reads a state dict from an untrusted file. No pickled code runs."""
 
 import pickle
 import re
@@ -13,13 +13,13 @@ from torch import Tensor
 from app.finetune.architectures import strip_prefixes, wrapper_key
 from app.finetune.errors import WeightsQuantized, WeightsUnreadable, WeightsUnsafe, name_some
 
-_INTEGERS_OF_QUANTISATION = (torch.int8, torch.uint8)
+_QUANTISED_DTYPES = (torch.int8, torch.uint8)
 
 
 def read_state_dict(path: Path, anchor: str) -> dict[str, Tensor]:
-    """The tensors of a file that torch.save wrote, unwrapped, without the prefix that `anchor` has.
+    """Read the tensors of a file written by torch.save, without wrapper keys and name prefixes.
 
-    `anchor` is a key every such network has, such as `stem.0.weight`.
+    `anchor` is a key that every such network has, such as `stem.0.weight`. The prefix before it is removed everywhere.
     Raises WeightsUnreadable, WeightsUnsafe or WeightsQuantized.
     """
     content = load_plain(path)
@@ -35,7 +35,7 @@ def read_state_dict(path: Path, anchor: str) -> dict[str, Tensor]:
 
 
 def as_float32(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The numbers of a state dict whose names fit. Raises WeightsUnreadable for integers, NaN and infinity."""
+    """Convert the tensors to float32. Raises WeightsUnreadable for integers, NaN and infinity."""
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
             raise WeightsUnreadable(path, f"{name} holds {tensor.dtype}, not floating-point numbers")
@@ -45,17 +45,17 @@ def as_float32(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 
 def load_plain(path: Path) -> object:
-    """What torch.save wrote, on the CPU, of tensors and plain values alone.
+    """Load a file of tensors and plain values written by torch.save, on the CPU.
 
     Raises WeightsUnreadable, WeightsUnsafe or WeightsQuantized.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TypedStorage and TorchScript deprecations: about torch, not about this file
+        warnings.simplefilter("ignore")  # deprecations of TypedStorage and TorchScript, which no user can act on
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise _refused_pickle(path, error) from None
-        except Exception as error:  # whatever a file of random bytes can make an unpickler raise
+        except Exception as error:  # random bytes can make an unpickler raise any exception
             if (torchscript := _refused_torchscript(path)) is not None:
                 raise torchscript from None
             reason = f"{type(error).__name__}: {error}".split(". ")[0]
@@ -65,7 +65,7 @@ def load_plain(path: Path) -> object:
 def _refused_pickle(path: Path, error: pickle.UnpicklingError) -> WeightsQuantized | WeightsUnsafe | WeightsUnreadable:
     try:
         pickled = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except Exception:  # not the zip format: the old one names the object in its message alone
+    except Exception:  # the legacy format names the object in its message only
         pickled = re.findall(r"GLOBAL (\S+)", str(error))
     if any("quantized" in name for name in pickled):
         return WeightsQuantized(path)
@@ -96,5 +96,5 @@ def _tensors(entries: Mapping[str, object], path: Path) -> dict[str, Tensor]:
 
 def _is_quantised(name: str, value: object) -> bool:
     if isinstance(value, Tensor):
-        return value.is_quantized or value.dtype in _INTEGERS_OF_QUANTISATION
+        return value.is_quantized or value.dtype in _QUANTISED_DTYPES
     return "_packed_params" in name
