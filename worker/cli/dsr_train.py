@@ -39,9 +39,9 @@ def dsr_train(config: TextIO | None, output_dir: Path, prepared_dir: Path | None
     # PyTorch takes seconds to import, and --help and a wrong config need none of it.
     let_waiting_threads_sleep()
     keep_freed_memory()
-    from worker.cli.run_here import settle, train_here
+    from worker.cli.run_here import resolve_training, train_here
     from worker.training.super_resolution.train_dsr import train_dsr
 
-    settled, resume_from = settle(DsrTrainingConfig, begun, output_dir)
-    dsr = None if settled.dsr is None else Path(settled.dsr)
-    train_here(train_dsr, settled, dsr, output_dir, prepared_dir, resume_from)
+    resolved, resume_from = resolve_training(DsrTrainingConfig, begun, output_dir)
+    dsr = None if resolved.dsr is None else Path(resolved.dsr)
+    train_here(train_dsr, resolved, dsr, output_dir, prepared_dir, resume_from)

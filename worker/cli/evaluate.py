@@ -1,4 +1,4 @@
-"""`edgeface-finetune evaluate`: what a backbone can do, at the terminal, without any service."""
+"""`edgeface-finetune evaluate`: evaluate a backbone at the terminal, without the service."""
 
 import sys
 from pathlib import Path
@@ -14,17 +14,17 @@ from worker.process.openmp import let_waiting_threads_sleep
 
 @click.command()
 @config_options(EvaluationConfig)
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all of it as JSON.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the results as JSON.")
 @click.option(
-    "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write a self-contained HTML page to look at."
+    "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the report, one self-contained HTML page."
 )
 def evaluate(json_file: Path | None, report: Path | None, **given: Any) -> None:
     """Measure how well a backbone recognises people that it was not trained on.
 
-    VLR probes against the HR gallery and against each other, beside the baselines: HR probes, and VLR probes without
-    the DSR. With --before it says what the fine-tuning has brought. Directories and weights are paths here.
+    Compares VLR probes with the HR gallery and with each other, and adds the baselines: HR probes, and VLR probes
+    without the DSR. --before measures the effect of the fine-tuning. Directories and weights are paths.
     """
-    # PyTorch takes seconds to import: --help and a wrong flag do without.
+    # PyTorch takes seconds to import, and --help and a wrong option need none of it.
     config = validated(EvaluationConfig, given).in_root(Path())
     let_waiting_threads_sleep()
     from worker.training.evaluation.evaluate_backbone import evaluate_backbone
@@ -51,6 +51,6 @@ def evaluate(json_file: Path | None, report: Path | None, **given: Any) -> None:
 
 
 def _show_progress(share: float) -> None:
-    """For a person who watches; a file or a pipe needs none of it."""
+    """Show the progress if standard error is a terminal."""
     if sys.stderr.isatty():
         click.echo(f"\rEvaluating: {share:4.0%}{chr(10) if share >= 1 else ''}", err=True, nl=False)

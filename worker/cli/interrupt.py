@@ -1,4 +1,4 @@
-"""Ctrl-C, where a training at the terminal is to save its state first."""
+"""Handles Ctrl-C: a training at the terminal saves its state first."""
 
 import contextlib
 import os
@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from types import FrameType
 
 INTERRUPTED = 130
-"""Exit status of what Ctrl-C has ended."""
+"""Exit status after Ctrl-C."""
 
 
 @contextlib.contextmanager
 def stop_at_interrupt(stop: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C sets `stop`; the second ends the process as it always does."""
+    """Set `stop` at the first Ctrl-C. The second one ends the process as usual."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
         signal.signal(signal.SIGINT, usual)
-        # Not by click: the signal may have come in the middle of its writing.
+        # click.echo is not reentrant, and the signal may interrupt it.
         os.write(2, b"\nStopping: the state is being saved. Ctrl-C again ends at once.\n")
 
     usual = signal.signal(signal.SIGINT, interrupt)

@@ -1,7 +1,7 @@
-"""Where the time of a training goes: the training itself under torch.profiler, and its named parts.
+"""Profiles a training: runs it under torch.profiler and sums the time of its named parts.
 
-The database is measured too: the training's events are recorded by the worker's own code in a SQLite database that is
-thrown away. In the service the worker does that beside the training, in another process.
+The profile includes the database: the worker's own code records the training's events in a temporary SQLite database.
+In the service the worker does this in another process.
 """
 
 import tempfile
@@ -33,7 +33,7 @@ _LEASE_SECONDS = 86400.0
 
 @dataclass(frozen=True)
 class Part:
-    """`seconds` of the training's thread without those of parts inside this one, in `calls`."""
+    """A named part: `seconds` of the training thread, without nested parts, over all `calls`."""
 
     name: str
     seconds: float
@@ -42,17 +42,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Profile:
-    """`parts` with the longest first, `other`, which is what has no name, last; together they take `seconds`."""
+    """`parts` by descending time, with the unnamed rest, `other`, last. Their sum is `seconds`."""
 
     seconds: float
     parts: tuple[Part, ...]
 
 
 def profile_training(config: FinetuneConfig, files: TrainingFiles, trace: Path, report: Report) -> Profile:
-    """Train as `config` says, under the profiler; the Chrome trace goes to `trace`, the events to `report` too.
+    """Run a fine-tuning under the profiler, write the Chrome trace to `trace` and report the events.
 
-    `files.output_dir` is a folder JOB/attempt-1 of its own. On a GPU each part waits for its kernels, so that they
-    count where they belong and the whole takes longer. Raises what `finetune` raises.
+    `files.output_dir` must be an own folder JOB/attempt-1. On a GPU each part waits for its kernels, which attributes
+    their time correctly and slows the training down. Raises the exceptions of `finetune`.
     """
     with ExitStack() as stack:
         on_event = stack.enter_context(_recording(config, files.output_dir, report))
@@ -67,7 +67,7 @@ def profile_training(config: FinetuneConfig, files: TrainingFiles, trace: Path, 
 
 
 def parts_of(spans: Iterable[Span], seconds: float) -> Iterator[Part]:
-    """Spans of one thread, each inside another or apart, as the parts of `seconds`; the longest first."""
+    """Sum the spans of one thread, nested or disjoint, into parts, the longest first. `seconds` is the total time."""
     own: defaultdict[str, float] = defaultdict(float)
     calls: defaultdict[str, int] = defaultdict(int)
     around: list[tuple[float, str]] = []
@@ -86,8 +86,8 @@ def parts_of(spans: Iterable[Span], seconds: float) -> Iterator[Part]:
 
 @contextmanager
 def sampled(files: TrainingFiles, images: int) -> Iterator[TrainingFiles]:
-    """The same, but with at most so many training images, of as many subjects as can be, and no greater a share of
-    val's: links in a folder that is removed afterwards."""
+    """Yield files limited to `images` training images of as many subjects as possible, and to the same share of val.
+    The sample is a temporary folder of links."""
     scan = scan_dataset(files.train_dir, files.val_dir)
     total = len(scan.train.vlr_images)
     if total <= images:
@@ -115,7 +115,7 @@ def _share_of_val(scan: DatasetScan, share: float) -> tuple[Sequence[Path], int]
 
 
 def _round_robin(paths: Sequence[Path], count: int) -> list[Path]:
-    """The first image of each subject, then the second of each, and so on; two of the first subject at least."""
+    """Return the first image of each subject, then the second of each, and so on, up to `count`."""
     numbers: defaultdict[str, int] = defaultdict(int)
     ranked = []
     for path in paths:
@@ -127,7 +127,7 @@ def _round_robin(paths: Sequence[Path], count: int) -> list[Path]:
 
 @contextmanager
 def _recording(config: FinetuneConfig, output_dir: Path, report: Report) -> Iterator[Callable[[TrainingEvent], None]]:
-    """What records an event as the worker does, then reports it."""
+    """Yield a callback that records an event as the worker does, then reports it."""
     with tempfile.TemporaryDirectory(prefix="edgeface-profile-") as folder:
         database = Database(f"sqlite:///{Path(folder) / 'profile.sqlite'}")
         database.migrate()
@@ -135,7 +135,7 @@ def _recording(config: FinetuneConfig, output_dir: Path, report: Report) -> Iter
             job_id = submission.submit(session, config, []).id
         with database.writing() as session:
             claim = attempts.claim(session, job_id, "profile", _LEASE_SECONDS)
-        assert claim is not None, "nobody else is there to claim it"  # noqa: S101
+        assert claim is not None, "no other worker uses this database"  # noqa: S101
         with database.writing() as session:
             attempts.begin_attempt(session, claim, None)
         artifacts = Artifacts(output_dir.parent.parent)

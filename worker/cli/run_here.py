@@ -1,5 +1,4 @@
-"""A training at the terminal, without any service, of either kind: begun or gone on with, shown, and what it leaves
-named. PyTorch comes with this module: a command imports it once it has something to train."""
+"""Runs a fine-tuning or a DSR training at the terminal, without the service. Importing this module imports PyTorch."""
 
 import shlex
 from collections.abc import Callable
@@ -27,10 +26,10 @@ _COMMANDS: dict[type[FinetuneConfig | DsrTrainingConfig], str] = {
 }
 
 
-def settle(kind: type[_Config], begun: _Config | None, output_dir: Path) -> tuple[_Config, ResumeFrom | None]:
-    """What to train: `begun`, from its beginning, or the unfinished training in `output_dir`, and where to go on.
+def resolve_training(kind: type[_Config], begun: _Config | None, output_dir: Path) -> tuple[_Config, ResumeFrom | None]:
+    """Return the config `begun`, or without one the config and the state of the unfinished training in `output_dir`.
 
-    Raises ConfigError where one unfinished stands in the way of another, and where there is none of this kind.
+    Raises ConfigError if an unfinished training is in the way of a new one, or if there is none of this kind to resume.
     """
     points = ResumePoints(output_dir)
     unfinished = points.read()
@@ -38,14 +37,14 @@ def settle(kind: type[_Config], begun: _Config | None, output_dir: Path) -> tupl
         if unfinished is not None:
             raise ConfigError(
                 f"{output_dir} holds an unfinished training",
-                f"go on with it by --resume, choose another --output-dir, or remove {output_dir} to start anew",
+                f"resume it with --resume, choose another --output-dir, or remove {output_dir} to start again",
             )
         return begun, None
     if unfinished is None:
-        raise ConfigError(f"{output_dir} holds no unfinished training", "leave --resume out, and say what to train")
+        raise ConfigError(f"{output_dir} holds no unfinished training", "leave --resume out to start a training")
     if not isinstance(unfinished.config, kind):
         command = _COMMANDS[type(unfinished.config)]
-        raise ConfigError(f"{output_dir} holds a training by {command}", f"go on with it by {command} --resume")
+        raise ConfigError(f"{output_dir} holds a training by {command}", f"resume it with {command} --resume")
     return unfinished.config, points.newest_whole(unfinished)
 
 
@@ -57,7 +56,7 @@ def train_here(
     prepared_dir: Path | None,
     resume: ResumeFrom | None,
 ) -> None:
-    """By `train`, until it is done or Ctrl-C ends the command; the files that are handed out end up in `output_dir`."""
+    """Run `train` until it finishes or Ctrl-C stops it, print its events, and write the result into `output_dir`."""
     points, control = ResumePoints(output_dir), Control()
     best = [] if resume is None or resume.best is None else [resume.best]
 
@@ -82,8 +81,8 @@ def train_here(
         last = train(config, files, show, control)
     if isinstance(last, Stopped):
         if points.read() is not None:
-            go_on = f"{_COMMANDS[type(config)]} --resume --output-dir {shlex.quote(str(output_dir))}"
-            click.echo(f"To go on: edgeface-finetune {go_on}")
+            resume_command = f"{_COMMANDS[type(config)]} --resume --output-dir {shlex.quote(str(output_dir))}"
+            click.echo(f"To resume: edgeface-finetune {resume_command}")
         click.get_current_context().exit(INTERRUPTED)
     for written in best[-1].files:
         click.echo(f"Saved {copy_whole(written.path, output_dir / written.path.name)}")

@@ -41,10 +41,10 @@ def train(output_dir: Path, prepared_dir: Path | None, resume: bool, **given: An
     begun = None if resume else validated(FinetuneConfig, given)
     let_waiting_threads_sleep()
     keep_freed_memory()
-    from worker.cli.run_here import settle, train_here
+    from worker.cli.run_here import resolve_training, train_here
     from worker.training.finetune import finetune
 
-    config, resume_from = settle(FinetuneConfig, begun, output_dir)
+    config, resume_from = resolve_training(FinetuneConfig, begun, output_dir)
     if resume_from is not None:
         _refuse_other_options(given, config)
     dsr = None if config.dsr == BICUBIC else Path(config.dsr)

@@ -1,4 +1,4 @@
-"""What an installed worker adds to the command line: `worker` and `weights`."""
+"""`edgeface-finetune weights`: download the official EdgeFace weights or write untrained ones."""
 
 import hashlib
 import socket
@@ -20,13 +20,13 @@ OFFICIAL_SHA256 = "5b6bac48ea660aca185be8a8ac934db2093b51259461721da53c468230bc2
 
 @click.group()
 def weights() -> None:
-    """Get EdgeFace weights."""
+    """Download or create EdgeFace weights."""
 
 
 @weights.command()
 @click.option("--output", type=click.Path(path_type=Path), help="Default: edgeface_xxs.pt in the weights root.")
 def fetch(output: Path | None) -> None:
-    """Fetch the official EdgeFace-XXS (CC BY-NC-SA 4.0) from the Hugging Face hub; cached, its sha256 checked."""
+    """Download the official EdgeFace-XXS (CC BY-NC-SA 4.0) from the Hugging Face hub and check its sha256."""
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -48,7 +48,7 @@ def fetch(output: Path | None) -> None:
 @click.option("--variant", type=click.Choice(sorted(EDGEFACE_VARIANTS)), default="edgeface_xxs", show_default=True)
 @click.option("--seed", default=42, show_default=True)
 def untrained(output: Path, variant: str, seed: int) -> None:
-    """Write an untrained backbone, for trying the service without the official weights. It recognises nobody."""
+    """Write an untrained backbone, for trials without the official weights. It recognises nobody."""
     import torch
 
     from worker.training.models.edgeface import new_edgeface
@@ -59,7 +59,8 @@ def untrained(output: Path, variant: str, seed: int) -> None:
 
 
 def _refuse_without_network(endpoint: str) -> None:
-    """The hub's client tries a name that does not resolve for 25 s; a proxy resolves names itself."""
+    """Raise OSError if the hub's name does not resolve, for which its client would try 25 s. A proxy resolves names
+    itself."""
     if not getproxies():
         try:
             socket.getaddrinfo(urlsplit(endpoint).hostname, 443)

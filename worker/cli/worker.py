@@ -8,7 +8,8 @@ from app.settings import Settings
 
 @click.command()
 def worker() -> None:
-    """Run a worker: it takes jobs from the queue and trains them. SIGTERM or Ctrl-C hands a running job back."""
+    """Run a worker, which takes jobs from the queue and runs them. SIGTERM or Ctrl-C returns a running job to the
+    queue."""
     from worker.tasks import run_worker
 
     end_with_parent()

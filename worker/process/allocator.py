@@ -1,19 +1,19 @@
-"""How the C library's allocator treats memory that a training frees."""
+"""Configures the memory allocator of the C library."""
 
 import ctypes
 import sys
 
-# From <malloc.h>. Larger thresholds than this one are refused.
+# From <malloc.h>. glibc refuses larger thresholds.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_MMAP_THRESHOLD = 32 * 2**20
 _NEVER_TRIM = 2**31 - 1
 
 
 def keep_freed_memory() -> None:
-    """Keep what a step frees for the next one, which needs as much again.
+    """Keep freed memory for the next step instead of returning it to the kernel.
 
-    glibc by default gives large blocks back to the kernel, which has to map and clear every page of them anew in each
-    step: 9,600 page faults and 20 ms of a step of 32 faces on one core. Does nothing where the C library is another.
+    By default glibc returns large blocks to the kernel, which then maps and clears every page again in each step: 9,600
+    page faults and 20 ms of a step of 32 faces on one core. Does nothing with another C library.
     """
     if sys.platform != "linux":
         return

@@ -1,7 +1,7 @@
-"""Imported by the fork server alone: a signal meant for the service must not end it before its trainers.
+"""Makes the fork server, the only importer of this module, ignore signals to the service.
 
-A service manager may signal every process of the service at once. The fork server ends when its worker does, and a
-trainer whose fork server is gone would look dead to its supervisor while it still saves its state.
+A service manager may signal all processes of the service at once. The fork server ends with its worker. If it ended
+earlier, its trainers would look dead to the supervisor while they save their states.
 """
 
 import signal

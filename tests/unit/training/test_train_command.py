@@ -106,14 +106,14 @@ def test_ctrl_c_saves_and_resume_goes_on_to_the_same_end(tmp_path: Path, monkeyp
         interrupt_at("Epoch 1/2", patch)
         done = invoke(*paths(files), *SMALL, "--output-dir", broken)
     assert done.exit_code == 130, done.output
-    assert f"To go on: edgeface-finetune train --resume --output-dir {broken}" in done.output
+    assert f"To resume: edgeface-finetune train --resume --output-dir {broken}" in done.output
     assert not (broken / "edgeface_finetuned.pth").exists()
     assert len(list(broken.glob("state-*.pth"))) == 2
     assert signal.getsignal(signal.SIGINT) is handler
 
     refused = invoke(*paths(files), *SMALL, "--output-dir", broken).exception
     assert isinstance(refused, ConfigError)
-    assert "go on with it by --resume" in refused.hint
+    assert "resume it with --resume" in refused.hint
     other = invoke("--resume", "--output-dir", broken, "--batch-size", 4).exception
     assert isinstance(other, ConfigError)
     assert "--batch-size 4 differs from the training to resume, which has 8" in other.message

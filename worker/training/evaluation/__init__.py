@@ -1,1 +1,1 @@
-"""What a backbone can do, measured: probes, galleries and baselines -> `Evaluation`."""
+"""Evaluation of a backbone: probes, galleries and baselines -> `Evaluation`."""

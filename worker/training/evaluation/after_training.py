@@ -1,4 +1,4 @@
-"""After a training: its best checkpoint and the weights it began with, evaluated on val, and the report written."""
+"""Evaluation after a training: compares the best checkpoint with the initial weights on val and writes the report."""
 
 import logging
 from collections.abc import Sequence
@@ -36,11 +36,10 @@ def evaluate_training(
     before: ValEmbeddings | None,
     after: ValEmbeddings,
 ) -> EvaluationWritten | JobWarning:
-    """The report says `warnings` too; `work` is in forward passes. `before` and `after` are val as both backbones see
-    it, where that is known.
+    """Write the evaluation and return its files, or a warning if it failed, since the trained weights stay valid.
 
-    Whatever goes wrong is a warning, since what was trained is no worse for that, but for two:
-    raises DiskFull and StopRequested, after which the job goes on from its last state.
+    The report includes `warnings`. `work` is in forward passes. `before` and `after` are val's embeddings by both
+    backbones, if known. Raises only DiskFull and StopRequested, after which the job resumes from its last state.
     """
     done = 0.0
 
@@ -88,19 +87,19 @@ def _known(config: FinetuneConfig, embeddings: dict[Backbone, ValEmbeddings | No
 
 
 def _in_words(error: Exception) -> str:
-    """On one line; MemoryError has no words of its own."""
+    """Describe the error on one line. The message of a MemoryError is empty."""
     if isinstance(error, EdgefaceError):
         return error.message
     return " ".join(printable(f"{type(error).__name__}: {error}").split()).removesuffix(":")
 
 
 def _with(warnings: Sequence[JobWarning], evaluated: Evaluated) -> Evaluated:
-    """And with that of collapse, which the evaluation's own scores tell."""
+    """Add the training's warnings, and the warning of collapse if the evaluation's scores show it."""
     evaluation = evaluated.evaluation
     in_use = [each for each in evaluation.comparisons if each.gallery == "hr" and each.probes == evaluation.in_use]
     collapses = collapse_warning(*(_separation(each) for each in in_use))
-    told = [*evaluation.warnings, *warnings, *([] if collapses is None else [collapses])]
-    return replace(evaluated, evaluation=evaluation.model_copy(update={"warnings": told}))
+    reported = [*evaluation.warnings, *warnings, *([] if collapses is None else [collapses])]
+    return replace(evaluated, evaluation=evaluation.model_copy(update={"warnings": reported}))
 
 
 def _separation(comparison: Comparison) -> Separation | None:

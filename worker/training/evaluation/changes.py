@@ -1,4 +1,4 @@
-"""What the fine-tuning and the DSR have brought: better, worse, not distinguishable, or too little data to tell."""
+"""Effect of the fine-tuning and of the DSR: better, worse, not distinguishable, or too little data."""
 
 import math
 from typing import Literal
@@ -13,14 +13,15 @@ _OF = {"fine-tuning": "The fine-tuning", "DSR": "The DSR"}
 
 
 def change(of: Literal["fine-tuning", "DSR"], without: Compared, with_: Compared, *, against: str) -> Change:
-    """By TAR at FAR 1 %, or 10 % where the pairs do not suffice. `against` says what `without` is, in words.
+    """Compare TAR at FAR 1 %, or 10 % if there are too few pairs. `against` describes `without` in words.
 
-    Clear is a difference whose 95 % interval leaves out zero: paired, the same people drawn for both.
+    The outcome is better or worse if the 95 % interval of the paired difference (the same subjects drawn for both)
+    excludes zero.
     """
     far = next((far for far in _MEASURED_AT if without.comparison.tar_at(far).tar.value is not None), None)
     if far is None:
         pairs = without.comparison.verification.impostor_pairs
-        sentence = f"Too few pairs to tell what {_OF[of].lower()} has brought: {pairs:,} impostor pairs"
+        sentence = f"Too few pairs to measure the effect of {_OF[of].lower()}: {pairs:,} impostor pairs"
         nothing = without.comparison.tar_at(FARS[0]).tar
         return _change(of, "too little data", f"{sentence}.", None, nothing, nothing, nothing)
     before, after = (each.comparison.tar_at(far).tar for each in (without, with_))
@@ -33,20 +34,20 @@ def change(of: Literal["fine-tuning", "DSR"], without: Compared, with_: Compared
     outcome = _outcome(found)
     numbers = f"{measure} of VLR probes against the HR gallery {_movement(before, after)}"
     if outcome == "too little data":
-        few = f"{subjects} with genuine pairs, {FEWEST_SUBJECTS} are needed"
-        sentence = f"Too few subjects to tell what {_OF[of].lower()} has brought ({few}): {numbers}."
+        few = f"{subjects} with genuine pairs, at least {FEWEST_SUBJECTS} needed"
+        sentence = f"Too few subjects to measure the effect of {_OF[of].lower()} ({few}): {numbers}."
     else:
-        said = {
+        claim = {
             "better": f"{_OF[of]} makes recognition better than {against}",
             "worse": f"{_OF[of]} makes recognition WORSE than {against}",
             "not distinguishable": f"{_OF[of]} is not distinguishable from {against}",
         }[outcome]
-        sentence = f"{said}: {numbers} (difference {_signed(found)}, {subjects} with genuine pairs)."
+        sentence = f"{claim}: {numbers} (difference {_signed(found)}, {subjects} with genuine pairs)."
     return _change(of, outcome, sentence, measure, before, after, found)
 
 
 def recommended_threshold(comparison: Comparison) -> float | None:
-    """That of FAR 1 %, else of the best accuracy, rounded up to three places: rounding down could break the FAR."""
+    """Return the threshold of FAR 1 %, else of the best accuracy, rounded up to three places so that the FAR holds."""
     threshold = comparison.tar_at(0.01).threshold
     if threshold is None and comparison.verification.best_accuracy is not None:
         threshold = comparison.verification.best_accuracy.threshold
@@ -54,7 +55,7 @@ def recommended_threshold(comparison: Comparison) -> float | None:
 
 
 def with_interval(estimate: Estimate) -> str:
-    """`0.783 [0.701, 0.852]`; without the interval where there is none; `n/a` without a value."""
+    """Format as `0.783 [0.701, 0.852]`, as `0.783` without an interval, or as `n/a` without a value."""
     if estimate.value is None:
         return "n/a"
     if estimate.interval is None:

@@ -1,4 +1,4 @@
-"""One row of the table: one kind of probes against one gallery, measured by every protocol."""
+"""One row of the table: one kind of probes against one gallery, by every protocol."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ _MATES: tuple[Mates, ...] = ("one", "all")
 
 @dataclass(frozen=True)
 class Row:
-    """Which faces are compared."""
+    """Backbone, probes and gallery of a comparison."""
 
     backbone: Backbone
     probes: Images
@@ -25,8 +25,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Compared:
-    """A row's numbers, and what they are made of: the bootstrap's draws, for differences to another row, and the
-    searches with all mates. `draws` is None with too few subjects that have genuine pairs."""
+    """Results of a row, with the bootstrap draws, for differences to another row, and the searches with all mates.
+    `draws` is None if too few subjects have genuine pairs."""
 
     row: Row
     comparison: Comparison
@@ -35,7 +35,8 @@ class Compared:
 
 
 def compare(row: Row, probes: FaceSet, gallery: FaceSet, threshold: float) -> Compared:
-    """`threshold` is the guide's. Where both sides are the same images, each two make one pair."""
+    """Compare by every protocol. `threshold` is for the guide's accuracy. If probes and gallery are the same images,
+    each two make one pair."""
     within = row.probes == row.gallery
     scores = score_pairs(probes, None if within else gallery, counted_at(threshold))
     drawn_BS = draw_subjects(len(scores.subjects))

@@ -1,4 +1,4 @@
-"""Numbers with their intervals, or with the reason why there is none."""
+"""Estimates with confidence intervals, or with the reason for a refusal."""
 
 import numpy as np
 
@@ -8,22 +8,23 @@ from worker.training.metrics.faces import Doubles
 from worker.training.metrics.verification import FEWEST_ERRORS, pairs_needed
 
 FEWEST_SUBJECTS = 5
-"""Below this an interval over subjects is not worth its name. Counted are those with a genuine pair or a mated search:
-the others have no say in how often people are recognised."""
+"""Fewest subjects for an interval. Only subjects with a genuine pair or a mated search count, since the others do not
+affect the rates."""
 
 FEW_SUBJECTS = 20
-"""Below this an interval is told, with a warning: a percentile interval of few subjects is too narrow."""
+"""With fewer subjects the interval comes with a warning: a percentile interval of few subjects is too narrow."""
 
 
 def estimate(value: float | None, draws_B: Doubles | None, refused: str) -> Estimate:
-    """`refused` is told where there is no value; `draws_B` is None where there are too few subjects for an interval."""
+    """Build an estimate. `refused` is the reason if there is no value. `draws_B` is None with too few subjects for an
+    interval."""
     if value is None:
         return Estimate(refused=refused)
     return Estimate(value=value, interval=None if draws_B is None else _interval(draws_B))
 
 
 def difference(without: Estimate, with_: Estimate, without_B: Doubles | None, with_B: Doubles | None) -> Estimate:
-    """Of two systems on the same people, drawn alike."""
+    """Return the paired difference of two systems that share subjects and draws."""
     if without.value is None or with_.value is None:
         return Estimate(refused=without.refused or with_.refused)
     draws_B = None if without_B is None or with_B is None else with_B - without_B
@@ -31,7 +32,7 @@ def difference(without: Estimate, with_: Estimate, without_B: Doubles | None, wi
 
 
 def too_few(comparisons: int, kind: str, rate: float, name: str) -> str:
-    """Why a rate is not told: `too few impostor pairs: 900, and FAR 1% needs 1,000`."""
+    """Return the reason for a refused rate: `too few impostor pairs: 900, and FAR 1% needs 1,000`."""
     needed = pairs_needed(rate)
     return f"too few {kind}: {comparisons:,}, and {name} {percent(rate)} needs {needed:,} ({FEWEST_ERRORS} errors)"
 

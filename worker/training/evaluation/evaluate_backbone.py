@@ -31,7 +31,7 @@ _SHARE_OF_EMBEDDING = 0.9
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The numbers, and faces to look at."""
+    """The results and the faces for the report."""
 
     evaluation: Evaluation
     faces: ShownFaces
@@ -44,12 +44,12 @@ def evaluate_backbone(
     on_progress: Callable[[float], None] = lambda _: None,
     known: KnownFaces = MappingProxyType({}),
 ) -> Evaluated:
-    """VLR probes against the HR gallery and against each other, by every protocol, beside the baselines: HR probes (the
+    """Compare VLR probes with the HR gallery and with each other by every protocol, and the baselines: HR probes (the
     ceiling) and VLR probes without the DSR.
 
-    `files` has as paths what `config` has as names. `on_progress` hears the share done, 0..1. `known` are embeddings
-    of these files' images, but not of those that are fed directly. A CPU run repeats exactly. Raises EdgefaceError and
-    its kin, NothingToCompare among them, and StopRequested.
+    `files` holds the paths of the names in `config`. `on_progress` is called with the share done in [0, 1]. `known`
+    holds embeddings to reuse, except of images fed directly. A CPU run repeats exactly. Raises EdgefaceError, such as
+    NothingToCompare, and StopRequested.
     """
     started, control = time.monotonic(), control or Control()
     device = choose_device(config.device, control.slot)
@@ -108,8 +108,8 @@ def _rows(backbone: Backbone, enlargements: list[Images]) -> list[Row]:
 
 
 def _changes(compared: Mapping[Row, Compared], used: Images, backbones: list[Backbone]) -> list[Change]:
-    """Of the fine-tuning, with the enlargement in use. Of the DSR with the first backbone, which has not been tuned to
-    either input, against the better of the two ways to do without."""
+    """Return the effect of the fine-tuning, with the enlargement in use, and of the DSR, against the better baseline
+    without it. The DSR uses the first backbone, which was tuned to neither input."""
     first, last = backbones[0], backbones[-1]
     changes = []
     if first != last:
@@ -126,9 +126,9 @@ def _changes(compared: Mapping[Row, Compared], used: Images, backbones: list[Bac
 
 
 def _verdict(changes: list[Change], in_use: Compared, threshold: float | None) -> str:
-    told = " ".join(each.sentence for each in changes)
+    verdict = " ".join(each.sentence for each in changes)
     if not changes:
         point = in_use.comparison.tar_at(0.01)
-        reached = with_interval(point.tar) if point.tar.refused is None else f"not told, {point.tar.refused}"
-        told = f"TAR@FAR=1% of VLR probes against the HR gallery: {reached}."
-    return told if threshold is None else f"{told} Use threshold {threshold:.3f}."
+        reached = with_interval(point.tar) if point.tar.refused is None else f"refused, {point.tar.refused}"
+        verdict = f"TAR@FAR=1% of VLR probes against the HR gallery: {reached}."
+    return verdict if threshold is None else f"{verdict} Use threshold {threshold:.3f}."

@@ -1,4 +1,4 @@
-"""1:N identification of one comparison, as the contract tells it."""
+"""1:N identification results of one comparison."""
 
 from app.finetune.evaluation import DetectionPoint, Estimate, Identification, RankRates
 from worker.training.evaluation.estimates import FEWEST_SUBJECTS, estimate, too_few
@@ -16,7 +16,7 @@ _NOT_SEARCHED = "no probe has a mate in a gallery of two subjects or more"
 def identification_of(
     searches: dict[Mates, Searches], ranked: dict[float, Ranked], drawn_BS: Integers
 ) -> Identification:
-    """`ranked` by FPIR. [B, S] `drawn_BS` says how often each subject is drawn, for intervals."""
+    """Build the results. `ranked` is by FPIR; `drawn_BS` [B, S] counts how often each draw contains each subject."""
     return Identification(
         gallery_subjects=searches["all"].gallery_subjects,
         closed_set=[_rank_rates(mates, found, drawn_BS) for mates, found in searches.items()],
@@ -37,10 +37,10 @@ def _rank_rates(mates: Mates, searches: Searches, drawn_BS: Integers) -> RankRat
 
 
 def _rank_rate(searches: Searches, rank: int, drawn_BS: Integers) -> Estimate:
-    """Refused where it could be nothing but 1: among the first 5 of 5 subjects is everybody."""
+    """Estimate the rank-k rate. It is refused if it is 1 by definition: all of 5 subjects are among the first 5."""
     rate, subjects = rank_rate(searches, rank), searches.gallery_subjects
     if rate is not None and subjects <= rank:
-        return Estimate(refused=f"rank-{rank} is 1 for anything: the gallery has {subjects} subjects")
+        return Estimate(refused=f"rank-{rank} is always 1: the gallery has {subjects} subjects")
     enough = searches.mated_subjects >= FEWEST_SUBJECTS
     return estimate(rate, draw_rank_rate(searches, rank, drawn_BS) if enough else None, _NOT_SEARCHED)
 

@@ -1,4 +1,4 @@
-"""An evaluation as a job of its own: what it tells, and the files it leaves."""
+"""An evaluation as a job: reports events and writes the result files."""
 
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,10 @@ from worker.training.storage.paths import EvaluationFiles
 def run_evaluation(
     config: EvaluationConfig, files: EvaluationFiles, output_dir: Path, report: Report, control: Control | None = None
 ) -> EvaluationWritten | Stopped:
-    """Evaluate as `config` says, on `files`, into `output_dir`, and tell `report` all that happens; the last event is
-    what this returns: `Stopped` if `control` asked for it, and then nothing is left to go on from.
+    """Run the evaluation of `config` on `files`, write the results into `output_dir` and report every event.
 
-    Raises EdgefaceError and its kin.
+    Returns the last event: EvaluationWritten, or Stopped if `control` was stopped, which leaves no state to resume
+    from. Raises EdgefaceError.
     """
     return report_outcome(partial(_evaluate, config, files, output_dir, report, control or Control()), report)
 

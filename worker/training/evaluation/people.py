@@ -1,4 +1,4 @@
-"""Who was evaluated on."""
+"""Description of the subjects and images of an evaluation."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Faces to look at: some people as they are fed, and the probes that were recognised best and worst."""
+"""Faces for the report: inputs of some subjects, and the probes recognised best and worst."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ _PROBES = 6
 
 @dataclass(frozen=True)
 class ShownFace:
-    """One VLR image and the same enlarged, by kind; `hr` is there where the HR image of its name is. None is larger
-    than the 112 pixels that a backbone sees: photos at their full size would make a page of megabytes each."""
+    """A VLR image and its enlargements by kind; `hr` only if an HR image of the same name exists. All are at most 112
+    pixels wide: full photos would add megabytes each to the page."""
 
     name: str
     vlr: Image.Image
@@ -32,7 +32,7 @@ class ShownFace:
 
 @dataclass(frozen=True)
 class ShownProbe:
-    """A probe, the scores (cosines) of its own subject and of the best other one, and an HR image of that one."""
+    """A probe, the scores (cosines) of its own and of the best other subject, and an HR image of the latter."""
 
     face: ShownFace
     own: float
@@ -49,8 +49,8 @@ class ShownFaces:
 
 
 def show_faces(searches: Searches, systems: Mapping[Images, System], used: Images) -> ShownFaces:
-    """`searches` are those of the `used` probes with all mates. Best and worst by the distance between the own subject
-    and the best other, one probe per subject."""
+    """Select the faces. `searches` are those of the `used` probes with all mates. Best and worst rank by the margin of
+    the own subject over the best other, with one probe per subject."""
     probes, hr = systems[used].paths, {image_name(path): path for path in systems["hr"].paths}
     hr_of = {subject_of(path.name): path for path in reversed(systems["hr"].paths)}
     mated = np.flatnonzero(searches.mated_Q & (searches.best_other_Q > -np.inf))

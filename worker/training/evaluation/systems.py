@@ -1,4 +1,4 @@
-"""Every image as every backbone sees it: decoded and enlarged once, embedded by each, and let go."""
+"""Embeds all images by all backbones. Each image is decoded and enlarged once, then discarded."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from worker.training.runtime.cpu_parallel import parallel_on_all_cores
 
 @dataclass(frozen=True)
 class System:
-    """Which files, how they come to 112 x 112; `vlr_size` as in `enlarge_images`."""
+    """Images and their enlargement to 112 x 112. `vlr_size` is that of `enlarge_images`."""
 
     paths: Sequence[Path]
     enlarge: Enlarge
@@ -29,7 +29,7 @@ class System:
 
 
 def systems_of(split: Split, config: EvaluationConfig, by_dsr: Enlarge | None) -> dict[Images, System]:
-    """The HR images and each way to enlarge the VLR ones."""
+    """Return one system for the HR images and one per enlargement of the VLR images."""
     enlargements: dict[Images, Enlarge] = {"direct": enlarge_bilinear, "bicubic": enlarge_bicubic}
     if by_dsr is not None:
         enlargements["dsr"] = by_dsr
@@ -38,12 +38,12 @@ def systems_of(split: Split, config: EvaluationConfig, by_dsr: Enlarge | None) -
 
 
 KnownFaces = Mapping[tuple[Backbone, Images], FaceSet]
-"""What need not be embedded again, by backbone and kind of images."""
+"""Embeddings to reuse, by backbone and kind of images."""
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """By backbone and kind of images; and the sizes (width, height) that the VLR files have."""
+    """Embeddings by backbone and kind of images, and the sizes (width, height) of the VLR files."""
 
     faces: dict[tuple[Backbone, Images], FaceSet]
     vlr_sizes: Counter[tuple[int, int]]
@@ -58,7 +58,10 @@ def embed_systems(
     on_progress: Callable[[float], None],
     known: KnownFaces,
 ) -> Embedded:
-    """`on_progress` hears the share done, 0..1. Raises OutOfMemory, EnlargementNotFinite and StopRequested."""
+    """Embed all systems by all backbones. `on_progress` is called with the share done in [0, 1].
+
+    Raises OutOfMemory, EnlargementNotFinite and StopRequested.
+    """
     parallel = parallel_on_all_cores(device)
     faces = {key: known[key] for key in product(backbones, systems) if _is_of(known.get(key), systems[key[1]])}
     sizes: Counter[tuple[int, int]] = Counter()
@@ -83,5 +86,5 @@ def embed_systems(
 
 
 def _is_of(known: FaceSet | None, system: System) -> bool:
-    """Files may have come and gone since."""
+    """Return whether the embeddings match the system's files, which may have changed since."""
     return known is not None and list(known.names) == [image_name(path) for path in system.paths]

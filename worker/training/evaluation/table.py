@@ -1,4 +1,4 @@
-"""An evaluation as the lines that a person at a terminal reads."""
+"""Renders an evaluation as a text table."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ _WITH_INTERVAL = 0.01
 
 
 def render_table(evaluation: Evaluation) -> str:
-    """The table, warnings, and last the verdict."""
+    """Render the table, the warnings and the verdict."""
     people = evaluation.people
     headings, *rows = _cells(evaluation)
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]

@@ -1,4 +1,4 @@
-"""1:1 verification of one comparison, as the contract tells it."""
+"""1:1 verification results of one comparison."""
 
 import numpy as np
 
@@ -34,15 +34,15 @@ _NO_PAIRS = "no genuine or no impostor pairs"
 
 
 def counted_at(threshold: float) -> Floats:
-    """Where impostors have to be counted: at the sweep's thresholds, `threshold` among them, and the histogram's."""
+    """Return the thresholds at which impostors are counted: the sweep's, `threshold`, and the histogram's."""
     return np.unique(np.array([*THRESHOLDS, *SWEEP, threshold], np.float32))
 
 
 def verification_of(
     scores: PairScores, searches: Searches, draws: VerificationDraws | None, threshold: float
 ) -> Verification:
-    """`scores` counted at `counted_at(threshold)`, which joins the sweep; `searches` are those with all mates; `draws`
-    None with too few subjects."""
+    """Build the results. `scores` are counted at `counted_at(threshold)`, and `threshold` joins the sweep. `searches`
+    are those with all mates. `draws` is None with too few subjects."""
     roc, apart, best = roc_curve(scores), separation(scores), best_accuracy(scores)
     return Verification(
         genuine_pairs=len(scores.genuine),
@@ -89,14 +89,14 @@ def _sweep_point(scores: PairScores, searches: Searches, threshold: float) -> Sw
 
 
 def _thinned(roc: Roc, impostors: int) -> RocCurve:
-    """The curve's highest points at FARs that are evenly spaced on a logarithmic axis."""
+    """Return the curve's highest points at FARs evenly spaced on a logarithmic axis."""
     fars = np.concatenate([[0.0], np.geomspace(1 / impostors, 1, _CURVE_POINTS)])
     corners = np.unique(np.searchsorted(roc.far, fars + 1e-12, side="right") - 1)
     return RocCurve(far=roc.far[corners].tolist(), tar=roc.tar[corners].tolist())
 
 
 def _edges() -> Floats:
-    """Of 100 bins."""
+    """Return the edges of 100 bins."""
     return THRESHOLDS[::2]
 
 

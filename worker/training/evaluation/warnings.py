@@ -1,4 +1,4 @@
-"""What limits an evaluation, said plainly."""
+"""Warnings about the limits of an evaluation."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ def evaluation_warnings(
     vlr_size: int | None,
     in_use: Comparison,
 ) -> Iterator[JobWarning]:
-    """Of the dataset, of how many people it has, and of rates that are refused."""
+    """Yield warnings about the dataset, the number of subjects, and refused rates."""
     yield from split_warnings(split, "evaluation")
     yield from size_warnings("evaluation", sizes, vlr_size)
     subjects = in_use.verification.paired_subjects
     if subjects < FEW_SUBJECTS:
-        told = "no interval is told" if subjects < FEWEST_SUBJECTS else "the intervals are likely too narrow"
+        limit = "the rates have no intervals" if subjects < FEWEST_SUBJECTS else "the intervals are likely too narrow"
         verb = "has" if subjects == 1 else "have"
-        message = f"only {subjects} subject{'s' if subjects != 1 else ''} {verb} genuine pairs: {told}"
+        message = f"only {subjects} subject{'s' if subjects != 1 else ''} {verb} genuine pairs: {limit}"
         yield JobWarning(code="few_subjects", message=message)
     refused = [point.tar.refused for point in in_use.verification.operating_points if point.tar.refused]
     refused += [point.dir.refused for point in in_use.identification.open_set if point.dir.refused]

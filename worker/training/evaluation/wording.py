@@ -1,4 +1,4 @@
-"""How backbones and kinds of images are called, at the terminal and in the report."""
+"""Labels of backbones and kinds of images at the terminal and in the report."""
 
 from app.finetune.evaluation import Backbone, Comparison, Images
 
@@ -8,5 +8,5 @@ IMAGES: dict[Images, str] = {"hr": "HR", "direct": "VLR direct", "bicubic": "VLR
 
 
 def guides_accuracy(comparison: Comparison, threshold: float) -> float | None:
-    """The share identified at that threshold of the sweep; None without pairs or mated searches."""
+    """Return the share identified at a threshold of the sweep. None without pairs or mated searches."""
     return next((point.identified for point in comparison.verification.sweep if point.threshold == threshold), None)

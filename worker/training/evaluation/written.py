@@ -1,4 +1,4 @@
-"""An evaluation as files."""
+"""Writes an evaluation to files."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -17,7 +17,7 @@ REPORT_NAME = "report.html"
 def write_evaluation(
     evaluated: Evaluated, folder: Path, control: Control, epochs: Sequence[EpochFinished] = ()
 ) -> EvaluationWritten:
-    """`evaluation.json` and `report.html`, the latter with the curves of the training's `epochs`. Raises DiskFull."""
+    """Write `evaluation.json` and `report.html`, which shows the curves of the training's `epochs`. Raises DiskFull."""
     evaluation = evaluated.evaluation
     json = _write(folder / JSON_NAME, evaluation.model_dump_json(indent=2), control)
     report = _write(folder / REPORT_NAME, render_report(evaluation, evaluated.faces, epochs), control)

@@ -1,1 +1,1 @@
-"""Training of a DSR network from HR faces: stage 0, before EdgeFace is fine-tuned on what it makes."""
+"""Training of a DSR (super-resolution) network from HR faces: stage 0, before the fine-tuning of EdgeFace."""

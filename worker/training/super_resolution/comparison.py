@@ -1,4 +1,4 @@
-"""What a DSR has brought, in words: beside direct feed and bicubic enlargement, on people it was not trained on."""
+"""Verdict on a DSR network, compared with direct feed and bicubic enlargement on val."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,8 +12,8 @@ _IN_WORDS: dict[Images, str] = {"direct": "direct feed", "bicubic": "bicubic enl
 
 
 def verdict_of(enlarged: Mapping[Images, Enlarged], before_each: Callable[[], None] = lambda: None) -> str:
-    """A sentence for each VLR size. `enlarged` has `direct`, `bicubic` and `dsr`, of the same faces; `before_each` is
-    called before each comparison, and may raise."""
+    """Return a sentence for each VLR size. `enlarged` has `direct`, `bicubic` and `dsr` of the same faces.
+    `before_each` is called before each comparison and may raise."""
     return " ".join(_sentence(size, enlarged, before_each) for size in enlarged["dsr"].e_ND)
 
 
@@ -28,19 +28,19 @@ def _sentence(size: int, enlarged: Mapping[Images, Enlarged], before_each: Calla
         return f"At {size} px: {found.sentence}"
     far = 0.01 if found.measure.endswith("=1%") else 0.1
     rates = {name: each.comparison.tar_at(far).tar.value for name, each in compared.items()}
-    told = ", ".join(f"{_IN_WORDS[name]} {rates[name]:.3f}" for name in rates)
-    return f"At {size} px {told} ({found.measure}): {_outcome(found, _IN_WORDS[plain])}."
+    shown = ", ".join(f"{_IN_WORDS[name]} {rates[name]:.3f}" for name in rates)
+    return f"At {size} px {shown} ({found.measure}): {_outcome(found, _IN_WORDS[plain])}."
 
 
 def _outcome(found: Change, against: str) -> str:
     interval = found.difference.interval
     if interval is None or found.difference.value is None:
-        return "too few subjects to tell whether the DSR helps"
-    said = {
+        return "too few subjects to measure the effect of the DSR"
+    claim = {
         "better": f"the DSR makes recognition better than {against}",
         "worse": f"the DSR makes recognition WORSE than {against}",
     }.get(found.outcome, f"the DSR is not distinguishable from {against}")
-    return f"{said} (difference {found.difference.value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}])"
+    return f"{claim} (difference {found.difference.value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}])"
 
 
 def _auc(compared: Compared) -> float:

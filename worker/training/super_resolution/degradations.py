@@ -1,9 +1,9 @@
-"""VLR faces made of HR ones, as cameras and their software make them.
+"""Random degradations that turn HR faces into realistic VLR faces.
 
-HR -> shift -> Gaussian blur -> reduced by a random kernel -> Gaussian noise -> 8 bits -> JPEG; each step but the
-reduction is left out for a drawn share of the faces (after Zhang et al., "Designing a Practical Degradation Model for
-Deep Blind Image Super-Resolution", ICCV 2021, and Wang et al., "Real-ESRGAN", ICCVW 2021, in one pass). A face that
-draws none is, bit for bit, what the project's own downsampler makes: see `resize_bicubic`.
+HR -> shift -> Gaussian blur -> reduction by a random kernel -> Gaussian noise -> 8 bits -> JPEG. Each step except the
+reduction applies to a random share of the faces (after Zhang et al., "Designing a Practical Degradation Model for Deep
+Blind Image Super-Resolution", ICCV 2021, and Wang et al., "Real-ESRGAN", ICCVW 2021, in one pass). Without any of them
+a face equals the output of `resize_bicubic`, the project's downsampler, bit for bit.
 """
 
 import io
@@ -22,15 +22,15 @@ from app.finetune.dsr_config import DsrTrainingConfig
 # without it float in [0, 1].
 
 KERNELS = ("bicubic", "bilinear", "area")
-"""What an HR face is reduced by; the first is the project's own, antialiased."""
+"""Kernels that reduce an HR face. The first is the project's own, antialiased."""
 
 _HIGHEST_QUALITY = 95
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What happens to each face. `shift_B2` in HR pixels (right, down), `blur_B` sigma in HR pixels, `kernel_B` a place
-    in KERNELS, `noise_BCSS` in [0, 1] of full scale, `quality_B` of the JPEG; 0 is nothing everywhere."""
+    """Degradations drawn for each face: `shift_B2` (right, down) in HR pixels, `blur_B` as sigma in HR pixels,
+    `kernel_B` as index into KERNELS, `noise_BCSS` relative to full scale 1, `quality_B` of the JPEG. 0 means none."""
 
     shift_B2: Tensor
     blur_B: Tensor
@@ -40,7 +40,8 @@ class Drawn:
 
 
 def draw_degradations(config: DsrTrainingConfig, count: int, size: int, generator: torch.Generator) -> Drawn:
-    """For `count` faces to be reduced to `size` px. As many numbers are drawn whatever the probabilities are."""
+    """Draw degradations for `count` faces reduced to `size` px. The number of draws does not depend on the
+    probabilities."""
 
     def happens(probability: float) -> Tensor:
         return torch.rand(count, generator=generator) < probability
@@ -66,7 +67,7 @@ def draw_degradations(config: DsrTrainingConfig, count: int, size: int, generato
 
 @torch.no_grad()
 def degrade(hr_u8_BCHW: Tensor, drawn: Drawn) -> Tensor:
-    """HR faces uint8 [B, 3, H, W] -> VLR faces uint8 [B, 3, S, S], on the device of the HR faces."""
+    """Degrade HR faces uint8 [B, 3, H, W] to VLR faces uint8 [B, 3, S, S] on the same device."""
     device, size = hr_u8_BCHW.device, drawn.noise_BCSS.shape[-1]
     x_BCHW = hr_u8_BCHW.float() / 255
     x_BCHW = _where(drawn.shift_B2.any(1), x_BCHW, drawn.shift_B2, shift)
@@ -84,7 +85,7 @@ def degrade(hr_u8_BCHW: Tensor, drawn: Drawn) -> Tensor:
 
 
 def shift(x_BCHW: Tensor, by_B2: Tensor) -> Tensor:
-    """Moved right and down by so many pixels, fractions too; the border is repeated."""
+    """Shift right and down by pixels or fractions of them. The border is replicated."""
     side = torch.tensor([x_BCHW.shape[3], x_BCHW.shape[2]], device=x_BCHW.device)
     theta_B23 = torch.eye(2, 3, device=x_BCHW.device).repeat(len(x_BCHW), 1, 1)
     theta_B23[:, :, 2] = -2 * by_B2.to(x_BCHW.device) / side
@@ -93,7 +94,7 @@ def shift(x_BCHW: Tensor, by_B2: Tensor) -> Tensor:
 
 
 def blur(x_BCHW: Tensor, sigma_B: Tensor) -> Tensor:
-    """Gaussian, each face by its own sigma in pixels; the border is repeated."""
+    """Apply a Gaussian blur with one sigma in pixels per face. The border is replicated."""
     batch, channels, height, width = x_BCHW.shape
     radius = int(np.ceil(3 * float(sigma_B.max())))
     places = torch.arange(-radius, radius + 1, device=x_BCHW.device)
@@ -106,14 +107,14 @@ def blur(x_BCHW: Tensor, sigma_B: Tensor) -> Tensor:
 
 
 def reduce(x_BCHW: Tensor, size: int, kernel: str) -> Tensor:
-    """[B, 3, H, W] -> [B, 3, S, S] by one of KERNELS."""
+    """Reduce [B, 3, H, W] to [B, 3, S, S] by one of KERNELS."""
     if kernel == "area":
         return F.interpolate(x_BCHW, (size, size), mode="area")
     return F.interpolate(x_BCHW, (size, size), mode=kernel, antialias=True)
 
 
 def through_jpeg(image_u8_CSS: Tensor, quality: int) -> Tensor:
-    """uint8 [3, S, S] -> the same, coded and decoded at this quality, 1..95."""
+    """Encode and decode uint8 [3, S, S] as JPEG of a quality in [1, 95]."""
     coded = io.BytesIO()
     Image.fromarray(image_u8_CSS.permute(1, 2, 0).numpy()).save(coded, "JPEG", quality=quality)
     with Image.open(coded) as decoded:
@@ -121,7 +122,7 @@ def through_jpeg(image_u8_CSS: Tensor, quality: int) -> Tensor:
 
 
 def _where(chosen_B: Tensor, x_BCHW: Tensor, strength_B: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """`change` where it is chosen, on these faces alone."""
+    """Apply `change` to the chosen faces only."""
     if not chosen_B.any():
         return x_BCHW
     changed_BCHW, chosen = x_BCHW.clone(), chosen_B.to(x_BCHW.device)

@@ -1,9 +1,9 @@
-"""A DSR network before its first step: it enlarges by bilinear interpolation, and its other channels are random.
+"""Initial weights of a DSR network: it enlarges by bilinear interpolation, and its other channels are random.
 
-The image passes through the first three channels, every residual block begins as the identity (Goyal et al., "Accurate,
-Large Minibatch SGD", 2017, section 5.1), and each pixel shuffle's kernels repeat or interpolate (Aitken et al.,
-"Checkerboard artifact free sub-pixel convolution", arXiv:1707.02937). So a few hundred faces teach it what
-interpolation lacks, not how to interpolate.
+The image passes through the first three channels, every residual block starts as the identity (Goyal et al., "Accurate,
+Large Minibatch SGD", 2017, section 5.1), and the kernels before each pixel shuffle repeat or interpolate (Aitken et
+al., "Checkerboard artifact free sub-pixel convolution", arXiv:1707.02937). So the network learns only the residual to
+interpolation, for which a few hundred faces suffice.
 """
 
 import torch
@@ -20,7 +20,7 @@ _OTHERS_IN_OUTPUT = 0.01
 
 @torch.no_grad()
 def new_dsr(layout: DsrLayout, seed: int) -> DSR:
-    """A network of this layout, the same for the same seed; it needs at least three channels."""
+    """Create a network with at least three channels, deterministic for a seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         dsr = DSR(layout)
@@ -36,7 +36,7 @@ def new_dsr(layout: DsrLayout, seed: int) -> DSR:
 
 
 def _pass_rgb(conv: nn.Conv2d) -> None:
-    """The first three channels of the output are those of the input; of conv_out, beside what the others add."""
+    """Copy the first three input channels to the output; for conv_out, the other channels are added."""
     conv.weight[:_RGB, :_RGB] = 0.0
     for channel in range(_RGB):
         conv.weight[channel, channel, 1, 1] = 1.0
@@ -44,7 +44,7 @@ def _pass_rgb(conv: nn.Conv2d) -> None:
 
 
 def _enlarge(conv: nn.Conv2d, factor: int) -> None:
-    """Before PixelShuffle: RGB interpolated bilinearly, every other channel with one kernel for all its sub-pixels."""
+    """Initialise the convolution before PixelShuffle: bilinear for RGB, one shared kernel per sub-pixel elsewhere."""
     channels = conv.in_channels
     weight_CFF = conv.weight.view(channels, factor**2, channels, 3, 3)
     weight_CFF[:] = weight_CFF[:, :1].clone()
@@ -55,8 +55,8 @@ def _enlarge(conv: nn.Conv2d, factor: int) -> None:
 
 
 def _bilinear(factor: int) -> Tensor:
-    """[F * F, 3, 3]: for each sub-pixel of a pixel, in PixelShuffle's order, the weights of its neighbours."""
-    place_F = (torch.arange(factor) + 0.5) / factor - 0.5  # from the pixel's middle, in pixels
+    """Return bilinear weights [F * F, 3, 3] of the neighbours for each sub-pixel, in PixelShuffle's order."""
+    place_F = (torch.arange(factor) + 0.5) / factor - 0.5  # offset from the pixel's centre, in pixels
     taps = torch.tensor([-1.0, 0.0, 1.0])
     weights_F3 = (1 - (place_F[:, None] - taps).abs()).clamp(min=0)
     return torch.einsum("ai,bj->abij", weights_F3, weights_F3).reshape(factor**2, 3, 3)

@@ -1,7 +1,7 @@
-"""The epochs of a DSR training: a step, an epoch, what is told and saved after it.
+"""Training loop of a DSR network: steps, epochs, validation, events and states.
 
-All that is random in a step comes from the seed, the epoch and the step alone, so that a training goes on from any step
-as if it had never stopped.
+The random numbers of a step depend only on the seed, the epoch and the step, so a resumed training equals an
+uninterrupted one.
 """
 
 import math
@@ -34,13 +34,13 @@ from worker.training.super_resolution.state import DsrTrainState, DsrTrainStateF
 from worker.training.super_resolution.val_faces import Enlarged, ValFaces, enlarge_val
 from worker.training.validation.selection import Validated
 
-# Shape suffixes: N training faces, B of a batch, M of a part of it, C = 3 channels (RGB), H = W = 112 pixels, S pixels
-# of the VLR face, U pixels that the network makes of it, D = 512 dimensions; _u8 is uint8 in 0..255.
+# Shape suffixes: N training faces, B faces of a batch, M of a microbatch, C = 3 channels (RGB), H = W = 112 pixels, S
+# pixels of a VLR face, U pixels of the network's output, D = 512 dimensions; _u8 is uint8 in [0, 255].
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a training face, and a probe of val, cost, in forward passes of EdgeFace-XXS."""
+    """Cost of a training face and of a validation probe, in forward passes of EdgeFace-XXS."""
 
     step: float
     validation: float
@@ -48,8 +48,8 @@ class Work:
 
 @dataclass(frozen=True)
 class DsrRunContext:
-    """What stays the same from the first step to the last. `train_e_2ND` are the embeddings of the training faces as
-    they are and mirrored; `enlarge` is the network as the pipeline uses it; `save` writes it as the best so far."""
+    """Constants of a run. `train_e_2ND` are the embeddings of the training faces, plain and mirrored; `enlarge` applies
+    the network as the pipeline does; `save` writes it as the best checkpoint."""
 
     config: DsrTrainingConfig
     device: torch.device
@@ -71,8 +71,10 @@ class DsrRunContext:
 
 
 def train_to_the_end(context: DsrRunContext, state: DsrTrainState, state_files: DsrTrainStateFiles) -> Checkpoint:
-    """What is left of the training; the best epoch's checkpoint. Raises DsrLossNotFinite, EnlargementNotFinite,
-    OutOfMemory, DiskFull and StopRequested."""
+    """Train the remaining epochs and return the best epoch's checkpoint.
+
+    Raises DsrLossNotFinite, EnlargementNotFinite, OutOfMemory, DiskFull and StopRequested.
+    """
     while state.epoch < context.config.epochs:
         lr = learning_rate(context, state.epoch * context.steps_per_epoch)
         train_epoch(context, state, state_files)
@@ -83,7 +85,8 @@ def train_to_the_end(context: DsrRunContext, state: DsrTrainState, state_files: 
 
 
 def train_epoch(context: DsrRunContext, state: DsrTrainState, state_files: DsrTrainStateFiles) -> None:
-    """What is left of an epoch: every training face once, in a drawn order, the last batch as small as it is."""
+    """Train the remaining steps of an epoch, which shows every training face once in random order. The last batch may
+    be smaller."""
     config, faces = context.config, len(context.train_u8_NCHW)
     order_N = torch.randperm(faces, generator=_generator(config.seed, state.epoch, 0))
     context.progress.start_epoch(0, state.epoch + 1, config.epochs, step=state.step, steps_done=state.steps_done)
@@ -100,9 +103,9 @@ def train_epoch(context: DsrRunContext, state: DsrTrainState, state_files: DsrTr
 
 
 def train_step(context: DsrRunContext, state: DsrTrainState, chosen_B: Tensor) -> None:
-    """One step of the optimizer on the faces at these places. CpuParallel share them, at most micro_batch_size at once.
+    """Run one optimizer step on the faces with indices `chosen_B`, in microbatches that the CPU threads share.
 
-    Raises DsrLossNotFinite before any weight moves, and OutOfMemory.
+    Raises OutOfMemory, and DsrLossNotFinite before the weights change.
     """
     config, optimizer = context.config, state.optimizer
     generator = _generator(config.seed, state.epoch, state.step + 1)
@@ -113,15 +116,17 @@ def train_step(context: DsrRunContext, state: DsrTrainState, chosen_B: Tensor) -
     hr_u8_BCHW = torch.where(mirrored_B.to(context.device)[:, None, None, None], hr_u8_BCHW.flip(3), hr_u8_BCHW)
     vlr_u8_BCSS = degrade(hr_u8_BCHW, drawn)
     e_BD = context.train_e_2ND[mirrored_B.long(), chosen_B].to(context.device)
-    compute = partial(_part_of_step, context, state.dsr, hr_u8_BCHW, vlr_u8_BCSS, e_BD)
-    while (computed := unless_out_of_memory(partial(_all_parts, context, state, compute, len(chosen_B)))) is None:
+    compute = partial(_compute_microbatch, context, state.dsr, hr_u8_BCHW, vlr_u8_BCSS, e_BD)
+    while (
+        computed := unless_out_of_memory(partial(_compute_microbatches, context, state, compute, len(chosen_B)))
+    ) is None:
         _split(context, state)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(context, state.steps_done)
     optimizer.zero_grad(set_to_none=False)
-    for part in computed:
-        add_gradients(list(state.dsr.parameters()), part.gradients)
-    sums = torch.stack([part.sums for part in computed]).sum(0)
+    for microbatch in computed:
+        add_gradients(list(state.dsr.parameters()), microbatch.gradients)
+    sums = torch.stack([microbatch.sums for microbatch in computed]).sum(0)
     if not sums.isfinite().all():
         raise DsrLossNotFinite(state.epoch + 1, state.step + 1)
     state.sums += sums.cpu()
@@ -129,54 +134,53 @@ def train_step(context: DsrRunContext, state: DsrTrainState, chosen_B: Tensor) -
 
 
 def learning_rate(context: DsrRunContext, steps_done: int) -> float:
-    """Along a cosine to zero at the last step."""
+    """Return the learning rate of a step, on a cosine that reaches zero at the last step."""
     share = steps_done / (context.config.epochs * context.steps_per_epoch)
     return context.config.lr * (1 + math.cos(math.pi * share)) / 2
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Of a batch: the gradients of its share of the loss, and sums over its faces."""
+class _Microbatch:
+    """Gradients of a microbatch's share of the loss, and its loss sums over the faces."""
 
     gradients: tuple[Tensor, ...]
     sums: Tensor
 
 
-def _all_parts(
-    context: DsrRunContext, state: DsrTrainState, compute: Callable[[slice], _Part], faces: int
-) -> list[_Part]:
+def _compute_microbatches(
+    context: DsrRunContext, state: DsrTrainState, compute: Callable[[slice], _Microbatch], faces: int
+) -> list[_Microbatch]:
     at_once = min(state.micro_batch_size, -(-faces // context.parallel.count))
     return context.parallel.map(compute, list(slices_of(0, faces, at_once)))
 
 
-def _part_of_step(
+def _compute_microbatch(
     context: DsrRunContext, dsr: DSR, hr_u8_BCHW: Tensor, vlr_u8_BCSS: Tensor, e_BD: Tensor, places: slice
-) -> _Part:
+) -> _Microbatch:
     vlr_MCSS = (vlr_u8_BCSS[places].float() / 255).contiguous(memory_format=torch.channels_last)
     hr_MCHW = hr_u8_BCHW[places].float() / 255
     losses = losses_of(context.config, context.edgeface, to_face(dsr(vlr_MCSS)), hr_MCHW, e_BD[places])
     gradients = torch.autograd.grad(losses.total.sum() / len(e_BD), list(dsr.parameters()))
     each = (losses.total, losses.pixel, losses.perceptual, losses.identity)
-    return _Part(gradients, torch.stack([loss.detach().double().sum() for loss in each]))
+    return _Microbatch(gradients, torch.stack([loss.detach().double().sum() for loss in each]))
 
 
 def to_face(enlarged_BCUU: Tensor) -> Tensor:
-    """[B, 3, U, U] -> [B, 3, 112, 112], by what follows a DSR network in the pipeline."""
+    """Resize [B, 3, U, U] to [B, 3, 112, 112] as the pipeline does after a DSR network."""
     reduces = enlarged_BCUU.shape[2] > FACE_SIZE
     return F.interpolate(enlarged_BCUU, (FACE_SIZE, FACE_SIZE), mode="bilinear", antialias=reduces)
 
 
 def _split(context: DsrRunContext, state: DsrTrainState) -> None:
-    """Halve what is computed at once. Raises OutOfMemory where that is one face already."""
+    """Halve the microbatch size. Raises OutOfMemory if it is one face already."""
     if state.micro_batch_size == 1:
         raise OutOfMemory(1)
     state.micro_batch_size //= 2
-    batch, part = context.config.batch_size, state.micro_batch_size
-    context.report(BatchSplit(batch, part, 0, state.epoch, state.step))
+    context.report(BatchSplit(context.config.batch_size, state.micro_batch_size, 0, state.epoch, state.step))
 
 
 def _validate(context: DsrRunContext, state: DsrTrainState, state_files: DsrTrainStateFiles) -> Enlarged:
-    """Where it is stopped the state of before it is saved."""
+    """Enlarge and embed val. If stopped, save the state from before the validation."""
     started, work_done = time.monotonic(), context.progress.work_done
 
     def on_faces(count: int) -> None:
@@ -198,13 +202,13 @@ def _validate(context: DsrRunContext, state: DsrTrainState, state_files: DsrTrai
 def _finish_epoch(
     context: DsrRunContext, state: DsrTrainState, state_files: DsrTrainStateFiles, enlarged: Enlarged, lr: float
 ) -> None:
-    """Write the state, then tell of the epoch: what was told is never trained again."""
+    """Write the state, then report the epoch, so that no reported epoch is trained again."""
     measured, faces = enlarged.measure(), len(context.train_u8_NCHW)
     auc, epoch = measured.recognition.auc, state.epoch + 1
     best = state.best.offer(epoch, Validated(None, None, auc))
     total, pixel, perceptual, identity = (state.sums / faces).tolist()
     separated = measured.separation
-    told: list[TrainingEvent] = [
+    events: list[TrainingEvent] = [
         DsrEpochFinished(
             stage=0,
             epoch=epoch,
@@ -228,21 +232,21 @@ def _finish_epoch(
     ]
     if best:
         state.checkpoint = Checkpoint(epoch=epoch, score=auc or 0.0, full=context.save(state.dsr, epoch), stage=0)
-        told.append(state.checkpoint)
+        events.append(state.checkpoint)
     state.epoch, state.step, state.seconds = epoch, 0, 0.0
     state.sums = torch.zeros_like(state.sums)
     context.progress.finish_epoch()
-    told.append(state_files.write(state))
-    for event in told:
+    events.append(state_files.write(state))
+    for event in events:
         context.report(event)
 
 
 def _generator(seed: int, epoch: int, step: int) -> torch.Generator:
-    """Of one step, counted from 1; 0 is the epoch's order."""
+    """Return the generator of a step, counted from 1, or with step 0 of the epoch's order."""
     mixed = np.random.SeedSequence((seed, epoch, step)).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(mixed[0]) >> 1)
 
 
 def state_dict_of(dsr: DSR) -> dict[str, Tensor]:
-    """What `dsr.pth` holds: the bare state dict, contiguous, on the CPU."""
+    """Return the content of `dsr.pth`: the bare state dict, contiguous, on the CPU."""
     return {name: tensor.contiguous() for name, tensor in plain(dsr.state_dict()).items()}

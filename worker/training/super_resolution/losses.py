@@ -1,9 +1,9 @@
-"""What a DSR network learns by: pixels, what EdgeFace's first stages see, and whom EdgeFace sees.
+"""Losses of a DSR network: pixel, perceptual and identity loss.
 
-The perceptual loss is that of Johnson et al., "Perceptual losses for real-time style transfer and super-resolution",
-ECCV 2016, section 3.2, with the first stages of EdgeFace itself in place of a VGG network, which would have to be
-fetched; the identity loss is one minus the cosine of the embeddings, as in Zhang et al., "Super-Identity Convolutional
-Neural Network for Face Hallucination", ECCV 2018, section 3.2.
+The perceptual loss follows Johnson et al., "Perceptual losses for real-time style transfer and super-resolution", ECCV
+2016, section 3.2, with the first stages of EdgeFace instead of a VGG network, which would need a download. The identity
+loss is one minus the cosine of the embeddings, as in Zhang et al., "Super-Identity Convolutional Neural Network for
+Face Hallucination", ECCV 2018, section 3.2.
 """
 
 from dataclasses import dataclass
@@ -24,27 +24,26 @@ _CHARBONNIER = 1e-3
 
 @dataclass(frozen=True)
 class Seen:
-    """What EdgeFace sees in faces: the maps [B, K, M, M] of its stem and first stages, and L2-normalised embeddings
-    [B, D]."""
+    """Features of EdgeFace: the maps [B, K, M, M] of its stem and first stages, and L2-normalised embeddings [B, D]."""
 
     maps: tuple[Tensor, ...]
     e_BD: Tensor
 
 
 def see(edgeface: EdgeFace, faces_BCHW: Tensor) -> Seen:
-    """RGB faces in [0, 1], 112 x 112. The same embeddings as the backbone's own forward pass gives."""
+    """Compute the features of RGB faces [B, 3, 112, 112] in [0, 1]. The embeddings equal those of the backbone."""
     return Seen(*_run(edgeface, faces_BCHW))
 
 
 @torch.no_grad()
 def see_early(edgeface: EdgeFace, faces_BCHW: Tensor) -> tuple[Tensor, ...]:
-    """The maps alone, and no gradient."""
+    """Compute only the maps, without gradients."""
     return _early(edgeface, faces_BCHW)[0]
 
 
 def pixel_distance(x_BCHW: Tensor, y_BCHW: Tensor, kind: str) -> Tensor:
-    """[B] `l1`: the mean absolute difference. `charbonnier`: the mean of sqrt(d^2 + 0.001^2) (Lai et al., "Deep
-    Laplacian Pyramid Networks", CVPR 2017, section 3.2), less 0.001, so that equal faces have none."""
+    """Return the distance [B]. `l1`: mean absolute difference. `charbonnier`: mean of sqrt(d^2 + 0.001^2) (Lai et al.,
+    "Deep Laplacian Pyramid Networks", CVPR 2017, section 3.2) minus 0.001, so that equal faces have distance 0."""
     difference = x_BCHW - y_BCHW
     if kind == "l1":
         return difference.abs().flatten(1).mean(1)
@@ -52,7 +51,8 @@ def pixel_distance(x_BCHW: Tensor, y_BCHW: Tensor, kind: str) -> Tensor:
 
 
 def perceptual_distance(maps: tuple[Tensor, ...], target_maps: tuple[Tensor, ...]) -> Tensor:
-    """[B] The mean absolute difference of each map as a share of the target's mean size, averaged over the maps."""
+    """Return the mean absolute difference [B] of the maps relative to the target's mean magnitude, averaged over the
+    maps."""
     shares = [
         (each - target).abs().flatten(1).mean(1) / target.abs().flatten(1).mean(1)
         for each, target in zip(maps, target_maps, strict=True)
@@ -61,13 +61,13 @@ def perceptual_distance(maps: tuple[Tensor, ...], target_maps: tuple[Tensor, ...
 
 
 def identity_distance(e_BD: Tensor, target_BD: Tensor) -> Tensor:
-    """[B] 1 - cosine, 0..2; both L2-normalised."""
+    """Return 1 - cosine [B], in [0, 2], of L2-normalised embeddings."""
     return 1 - (e_BD * target_BD).sum(1)
 
 
 @dataclass(frozen=True)
 class Losses:
-    """[B] each, unweighted; `total` is weighted."""
+    """Unweighted losses [B], and their weighted sum `total` [B]."""
 
     total: Tensor
     pixel: Tensor
@@ -78,8 +78,11 @@ class Losses:
 def losses_of(
     config: DsrTrainingConfig, edgeface: EdgeFace, enlarged_BCHW: Tensor, hr_BCHW: Tensor, hr_e_BD: Tensor
 ) -> Losses:
-    """Of faces enlarged to 112 x 112, not clamped, against HR ones in [0, 1] and their embeddings. EdgeFace sees them
-    clamped, as it will; pixels are compared as they are, or one that left [0, 1] would never come back."""
+    """Compute the losses of enlarged faces, 112 x 112 and not clamped, against HR faces in [0, 1] and their embeddings.
+
+    EdgeFace sees clamped faces, as in use. The pixel loss compares unclamped ones, since a clamped pixel has no
+    gradient.
+    """
     pixel_B = pixel_distance(enlarged_BCHW, hr_BCHW, config.pixel_loss)
     seen = see(edgeface, enlarged_BCHW.clamp(0, 1))
     perceptual_B = perceptual_distance(seen.maps, see_early(edgeface, hr_BCHW))
@@ -91,7 +94,7 @@ def losses_of(
 
 
 def _early(edgeface: EdgeFace, faces_BCHW: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-    """The maps, and what the stages after them go on from."""
+    """Return the maps, and the input of the following stages."""
     model = edgeface.model
     x = normalise(faces_BCHW).contiguous(memory_format=torch.channels_last)
     maps = [model.stem(x)]  # type: ignore[operator]

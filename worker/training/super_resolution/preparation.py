@@ -1,4 +1,4 @@
-"""HR faces, decoded once and kept as every training keeps its faces, and seen once by EdgeFace."""
+"""Prepares HR faces: decodes them once into the face cache and embeds them once."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,14 +15,14 @@ from worker.training.runtime.control import Control
 from worker.training.runtime.cpu_parallel import CpuParallel
 from worker.training.storage.digests import digest_images, refuse_unreadable
 
-# Shape suffixes: N faces, M of a part of them, C = 3 channels (RGB), H = W = 112 pixels, D = 512 dimensions; _u8 is
-# uint8 in 0..255.
+# Shape suffixes: N faces, M faces of a microbatch, C = 3 channels (RGB), H = W = 112 pixels, D = 512 dimensions; _u8 is
+# uint8 in [0, 255].
 
 _FACES_AT_ONCE = 256
 
 
 def prepare_hr(paths: tuple[Path, ...], digest: str, prepared_dir: Path, threads: int, control: Control) -> Faces:
-    """112 x 112, as a fine-tuning prepares its gallery, and under the same name; `digest` is of their files.
+    """Prepare HR faces at 112 x 112, shared with the gallery of a fine-tuning. `digest` is that of the files.
 
     Raises UnreadableImages, ChangedWhileRead, DiskFull and StopRequested.
     """
@@ -47,8 +47,10 @@ def embed_both_ways(
     *,
     parallel: CpuParallel,
 ) -> Tensor:
-    """Embeddings [2, N, 512], on the CPU, of faces as they are and mirrored; the faces may be a memory map larger than
-    memory. `on_faces` hears how many more are done, and may raise. Raises OutOfMemory."""
+    """Embed faces, plain and mirrored: [2, N, 512] on the CPU. The faces may be a memory map larger than memory.
+
+    `on_faces` is called with the number of further faces done, and may raise. Raises OutOfMemory.
+    """
     e_ND = embed(edgeface, faces_u8_NCHW, device, on_faces, parallel=parallel).cpu()
     mirrored_e_ND = torch.cat(
         [

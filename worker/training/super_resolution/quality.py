@@ -1,5 +1,5 @@
-"""How like the HR face the enlarged one is, for a person to read. No epoch is chosen by it: a network that gives every
-face the same looks scores well here and recognises nobody."""
+"""Similarity of enlarged and HR faces: PSNR and SSIM. They are reported, but no epoch is selected by them: a network
+that makes all faces look alike scores well and recognises nobody."""
 
 import torch
 from torch import Tensor
@@ -7,22 +7,25 @@ from torch import Tensor
 # Shape suffixes: N faces, C = 3 channels (RGB), H and W pixels; _u8 is uint8 in 0..255, without it float in [0, 1].
 
 MOST_DECIBELS = 100.0
-"""PSNR of equal images, which has no bound."""
+"""Reported PSNR of equal images, whose true value is infinite."""
 
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2
 
 
 def psnr(x_u8_NCHW: Tensor, y_u8_NCHW: Tensor) -> Tensor:
-    """[N] Peak signal-to-noise ratio in decibels: 10 log10(255^2 / MSE), the mean over pixels and channels."""
+    """Return the peak signal-to-noise ratio [N] in decibels: 10 log10(255^2 / MSE), with the mean over pixels and
+    channels."""
     error_N = (x_u8_NCHW.double() - y_u8_NCHW.double()).square().flatten(1).mean(1)
     return (10 * torch.log10(255**2 / error_N)).clamp(max=MOST_DECIBELS)
 
 
 def ssim(x_u8_NCHW: Tensor, y_u8_NCHW: Tensor) -> Tensor:
-    """[N] Structural similarity, -1..1: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error
-    visibility to structural similarity", IEEE TIP 2004, section III: an 11 x 11 Gaussian window of sigma 1.5 where it
-    lies inside the image, K1 0.01, K2 0.03; each channel by itself, then their mean."""
+    """Return the structural similarity [N] in [-1, 1], the mean over the channels.
+
+    Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural similarity", IEEE
+    TIP 2004, section III: an 11 x 11 Gaussian window of sigma 1.5 inside the image, K1 0.01, K2 0.03.
+    """
     x_NCHW, y_NCHW = x_u8_NCHW.float() / 255, y_u8_NCHW.float() / 255
     mean_x, mean_y = _window_mean(x_NCHW), _window_mean(y_NCHW)
     variance_x = _window_mean(x_NCHW.square()) - mean_x.square()
@@ -34,13 +37,13 @@ def ssim(x_u8_NCHW: Tensor, y_u8_NCHW: Tensor) -> Tensor:
 
 
 def _window_mean(x_NCHW: Tensor) -> Tensor:
-    # As matrix products: a CPU convolves single channels three times as slowly.
+    # Matrix products: on a CPU a convolution of single channels is three times slower.
     height, width = x_NCHW.shape[2:]
     return _window_means(height, x_NCHW.device) @ (x_NCHW @ _window_means(width, x_NCHW.device).T)
 
 
 def _window_means(side: int, device: torch.device) -> Tensor:
-    """[side - 10, side]: the window's weights wherever it lies inside `side` pixels."""
+    """Return the window's weights at all positions inside `side` pixels: [side - 10, side]."""
     places = torch.arange(_WINDOW, dtype=torch.float32, device=device) - _WINDOW // 2
     weights = torch.exp(-places.square() / (2 * _SIGMA**2))
     weights /= weights.sum()

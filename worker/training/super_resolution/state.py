@@ -1,4 +1,4 @@
-"""All of a DSR training that changes while it trains: in memory, and as a file that a later one goes on from."""
+"""Train state of a DSR training, in memory and as a file to resume from."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,8 +21,8 @@ FORMAT = "dsr-training-1"
 
 @dataclass(frozen=True)
 class DsrInputs(Digests):
-    """sha256 of the EdgeFace weights, of the DSR weights it began with (None: a new network), and of the folders'
-    images: of the name and the sha256 of every file, in order."""
+    """sha256 of the EdgeFace weights, of the initial DSR weights (None: a new network), and of the image folders, each
+    over the name and the sha256 of every file, in order."""
 
     edgeface: str
     dsr: str | None
@@ -32,8 +32,8 @@ class DsrInputs(Digests):
 
 @dataclass
 class DsrTrainState:
-    """`epoch` epochs are finished, `step` steps of the next are done; `sums` are over its faces: of the loss, and of
-    its three parts unweighted. `seconds` were spent on it. `checkpoint` is that of the best epoch."""
+    """Mutable state of a run: `epoch` finished epochs and `step` steps of the running one, with `sums` over its faces
+    (of the total loss and of the three unweighted losses) and its `seconds`. `checkpoint` is the best epoch's."""
 
     dsr: DSR
     optimizer: torch.optim.Adam
@@ -48,15 +48,15 @@ class DsrTrainState:
 
 
 class SavedDsrState(StateContent[DsrInputs]):
-    """A DSR training's."""
+    """A saved state of a DSR training."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, ("format", FORMAT), DsrInputs)
 
     def restore(self, state: DsrTrainState, progress: Progress) -> None:
-        """Everything as it was when the state was saved, but for the best checkpoint, which is a file of its own.
+        """Restore everything except the best checkpoint, which is a separate file.
 
-        Raises WeightsUnreadable where the state does not fit the network.
+        Raises WeightsUnreadable if the state does not fit the network.
         """
         content = self._content
         with self._damage_told():
@@ -72,7 +72,7 @@ class SavedDsrState(StateContent[DsrInputs]):
 
 
 class DsrTrainStateFiles(StateFiles):
-    """The state files of one training, under its output folder."""
+    """State files of one training in its output folder."""
 
     def __init__(self, output_dir: Path, inputs: DsrInputs, control: Control, progress: Progress) -> None:
         super().__init__(output_dir, control)
@@ -80,8 +80,8 @@ class DsrTrainStateFiles(StateFiles):
         self._progress = progress
 
     def write(self, state: DsrTrainState) -> StateSaved:
-        """Write `state-STEPS.pth`; it loads with weights_only=True. To be told once all is told that it stands after.
-        Raises DiskFull."""
+        """Write `state-STEPS.pth`, which loads with weights_only=True. Report the returned event after all events that
+        the state includes. Raises DiskFull."""
         content = {
             "format": FORMAT,
             "inputs": asdict(self._inputs),

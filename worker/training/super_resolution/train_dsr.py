@@ -1,8 +1,8 @@
-"""The training of a DSR network on one page: prepare -> measure without it -> train -> compare.
+"""Training of a DSR network on one page: prepare -> measure the baselines -> train -> compare.
 
-HR faces are made small by random degradations and the network learns to undo them, by pixels and by what a frozen
-EdgeFace sees. The best epoch is the one whose enlarged faces EdgeFace recognises best, on people of val: never the one
-most like the HR faces, which a network that gives everybody the same looks would win.
+Random degradations reduce HR faces, and the network learns to undo them, by pixel losses and by the features of a
+frozen EdgeFace. The best epoch is the one whose enlarged val faces EdgeFace recognises best. Similarity to the HR faces
+does not select it, since a network that makes all faces look alike would win.
 """
 
 import time
@@ -53,18 +53,18 @@ from worker.training.super_resolution.val_faces import Enlarged, ValFaces, enlar
 DSR_NAME = "dsr.pth"
 
 _EDGEFACE_XXS_PRODUCTS = 120e6
-"""Multiplications that take as long as one face's forward pass, measured on 2 cores with 64 channels, 8 blocks."""
+"""DSR multiplications that take as long as one forward pass of EdgeFace-XXS, timed on 2 cores with 64 channels and 8
+blocks."""
 
 
 def train_dsr(
     config: DsrTrainingConfig, files: TrainingFiles, report: Report, control: Control | None = None
 ) -> Finished | Stopped:
-    """Train a DSR network as `config` says, on `files`, and tell `report` all that happens; the last event is what this
-    returns: `Stopped` if `control` asked for it.
+    """Train a DSR network and report every event. Return the last event, Stopped if `control` was stopped.
 
-    `files` has as paths what `config` has as names, `files.dsr` None for a new network; with `files.resume` it goes on
-    from there as if nothing had happened. A CPU run repeats exactly, bit for bit, on the same machine, in one go or in
-    several. Raises EdgefaceError and its kin.
+    `files` holds the paths of the names in `config`; `files.dsr` is None for a new network. With `files.resume` the
+    training resumes from that state. On the same machine a CPU run repeats bit for bit, resumed or not. Raises
+    EdgefaceError.
     """
     return report_outcome(partial(_train, config, files, report, control or Control()), report)
 
@@ -93,7 +93,7 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
     allowed = AllowedLeaks(config.allowed_leaks)
     look_for_leaks = not saved and not allowed.everything
     if look_for_leaks:
-        # `scan_hr` has each HR image in the place of its VLR image too, which would be read and told a second time.
+        # `scan_hr` lists each HR image as VLR image too, which would be read and reported twice.
         train_hr, val_hr = (replace(split, vlr_images=()) for split in (train, val))
         refuse_copied_photos(train_hr, val_hr, config.num_workers, allowed, control)
 
@@ -129,7 +129,7 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
         for warning in _refuse_people_of_val(train, train_e_2ND[0], faces_of_val, allowed, control):
             report(Warned(warning))
 
-    # Measure what can be had without it
+    # Measure the baselines
     measure = partial(enlarge_val, faces_of_val, edgeface=edgeface, device=device, on_faces=on_faces, parallel=parallel)
     without: dict[Images, Enlarge] = {"direct": enlarge_bilinear, "bicubic": enlarge_bicubic}
     enlarged: dict[Images, Enlarged] = {name: measure(enlarge) for name, enlarge in without.items()}
@@ -168,7 +168,7 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
         report(StageStarted(0, config.epochs))
     best = train_to_the_end(context, state, state_files)
 
-    # Compare, by the file that is handed out
+    # Compare the exported file
     path = best.full.path
     enlarged["dsr"] = measure(enlarge_by_dsr(load_dsr(path), path, device, on_faces))
     report(_measured("dsr", enlarged["dsr"]))
@@ -186,8 +186,10 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
 def _refuse_people_of_val(
     train: Split, train_e_ND: Tensor, val: ValFaces, allowed: AllowedLeaks, control: Control
 ) -> list[JobWarning]:
-    """Who of val is there under two names, or under another in train, whose names mean nothing of themselves. Raises
-    PersonUnderTwoNames and StopRequested."""
+    """Refuse people of val who have a second name in val or train. Names that occur in train only do not matter.
+
+    Raises PersonUnderTwoNames and StopRequested.
+    """
     places = some_of_each(train.hr_images)
     paths = [*(train.hr_images[place] for place in places), *val.paths]
     faces = face_set(torch.cat([train_e_ND[places], val.hr_e_ND]), paths)
@@ -198,7 +200,7 @@ def _warnings(train: set[str], val: set[str], train_faces: Faces) -> list[JobWar
     warnings = []
     if known := train & val:
         message = (
-            f"{len(known)} of {len(val)} val subjects are in train too: the best epoch is chosen by people whom the "
+            f"{len(known)} of {len(val)} val subjects are in train too: the best epoch is selected by people that the "
             "network has seen"
         )
         warnings.append(JobWarning(code="val_subjects_trained_on", message=message))
@@ -216,19 +218,20 @@ def _measured(name: Images, enlarged: Enlarged) -> EnlargementMeasured:
 
 
 def _save(output_dir: Path, control: Control, dsr: DSR, epoch: int) -> WrittenFile:
-    """`best-epoch-NNN/dsr.pth`: the bare state dict. Raises DiskFull."""
+    """Write `best-epoch-NNN/dsr.pth`, the bare state dict. Raises DiskFull."""
     return write_whole(output_dir / f"best-epoch-{epoch:03d}" / DSR_NAME, saved_bytes(state_dict_of(dsr)), control)
 
 
 def _work(layout: DsrLayout, config: DsrTrainingConfig) -> Work:
-    """A step goes through the network and through EdgeFace forwards and backwards, without EdgeFace's own gradients."""
+    """Return the cost of the network: a step runs it and EdgeFace forwards and backwards, without weight gradients of
+    EdgeFace."""
     sizes = config.vlr_sizes
     enlarging = sum(_products(layout, size) for size in sizes) / len(sizes) / _EDGEFACE_XXS_PRODUCTS
     return Work(step=3 * enlarging + 2.5 * FORWARD_WORK, validation=enlarging + FORWARD_WORK)
 
 
 def _products(layout: DsrLayout, size: int) -> float:
-    """Multiplications of one face's forward pass: a tensor's numbers, each used at every place of its map."""
+    """Return the multiplications of one face's forward pass: weights times positions of their maps."""
     side, products = float(size), 0.0
     for name, shape in layout.shapes().items():
         if name.endswith(".weight") and len(shape) == 4:

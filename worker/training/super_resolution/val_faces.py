@@ -1,4 +1,4 @@
-"""What every epoch of a DSR network is judged by: val's HR faces, made small and enlarged again."""
+"""Validation of a DSR network: val's HR faces, reduced and enlarged again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ from worker.training.runtime.cpu_parallel import CpuParallel
 from worker.training.super_resolution.quality import psnr, ssim
 from worker.training.validation.measure import Measurement, measure
 
-# Shape suffixes: N faces of val, M of a part of them, P = N * sizes probes, C = 3 channels (RGB), H = W = 112 pixels,
-# D = 512 dimensions; _u8 is uint8.
+# Shape suffixes: N faces of val, M faces of a microbatch, P = N * sizes probes, C = 3 channels (RGB), H = W = 112
+# pixels, D = 512 dimensions; _u8 is uint8.
 
 _FACES_AT_ONCE = 64
-"""A CPU is through with so few before it has to answer a request to stop, and with more no faster."""
+"""Few enough for a CPU to react to a stop in time. More are not faster."""
 
 
 @dataclass(frozen=True)
 class ValFaces:
-    """Val's HR faces, uint8 [N, 3, 112, 112], which are the gallery with their embeddings [N, D], and what the
-    project's downsampler makes of them, by its size."""
+    """HR faces of val, uint8 [N, 3, 112, 112], and their embeddings [N, D] are the gallery. `resize_bicubic` reduces
+    them to VLR faces, by size."""
 
     paths: tuple[Path, ...]
     hr_u8_NCHW: Tensor
@@ -39,8 +39,8 @@ class ValFaces:
 
 @dataclass(frozen=True)
 class Enlarged:
-    """Val's probes of every size as EdgeFace sees them, [N, D] by size, and how like the HR faces they are: means over
-    all probes; `psnr` in decibels, `ssim` and `identity` (the cosine to the same face's HR embedding) in -1..1."""
+    """Embeddings [N, D] of the enlarged probes by size, and their mean similarity to the HR faces: `psnr` in decibels,
+    `ssim` and `identity` (the cosine to the HR embedding of the same face) in [-1, 1]."""
 
     val: ValFaces
     e_ND: dict[int, Tensor]
@@ -49,11 +49,12 @@ class Enlarged:
     identity: float
 
     def probes(self, size: int) -> FaceSet:
-        """Of one size."""
+        """Return the probes of one size."""
         return face_set(self.e_ND[size], self.val.paths)
 
     def measure(self) -> Measurement:
-        """Recognition of the probes of all sizes together against the HR gallery, no image with itself."""
+        """Measure the recognition of the probes of all sizes against the HR gallery, without pairs of an image with
+        itself."""
         probes = face_set(torch.cat(list(self.e_ND.values())), self.val.paths * len(self.e_ND))
         return measure(probes, self.val.gallery)
 
@@ -66,7 +67,8 @@ def val_faces(
     device: torch.device,
     on_faces: Callable[[int], None] = lambda _: None,
 ) -> ValFaces:
-    """`on_faces` hears how many more are done, and may raise. Raises OutOfMemory."""
+    """Embed the gallery and reduce it to all sizes. `on_faces` is called with the number of further faces done, and may
+    raise. Raises OutOfMemory."""
     reduced: dict[int, list[Tensor]] = {size: [] for size in sizes}
     for hr_u8_MCHW in torch.split(hr_u8_NCHW, _FACES_AT_ONCE):
         for size, parts in reduced.items():
@@ -86,8 +88,11 @@ def enlarge_val(
     *,
     parallel: CpuParallel,
 ) -> Enlarged:
-    """No more than a few faces are in memory enlarged. `on_faces` hears how many more are done, and may raise. Raises
-    OutOfMemory and EnlargementNotFinite."""
+    """Enlarge and embed the probes, a few at a time to bound memory.
+
+    `on_faces` is called with the number of further faces done, and may raise. Raises OutOfMemory and
+    EnlargementNotFinite.
+    """
     embedded, decibels, similar, cosines = {}, [], [], []
     for size, vlr_u8_NCHW in val.vlr_u8.items():
         parts = []

@@ -305,12 +305,12 @@ def test_what_little_data_cannot_show_is_not_claimed() -> None:
     few = judged(compared(2.0, 4), compared(0.1, 4))
     assert few.outcome == "too little data"
     assert few.sentence.startswith(
-        "Too few subjects to tell what the fine-tuning has brought (4 subjects with genuine pairs, 5 are needed)"
+        "Too few subjects to measure the effect of the fine-tuning (4 subjects with genuine pairs, at least 5 needed)"
     )
     none = judged(compared(2.0, 3, 3), compared(0.1, 3, 3))
     assert none.outcome == "too little data"
     assert none.measure is None
-    assert "Too few pairs to tell" in none.sentence
+    assert "Too few pairs to measure the effect" in none.sentence
     tenth = judged(compared(2.0, 5, 6), compared(0.5, 5, 6))
     assert tenth.measure == "TAR@FAR=10%"
 
@@ -350,7 +350,7 @@ def test_the_warning_counts_people_with_a_genuine_pair(folder: Path, tmp_path: P
         path.unlink()
     found = evaluate_backbone(config(), EvaluationFiles(tmp_path / "val", folder / "after.pt")).evaluation
     told = {warning.code: warning.message for warning in found.warnings}
-    assert told["few_subjects"] == "only 2 subjects have genuine pairs: no interval is told"
+    assert told["few_subjects"] == "only 2 subjects have genuine pairs: the rates have no intervals"
 
 
 @pytest.mark.parametrize(("subjects", "refused"), [(5, [5, 10]), (6, [10]), (10, [10]), (11, [])])
@@ -359,7 +359,7 @@ def test_a_rank_that_everybody_reaches_is_refused(subjects: int, refused: list[i
         assert rates.rank1.value is not None
         for rank, rate in ((5, rates.rank5), (10, rates.rank10)):
             assert (rate.value is None) == (rank in refused)
-            said = f"rank-{rank} is 1 for anything: the gallery has {subjects} subjects"
+            said = f"rank-{rank} is always 1: the gallery has {subjects} subjects"
             assert rate.refused == (said if rank in refused else None)
         assert len(rates.cmc) == subjects, "the curve goes to its end"
 

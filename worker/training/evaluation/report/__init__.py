@@ -1,4 +1,4 @@
-"""An evaluation as one self-contained HTML page: no script, no network, every picture inside it."""
+"""Renders an evaluation as one self-contained HTML page without scripts or external files."""
 
 from worker.training.evaluation.report.page import render_report
 

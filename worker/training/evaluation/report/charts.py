@@ -1,4 +1,5 @@
-"""The curves of an evaluation: ROC, DET, CMC, score histograms."""
+"""Charts of an evaluation: ROC (receiver operating characteristic), DET (detection error trade-off), CMC (cumulative
+match characteristic) and score histograms."""
 
 from collections.abc import Sequence
 
@@ -8,7 +9,7 @@ from app.finetune.evaluation import Comparison, Evaluation, Images
 from worker.training.evaluation.report.svg import Axis, Line, Mark, line_chart, log_ticks, percent_ticks, round_ticks
 from worker.training.evaluation.wording import BACKBONES, IMAGES
 
-# Okabe and Ito's colours, which colour-blind people tell apart.
+# Okabe and Ito's colours, which colour-blind people can distinguish.
 _COLOURS: dict[Images, str] = {"hr": "#555555", "direct": "#e69f00", "bicubic": "#0072b2", "dsr": "#009e73"}
 _GENUINE, _IMPOSTOR = "#0072b2", "#d55e00"
 
@@ -16,7 +17,7 @@ _LOWEST_FAR = 1e-4
 
 
 def charts(evaluation: Evaluation) -> list[str]:
-    """Of VLR probes against the HR gallery, and the HR ceiling of the last backbone."""
+    """Render the charts of VLR probes against the HR gallery, and of the last backbone's HR ceiling."""
     last = evaluation.comparisons[-1].backbone
     shown = [
         each

@@ -1,4 +1,4 @@
-"""What the page's template is filled with."""
+"""Renders the page from its template."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from worker.training.evaluation.wording import BACKBONES, IMAGES, guides_accurac
 
 
 def render_report(evaluation: Evaluation, faces: ShownFaces, epochs: Sequence[EpochFinished] = ()) -> str:
-    """The whole page. `epochs` are those of the training that the evaluation is of, if any."""
+    """Render the page. `epochs` are those of the evaluated training, if any."""
     environment = Environment(
         loader=PackageLoader("worker.training.evaluation.report", "."),
         autoescape=True,

@@ -12,7 +12,7 @@ _SMALLEST_LOG = 1e-12
 
 @dataclass(frozen=True)
 class Axis:
-    """`ticks` are (value, text); a logarithmic axis shows nothing below `low`."""
+    """An axis. `ticks` are pairs of value and text. A logarithmic axis hides values below `low`."""
 
     label: str
     low: float
@@ -21,7 +21,7 @@ class Axis:
     log: bool = False
 
     def share(self, value: float) -> float:
-        """Where a value lies, 0..1, clipped."""
+        """Return the position of a value on the axis, clipped to [0, 1]."""
         low, high = self.low, self.high
         if self.log:
             value, low, high = (math.log10(max(each, _SMALLEST_LOG)) for each in (value, low, high))
@@ -30,7 +30,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """`step` draws stairs. `filled` shades what is under it."""
+    """A line. `step` draws stairs, `filled` shades the area below."""
 
     name: str
     colour: str
@@ -51,7 +51,7 @@ class Mark:
 
 
 def line_chart(title: str, x: Axis, y: Axis, lines: Sequence[Line], marks: Sequence[Mark] = ()) -> str:
-    """A `<figure>` with the chart and its legend."""
+    """Render a `<figure>` with the chart and its legend."""
     body = [
         *_grid(x, y),
         *(_line(line, x, y) for line in lines),
@@ -66,7 +66,7 @@ def line_chart(title: str, x: Axis, y: Axis, lines: Sequence[Line], marks: Seque
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    """At most seven round numbers in the range: multiples of 1, 2 or 5 times a power of ten."""
+    """Return at most seven ticks: multiples of 1, 2 or 5 times a power of ten."""
     raw = (high - low) / 6
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * (1 - 1e-9))
@@ -74,12 +74,12 @@ def round_ticks(low: float, high: float) -> list[float]:
 
 
 def percent_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Round numbers as percent."""
+    """Return round ticks, labelled in percent."""
     return [(value, f"{100 * value:.4g}%") for value in round_ticks(low, high)]
 
 
 def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """The powers of ten, as percent."""
+    """Return the powers of ten, labelled in percent."""
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     return [(10.0**power, f"{100 * 10.0**power:g}%") for power in range(first, last + 1)]
 
@@ -137,7 +137,7 @@ def _line(line: Line, x: Axis, y: Axis) -> str:
 
 
 def _mark(mark: Mark, x: Axis, row: int) -> str:
-    """Each text on a row of its own: marks may be close together."""
+    """Render a mark. Each text has a row of its own, since marks may be close together."""
     at, leftwards = _px(x.share(mark.x)), x.share(mark.x) > 0.6
     return (
         f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{_py(0)}" y2="{_py(1)}"/>'

@@ -1,4 +1,4 @@
-"""The curves of both stages of a training."""
+"""Charts of both stages of a training."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,8 @@ _TRAIN, _VAL = "#d55e00", "#0072b2"
 
 
 def training_curves(epochs: Sequence[EpochFinished]) -> list[str]:
-    """Loss, accuracy, verification and d' by epoch; stage 2 goes on where stage 1 ended. Empty without epochs."""
+    """Render loss, accuracy, verification AUC and d' by epoch. Stage 2 continues the axis of stage 1. Empty without
+    epochs."""
     if not epochs:
         return []
     charts = [
