@@ -1,4 +1,4 @@
-"""`edgeface-finetune doctor`: what disagrees between rows and files, and its repair."""
+"""`edgeface-finetune doctor`: find and repair disagreements between database rows and files."""
 
 import json
 import sys
@@ -15,17 +15,17 @@ from app.sqlite_file import sqlite_path
 
 
 @click.command()
-@click.option("--repair", is_flag=True, help="Mend what can be mended.")
+@click.option("--repair", is_flag=True, help="Repair the findings.")
 @click.option("--deep", is_flag=True, help="Read every byte of every file instead of comparing sizes.")
-@click.option("--accept-loss", is_flag=True, help="With --repair: drop rows of files even if none is left at all.")
+@click.option("--accept-loss", is_flag=True, help="With --repair: drop rows even if all their files are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(repair: bool, deep: bool, accept_loss: bool, as_json: bool) -> None:
-    """Find what disagrees between rows and files. The service may run or not.
+    """Find disagreements between database rows and files. The service may run.
 
-    Exit status 0 when all is well, or all was mended; 1 otherwise.
+    Exit status 0 if there are none or all were repaired, else 1.
     """
     settings = Settings()
-    sqlite_path(settings.database_url)  # one that is not there is not made
+    sqlite_path(settings.database_url)  # raises if the file is missing, which connecting would create
     database = Database(settings.database_url)
     try:
         found = examine(Scope(database, settings, deep=deep, accept_loss=accept_loss), repair=repair)
@@ -41,14 +41,14 @@ def doctor(repair: bool, deep: bool, accept_loss: bool, as_json: bool) -> None:
 
 def _print(found: list[Diagnosis]) -> None:
     for diagnosis in found:
-        state = "mended: " if diagnosis.mended else "note: " if diagnosis.note else ""
+        state = "repaired: " if diagnosis.mended else "note: " if diagnosis.note else ""
         click.echo(f"{diagnosis.check}: {state}{diagnosis.problem}")
         if not diagnosis.mended:
             click.echo(f"  to do: {diagnosis.remedy}")
     left = sum(diagnosis.open for diagnosis in found)
     mended = sum(diagnosis.mended for diagnosis in found)
-    done = f", {count_of(mended, 'finding')} mended" if mended else ""
+    done = f", {count_of(mended, 'finding')} repaired" if mended else ""
     if left:
-        click.echo(f"{count_of(left, 'finding')} to look at{done}")
+        click.echo(f"{count_of(left, 'finding')} open{done}")
     else:
-        click.echo(f"all is well: {len(FOUNDATION) + len(CHECKS)} checks{done}")
+        click.echo(f"no problems: {len(FOUNDATION) + len(CHECKS)} checks{done}")

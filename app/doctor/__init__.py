@@ -1,1 +1,1 @@
-"""Finds what disagrees between rows and files, and mends it: `edgeface-finetune doctor`."""
+"""Finds and repairs disagreements between database rows and files: `edgeface-finetune doctor`."""

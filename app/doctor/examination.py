@@ -1,4 +1,4 @@
-"""The list of all checks, and how they are gone through."""
+"""Lists all checks and runs them."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from app.doctor.findings import Check, Finding, Scope
 from app.finetune.errors import EdgefaceError
 
 FOUNDATION: tuple[Check, ...] = (machine.database_file, machine.schema)
-"""Where one of these finds something, nothing else is looked at, let alone mended."""
+"""If one of these finds a problem, no other check runs and nothing is repaired."""
 
 CHECKS: tuple[Check, ...] = (
     rows.leases_run_out,
@@ -18,7 +18,7 @@ CHECKS: tuple[Check, ...] = (
     rows.attempts_left_open,
     rows.event_numbers,
     rows.epochs_shown_twice,
-    rows.status_told,
+    rows.status_events,
     rows.workers_gone,
     files.artifact_files,
     files.checkpoint_rows,
@@ -32,7 +32,7 @@ CHECKS: tuple[Check, ...] = (
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A finding of the check named, and whether it was mended: looked at again, it was no longer there."""
+    """A finding of a check. `mended`: a second run of the check after the repair no longer found it."""
 
     check: str
     problem: str
@@ -46,18 +46,18 @@ class Diagnosis:
 
 
 def examine(scope: Scope, *, repair: bool = False) -> list[Diagnosis]:
-    """Go through every check; with `repair`, mend what can be. Safe while the service runs."""
+    """Run every check, and with `repair` repair the findings. Safe while the service runs."""
     for check in FOUNDATION:
-        if found := _go_through(check, scope, repair=False):
+        if found := _run(check, scope, repair=False):
             return found
-    return [diagnosis for check in CHECKS for diagnosis in _go_through(check, scope, repair=repair)]
+    return [diagnosis for check in CHECKS for diagnosis in _run(check, scope, repair=repair)]
 
 
-def _go_through(check: Check, scope: Scope, *, repair: bool) -> list[Diagnosis]:
+def _run(check: Check, scope: Scope, *, repair: bool) -> list[Diagnosis]:
     found = _find(check, scope)
-    if not repair or not any(finding.mend for finding in found):
+    if not repair or not any(finding.repair for finding in found):
         return [_diagnosis(check, finding) for finding in found]
-    failed = [failure for finding in found if (failure := _mend(finding)) is not None]
+    failed = [failure for finding in found if (failure := _repair(finding)) is not None]
     left = _find(check, scope)
     problems = {finding.problem for finding in left}
     mended = [_diagnosis(check, finding, mended=True) for finding in found if finding.problem not in problems]
@@ -68,16 +68,16 @@ def _find(check: Check, scope: Scope) -> list[Finding]:
     try:
         return list(check(scope))
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-        return [Finding(f"it cannot be looked at: {error}", "mend that first, then run doctor again")]
+        return [Finding(f"the check failed: {error}", "fix this first, then run doctor again")]
 
 
-def _mend(finding: Finding) -> Finding | None:
-    """None, or what went wrong."""
+def _repair(finding: Finding) -> Finding | None:
+    """Repair the finding. Return the failure, if any, as a finding."""
     try:
-        if finding.mend is not None:
-            finding.mend()
+        if finding.repair is not None:
+            finding.repair()
     except (SQLAlchemyError, OSError, EdgefaceError) as error:
-        return Finding(f"mending failed ({finding.problem}): {error}", "mend that first, then run doctor again")
+        return Finding(f"the repair failed ({finding.problem}): {error}", "fix this first, then run doctor again")
     return None
 
 

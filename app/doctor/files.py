@@ -1,4 +1,4 @@
-"""Checks of files against the rows that name them."""
+"""Checks of files against the rows that list them."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -20,32 +20,32 @@ from app.prepared_faces import PreparedFaces, find_abandoned, find_prepared, sha
 
 _KIND_IN_WORDS = {"state": "a saved state", "evaluation": "the evaluation", "report": "the report"}
 _WITHOUT = {
-    "state": "the job goes on from the state before",
-    "evaluation": "the job is without it",
-    "report": "the job is without it",
+    "state": "the job resumes from the state before",
+    "evaluation": "the job has none then",
+    "report": "the job has none then",
 }
 
 
 def artifact_files(scope: Scope) -> Iterator[Finding]:
-    """Every file that a row names is there, of the size (with --deep: of the sha256) that the row says."""
+    """Every file listed by a row exists with the row's size (with --deep: with its sha256)."""
     with scope.snapshot() as session:
         rows = session.exec(select(Artifact).order_by(col(Artifact.created_at).desc())).all()
     damaged = {row.key: what for row in rows if (what := _damage(scope, row))}
     folders = {scope.settings.artifacts_dir / row.job_id for row in rows}
     if folders and not scope.accept_loss and not any(folder.exists() for folder in folders):
         yield Finding(
-            f"not one of the {count_of(len(rows), 'file')} that the rows name is in {scope.settings.artifacts_dir}",
-            "see that EDGEFACE_ARTIFACTS_DIR is right and its disk mounted; if the files are lost for good, "
+            f"none of the {count_of(len(rows), 'file')} listed by rows is in {scope.settings.artifacts_dir}",
+            "check that EDGEFACE_ARTIFACTS_DIR is right and its disk mounted; if the files are lost for good, "
             "--repair --accept-loss drops their rows",
         )
         return
     for row in rows:
-        # Looked at again, now that its row was read: a file may be deleted or replaced just after it was listed.
+        # Check again: a running service may have deleted or replaced the file since the rows were read.
         if row.key in damaged and (what := _still_damaged(scope, row.key)):
             yield Finding(
                 f"{row.key}, {_KIND_IN_WORDS.get(row.kind, 'a checkpoint')} of job {row.job_id}, {what}",
                 "restore the file from a backup, or --repair drops its row: "
-                + _WITHOUT.get(row.kind, "another checkpoint stands in"),
+                + _WITHOUT.get(row.kind, "another checkpoint replaces it"),
                 partial(_drop_row, scope, row.job_id, row.key),
             )
 
@@ -56,9 +56,9 @@ def _damage(scope: Scope, file: Artifact | WrittenFile) -> str | None:
         if (size := path.stat().st_size) != file.size:
             return f"has {size} bytes instead of {file.size}"
         if scope.deep and sha256_of(path) != file.sha256:
-            return "has other bytes than those that were written"
+            return "has a different sha256 than its row"
     except (FileNotFoundError, NotADirectoryError):
-        return "is gone"
+        return "is missing"
     return None
 
 
@@ -77,7 +77,7 @@ def _row_damage(scope: Scope, session: Session, key: str) -> str | None:
         return None
     job = queries.get(session, row.job_id)
     if job.status in CLAIMED and row.attempt == job.attempt and not _is_gone(scope, row):
-        return None  # its trainer may have written it anew, and the row comes next
+        return None  # its trainer may have rewritten it and not yet updated the row
     return _damage(scope, row)
 
 
@@ -101,7 +101,7 @@ def _replace_lost(scope: Scope, session: Session, job: Job, lost: Checkpoint, wh
 
 
 def checkpoint_rows(scope: Scope) -> Iterator[Finding]:
-    """Both files of every job's checkpoint have rows, and the same sha256 there."""
+    """All files of a job's checkpoint have rows with the same sha256."""
     with scope.snapshot() as session:
         checkpoints = {job.id: job.checkpoint for job in session.exec(select(Job)) if job.checkpoint is not None}
         sha256s = {row.key: row.sha256 for row in session.exec(select(Artifact))}
@@ -116,7 +116,8 @@ def checkpoint_rows(scope: Scope) -> Iterator[Finding]:
 
 
 def _list_checkpoint(scope: Scope, job_id: str) -> None:
-    """Judged by every byte: a row vouches for the sha256."""
+    """Add the rows of the checkpoint's files, or replace the checkpoint. Reads every byte, since a row holds the
+    sha256."""
     deep = Scope(scope.database, scope.settings, deep=True)
     with scope.database.writing() as session:
         job = queries.locked(session, job_id)
@@ -149,11 +150,11 @@ def _list_checkpoint(scope: Scope, job_id: str) -> None:
 
 
 def leftover_files(scope: Scope) -> Iterator[Finding]:
-    """No file of a job that nobody writes to is without a row, but for the last hour's."""
+    """Every file of a job has a row, unless it is being written or younger than an hour."""
     leftovers = find_leftovers(scope.database, scope.settings.artifacts_dir)
     if leftovers.files:
         yield Finding(
-            f"{count_of(len(leftovers.files), 'file')} ({size_in_words(leftovers.size)}) of jobs are named by no row: "
+            f"{count_of(len(leftovers.files), 'file')} ({size_in_words(leftovers.size)}) of jobs have no row: "
             f"{name_some(leftovers.files)}",
             "--repair deletes them, as a worker does every hour",
             partial(_remove_leftovers, scope),
@@ -165,24 +166,23 @@ def _remove_leftovers(scope: Scope) -> None:
 
 
 def unknown_folders(scope: Scope) -> Iterator[Finding]:
-    """Every attempt's folder is of an attempt that the rows know."""
+    """Every attempt's folder belongs to an attempt with a row."""
     unknown = find_leftovers(scope.database, scope.settings.artifacts_dir).unknown
     if unknown:
         yield Finding(
-            f"{count_of(len(unknown), 'folder')} of jobs or attempts that this database does not know: "
-            f"{name_some(unknown)}",
-            "another database's, or newer than a backup that was restored; nothing deletes them but you, with rm -r",
+            f"{count_of(len(unknown), 'folder')} of jobs or attempts unknown to this database: {name_some(unknown)}",
+            "they are from another database or newer than a restored backup; only you can delete them, with rm -r",
             note=True,
         )
 
 
 def prepared_faces(scope: Scope) -> Iterator[Finding]:
-    """Prepared faces are whole, by their size (with --deep: by their sha256)."""
+    """Prepared faces have the expected size (with --deep: the expected sha256)."""
     for faces in find_prepared(scope.settings.prepared_dir):
         if what := faces.damage(deep=scope.deep):
             yield Finding(
                 f"prepared faces in {scope.settings.prepared_dir} are damaged: {what}",
-                "--repair deletes them; the next job that needs them makes them again, and would have done so anyway",
+                "--repair deletes them; the next job that needs them prepares them again",
                 partial(_delete_damaged, faces, scope.deep),
             )
 
@@ -193,10 +193,10 @@ def _delete_damaged(faces: PreparedFaces, deep: bool) -> None:
 
 
 def prepared_leftovers(scope: Scope) -> Iterator[Finding]:
-    """No file that a killed process was preparing is older than an hour."""
+    """Unfinished prepared faces of killed processes are younger than an hour."""
     for path in find_abandoned(scope.settings.prepared_dir):
         yield Finding(
-            f"{path} was being written by a process that is gone",
+            f"{path} was left unfinished by a process that has ended",
             "--repair deletes it, as a worker does every hour",
             partial(_delete, path),
         )

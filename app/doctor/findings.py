@@ -1,4 +1,4 @@
-"""What a check finds, and what a check may look at."""
+"""Findings of a check, and the scope that a check reads."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,21 +12,22 @@ from app.settings import Settings
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be, in words, and what to do about it.
+    """A problem and its remedy, in words.
 
-    `mend` does it; it looks again first, since the service may run meanwhile, and may be repeated. None: a person has
-    to. A `note` is worth knowing, and nothing is wrong.
+    `repair` applies the remedy. It checks again first, since the service may run, and is idempotent. None: only a
+    person can. A `note` informs about something that is not wrong.
     """
 
     problem: str
     remedy: str
-    mend: Callable[[], None] | None = None
+    repair: Callable[[], None] | None = None
     note: bool = False
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What is looked at. `deep`: read every byte of every file. `accept_loss`: rows may go even if all files have."""
+    """Database, settings and options of a run. `deep`: read every byte of every file. `accept_loss`: drop rows even if
+    all their files are missing."""
 
     database: Database
     settings: Settings
@@ -35,7 +36,7 @@ class Scope:
 
     @contextmanager
     def snapshot(self) -> Iterator[Session]:
-        """As `Database.reading`, with all statements seeing one state of the rows, on PostgreSQL too."""
+        """Like `Database.reading`, but all statements see one snapshot, on PostgreSQL too."""
         engine = self.database.engine
         if engine.dialect.name == "postgresql":
             engine = engine.execution_options(isolation_level="REPEATABLE READ")
@@ -44,4 +45,4 @@ class Scope:
 
 
 Check = Callable[[Scope], Iterator[Finding]]
-"""Yields what it finds and changes nothing. Its name is shown, its docstring says what it looks for."""
+"""Yields findings and changes nothing. Its name is printed; its docstring states the invariant."""

@@ -1,4 +1,4 @@
-"""Checks of what rows and files lie on: the database as a whole, and the disk."""
+"""Checks of the database as a whole and of the disk."""
 
 import shutil
 from collections.abc import Iterator
@@ -16,29 +16,29 @@ LOW_SPACE_BYTES = 10**9
 
 
 def database_file(scope: Scope) -> Iterator[Finding]:
-    """SQLite's own integrity_check and foreign_key_check."""
+    """SQLite's integrity_check and foreign_key_check pass."""
     path = sqlite_path(scope.settings.database_url)
     if path is not None and (damage := find_damage(path)):
         yield Finding(
             f"the database {path} is damaged: {name_some(damage)}",
-            "stop the service and restore the last backup (docs/operations.md); nothing else is checked before that",
+            "stop the service and restore the last backup (docs/operations.md); no other check runs before that",
         )
 
 
 def schema(scope: Scope) -> Iterator[Finding]:
-    """The tables are those of this version."""
+    """The tables have this version's schema."""
     with scope.database.engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
         head = ScriptDirectory.from_config(alembic_config(connection)).get_current_head()
     if current != head:
         yield Finding(
-            f"the database has the tables of version {current or '(none)'}, this program knows {head}",
-            "start the service of this version once: it brings the tables up to date; run doctor again then",
+            f"the database has schema version {current or '(none)'}, but this program needs {head}",
+            "start the service of this version once to upgrade the schema, then run doctor again",
         )
 
 
 def disk_space(scope: Scope) -> Iterator[Finding]:
-    """A gigabyte is free on every disk that is written to."""
+    """Every disk that the service writes to has a gigabyte free."""
     seen = set()
     for folder in (scope.settings.var_dir, scope.settings.artifacts_dir, scope.settings.prepared_dir):
         if not folder.is_dir() or (device := folder.stat().st_dev) in seen:
@@ -47,6 +47,6 @@ def disk_space(scope: Scope) -> Iterator[Finding]:
         if (free := shutil.disk_usage(folder).free) < LOW_SPACE_BYTES:
             yield Finding(
                 f"the disk of {folder} has only {size_in_words(free)} free",
-                "free some: lower EDGEFACE_KEEP_STATES_DAYS, EDGEFACE_KEEP_CHECKPOINTS_DAYS or "
-                "EDGEFACE_KEEP_PREPARED_DAYS, unpin checkpoints; jobs that lack space wait and go on by themselves",
+                "free some space: lower EDGEFACE_KEEP_STATES_DAYS, EDGEFACE_KEEP_CHECKPOINTS_DAYS or "
+                "EDGEFACE_KEEP_PREPARED_DAYS, unpin checkpoints; jobs that wait for space then resume",
             )

@@ -17,8 +17,8 @@ from app.jobs.transitions import fence
 
 
 def leases_run_out(scope: Scope) -> Iterator[Finding]:
-    """A job that is claimed has a lease, and somebody rescues it once that has run out."""
-    # A running service rescues it within a round; only what is older is left undone.
+    """A claimed job has a lease, and a job whose lease has expired is rescued."""
+    # A running service rescues it within one round.
     late = database_now() - 2 * scope.settings.rounds_seconds
     with scope.snapshot() as session:
         stuck = session.exec(
@@ -29,8 +29,8 @@ def leases_run_out(scope: Scope) -> Iterator[Finding]:
         ).all()
     for job_id, status in stuck:
         yield Finding(
-            f"job {job_id} is {status}, but its worker's lease has run out and nobody has rescued it",
-            "--repair does what the rounds of a running service do: queue it again, or settle it",
+            f"job {job_id} is {status}, but its worker's lease has expired and no service has rescued it",
+            "--repair queues it again or ends it, as a running service does",
             partial(_rescue, scope),
         )
 
@@ -46,7 +46,7 @@ def _rescue(scope: Scope) -> None:
 
 
 def leases_left_over(scope: Scope) -> Iterator[Finding]:
-    """A job that nobody holds has no lease."""
+    """A job that no worker holds has no lease."""
     with scope.snapshot() as session:
         held = session.exec(
             select(Job.id, Job.status).where(col(Job.status).not_in(CLAIMED), col(Job.lease_expires_at).is_not(None))
@@ -54,7 +54,7 @@ def leases_left_over(scope: Scope) -> Iterator[Finding]:
     for job_id, status in held:
         yield Finding(
             f"job {job_id} is {status} and still has a lease",
-            "--repair takes it away",
+            "--repair removes it",
             partial(_end_lease, scope, job_id),
         )
 
@@ -67,7 +67,7 @@ def _end_lease(scope: Scope, job_id: str) -> None:
 
 
 def attempts_left_open(scope: Scope) -> Iterator[Finding]:
-    """Every attempt but the newest of a claimed job has an end."""
+    """Every attempt has an end, except the newest of a claimed job."""
     with scope.snapshot() as session:
         left_open = session.exec(
             select(Attempt.job_id, Attempt.number)
@@ -79,8 +79,8 @@ def attempts_left_open(scope: Scope) -> Iterator[Finding]:
         ).all()
     for job_id, number in left_open:
         yield Finding(
-            f"attempt {number} of job {job_id} has no end, though nobody works on it",
-            "--repair ends it when it was last heard of",
+            f"attempt {number} of job {job_id} has no end, though no worker runs it",
+            "--repair sets its end to its last heartbeat",
             partial(_end_attempt, scope, job_id, number),
         )
 
@@ -91,11 +91,11 @@ def _end_attempt(scope: Scope, job_id: str, number: int) -> None:
         attempt = session.get_one(Attempt, (job_id, number))
         if attempt.ended_at is None and (job.status not in CLAIMED or number < job.attempt):
             attempt.ended_at = attempt.heard_at or attempt.started_at
-            attempt.reason = "how it ended was not written down"
+            attempt.reason = "the end was not recorded"
 
 
 def event_numbers(scope: Scope) -> Iterator[Finding]:
-    """A job's events are numbered from 1 without gaps, and its row knows the newest."""
+    """A job's events are numbered from 1 without gaps, and its row has the newest number."""
     count, newest = func.count(col(JobEvent.number)), func.coalesce(func.max(JobEvent.number), 0)
     with scope.snapshot() as session:
         wrong = session.exec(
@@ -104,10 +104,10 @@ def event_numbers(scope: Scope) -> Iterator[Finding]:
             .group_by(col(Job.id), col(Job.event_count))
             .having(or_(count != Job.event_count, newest != Job.event_count))
         ).all()
-    for job_id, told, events, last in wrong:
+    for job_id, expected, events, last in wrong:
         yield Finding(
-            f"job {job_id} says it has {count_of(told, 'event')}; there are {events}, the newest is number {last}",
-            "--repair puts events of the kind `lost` where some are missing, so that no reader's cursor breaks",
+            f"job {job_id} should have {count_of(expected, 'event')}, but has {events}, the newest with number {last}",
+            "--repair fills the gaps with events of the kind `lost`, so that readers' cursors stay valid",
             partial(_number_events, scope, job_id),
         )
 
@@ -125,14 +125,14 @@ def _number_events(scope: Scope, job_id: str) -> None:
 
 
 def epochs_shown_twice(scope: Scope) -> Iterator[Finding]:
-    """Each (stage, epoch) of a job has its metrics once."""
+    """Each (stage, epoch) of a job has one row of metrics."""
     columns = EpochMetric.job_id, EpochMetric.stage, EpochMetric.epoch
     with scope.snapshot() as session:
         twice = session.exec(select(*columns).group_by(*columns).having(func.count() > 1)).all()  # type: ignore[arg-type]
     for job_id, stage, epoch in twice:
         yield Finding(
-            f"job {job_id} shows epoch {epoch} of stage {stage} more than once",
-            "--repair keeps that of the newest attempt",
+            f"job {job_id} has epoch {epoch} of stage {stage} more than once",
+            "--repair keeps the newest attempt's",
             partial(_keep_newest_epoch, scope, job_id, stage, epoch),
         )
 
@@ -149,21 +149,21 @@ def _keep_newest_epoch(scope: Scope, job_id: str, stage: int, epoch: int) -> Non
         session.execute(delete(EpochMetric).where(*same, col(EpochMetric.attempt) < newest))
 
 
-def status_told(scope: Scope) -> Iterator[Finding]:
-    """A job's last status event tells the status that its row has."""
+def status_events(scope: Scope) -> Iterator[Finding]:
+    """A job's last status event has the status of its row."""
     with scope.snapshot() as session:
         found = _status_rows(session)
-    for job_id, status, told in found:
-        if status != told:
+    for job_id, status, reported in found:
+        if status != reported:
             yield Finding(
-                f"job {job_id} is {status}, but its events end with {told}",
-                "--repair tells the row's status in a new event",
-                partial(_tell_status, scope, job_id),
+                f"job {job_id} is {status}, but its last status event is {reported}",
+                "--repair appends an event with the row's status",
+                partial(_append_status, scope, job_id),
             )
 
 
 def _status_rows(session: Session, job_id: str | None = None) -> list[tuple[str, str, str | None]]:
-    """Each job's id, its status and the one last told."""
+    """Return each job's id, its status and the status of its last status event."""
     last = (
         select(JobEvent.job_id, func.max(JobEvent.number).label("number"))
         .where(JobEvent.kind == "status")
@@ -180,25 +180,24 @@ def _status_rows(session: Session, job_id: str | None = None) -> list[tuple[str,
     return [(each, status, None if data is None else data.get("status")) for each, status, data in session.exec(rows)]
 
 
-def _tell_status(scope: Scope, job_id: str) -> None:
+def _append_status(scope: Scope, job_id: str) -> None:
     with scope.database.writing() as session:
         queries.locked(session, job_id)
-        for _, status, told in _status_rows(session, job_id):
-            if status != told:
-                fence.append_event(
-                    session, job_id, "status", {"status": status, "previous": told, "reason": "told anew by the doctor"}
-                )
+        for _, status, reported in _status_rows(session, job_id):
+            if status != reported:
+                data = {"status": status, "previous": reported, "reason": "appended by the doctor"}
+                fence.append_event(session, job_id, "status", data)
 
 
 def workers_gone(scope: Scope) -> Iterator[Finding]:
-    """Every worker on the list was seen within a day."""
+    """Every listed worker has reported within a day."""
     with scope.snapshot() as session:
         gone = session.exec(
             select(WorkerSeen.id).where(col(WorkerSeen.seen_at) < database_now() - FORGET_WORKER_SECONDS)
         ).all()
     for worker_id in gone:
         yield Finding(
-            f"worker {worker_id} has not been seen for a day",
-            "--repair takes it off the list: a worker that starts again gets a new id",
+            f"worker {worker_id} has not reported for a day",
+            "--repair removes it from the list; a restarted worker gets a new id",
             partial(forget_gone_workers, scope.database),
         )

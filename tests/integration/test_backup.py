@@ -206,7 +206,7 @@ def test_what_docs_operations_says_brings_the_service_back(
         ["bash", "-ec", "\n".join(commands)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
-    assert "all is well" in ran.stdout
+    assert "no problems" in ran.stdout
 
     database = Database(settings.database_url)
     assert status(database, kept.id) == JobStatus.SUCCEEDED

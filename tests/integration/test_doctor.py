@@ -149,7 +149,7 @@ BREAKAGES: dict[str, Callable[[JobFiles, Settings], None]] = {
     "attempts_left_open": attempt_is_left_open,
     "event_numbers": event_is_gone,
     "epochs_shown_twice": epoch_is_there_twice,
-    "status_told": status_is_not_told,
+    "status_events": status_is_not_told,
     "workers_gone": worker_is_gone,
     "artifact_files": state_is_gone,
     "checkpoint_rows": checkpoint_is_not_listed,
@@ -167,18 +167,18 @@ def test_every_check_has_a_breakage_here() -> None:
 @pytest.mark.parametrize("check", BREAKAGES)
 def test_what_is_wrong_is_found_and_mended(job: JobFiles, settings: Settings, check: str) -> None:
     job.end(JobStatus.FAILED)
-    assert doctor(settings) == Ended(0, f"all is well: {2 + len(CHECKS)} checks\n", "")
+    assert doctor(settings) == Ended(0, f"no problems: {2 + len(CHECKS)} checks\n", "")
     BREAKAGES[check](job, settings)
 
     found = doctor(settings)
     assert found.status == 1
     assert found.output.startswith(f"{check}: ")
-    assert found.output.endswith("1 finding to look at\n")
+    assert found.output.endswith("1 finding open\n")
     assert findings(settings) == findings(settings)  # looking changes nothing
 
     mended = doctor(settings, "--repair")
     assert (mended.status, mended.errors) == (0, "")
-    assert mended.output.startswith(f"{check}: mended: ")
+    assert mended.output.startswith(f"{check}: repaired: ")
     assert findings(settings) == []
 
 
@@ -205,7 +205,7 @@ def test_a_lost_best_checkpoint_is_replaced_by_a_whole_one(job: JobFiles, settin
     assert row.checkpoint is not None
     assert (row.checkpoint.epoch, row.checkpoint.score) == (1, 0.01)
     assert [warning["code"] for warning in row.warnings] == ["checkpoint_lost"]
-    assert "that of epoch 1 stands in" in row.warnings[0]["message"]
+    assert "that of epoch 1 replaces it" in row.warnings[0]["message"]
     assert job.kinds_of_events()[-1] == "warning"
 
 
@@ -253,7 +253,7 @@ def test_where_the_whole_folder_is_away_no_row_is_dropped(job: JobFiles, setting
     settings.artifacts_dir.mkdir()
     ended = doctor(settings, "--repair")
     assert ended.status == 1
-    assert "see that EDGEFACE_ARTIFACTS_DIR is right and its disk mounted" in ended.output
+    assert "check that EDGEFACE_ARTIFACTS_DIR is right and its disk mounted" in ended.output
     assert job.listed() == keys
 
     settings.artifacts_dir.rmdir()
@@ -314,7 +314,7 @@ def test_a_repair_that_fails_is_not_called_mended(
     monkeypatch.setattr(Path, "unlink", refuse)
     ended = doctor(settings, "--repair")
     assert ended.status == 1
-    assert "mended" not in ended.output
+    assert "repaired" not in ended.output
 
 
 @pytest.mark.postgresql
@@ -350,7 +350,7 @@ def test_a_damaged_database_is_told_and_nothing_else_is_looked_at(tmp_path: Path
     assert ended.status == 1
     assert ended.output.startswith("database_file: the database")
     assert "restore the last backup" in ended.output
-    assert ended.output.endswith("1 finding to look at\n")
+    assert ended.output.endswith("1 finding open\n")
 
     path.write_bytes(b"this is no database at all")
     assert doctor(settings).output.startswith("database_file: the database")
@@ -382,4 +382,4 @@ def test_tables_of_another_version_are_left_alone(database_url: str, settings: S
     database.close()
     ended = doctor(settings, "--repair")
     assert ended.status == 1
-    assert ended.output.startswith("schema: the database has the tables of version (none)")
+    assert ended.output.startswith("schema: the database has schema version (none)")

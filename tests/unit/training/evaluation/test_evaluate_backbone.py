@@ -329,7 +329,7 @@ def test_people_without_a_genuine_pair_count_for_nothing(subjects: int, words: s
     before, after = with_pairs(subjects, 2.0), with_pairs(subjects, 0.1)
     found = judged(before, after)
     assert found.outcome == "too little data"
-    assert f"({words} with genuine pairs, 5 are needed)" in found.sentence
+    assert f"({words} with genuine pairs, at least 5 needed)" in found.sentence
     assert after.comparison.verification.paired_subjects == subjects
     assert after.comparison.verification.auc.interval is None
     for rates in after.comparison.identification.closed_set:
