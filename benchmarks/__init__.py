@@ -1,1 +1,1 @@
-"""What is fast, measured: each `python -m benchmarks.NAME --json FILE [--check] [--quick]`."""
+"""Benchmarks of speed and recognition. Each runs as `python -m benchmarks.NAME --json FILE [--check] [--quick]`."""

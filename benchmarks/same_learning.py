@@ -1,7 +1,7 @@
-"""`python -m benchmarks.same_learning --json FILE [--check] [--quick]`: do the speed-ups change what is learned?
+"""Effect of the speed-ups on the result: `python -m benchmarks.same_learning --json FILE [--check] [--quick]`.
 
-Pairs of trainings from the same seed, with and without them, on real faces of people split by subject. Equivalent:
-by two one-sided t tests (Schuirmann 1987) the mean difference is, at 5 %, within one standard deviation of a seed.
+Trains pairs from the same seed, with and without the speed-ups, on real faces split by subject. They are equivalent if,
+by two one-sided t tests (Schuirmann 1987) at 5 %, the mean difference is within one standard deviation over seeds.
 """
 
 import os
@@ -29,7 +29,7 @@ MEASURES = ("train loss of the last epoch", "TAR at FAR 0.1 %, unseen people")
 
 def main() -> int:
     parser = argument_parser("The final loss and TAR@FAR=0.1% with and without the speed-ups, paired by seed.")
-    parser.add_argument("--seeds", type=int, help="how many pairs (default 20)")
+    parser.add_argument("--seeds", type=int, help="number of pairs (default 20)")
     arguments = parser.parse_args()
     machine = describe_machine(PACKAGES)
     assets = Path(os.environ.get("EDGEFACE_TEST_ASSETS", "../shared"))
@@ -57,7 +57,7 @@ def main() -> int:
 
 def _ours(inputs: Inputs, precision: str, output: Path) -> tuple[float, float]:
     losses: list[float] = []
-    checkpoints: list[CheckpointWritten] = []  # one: val_interval makes the last epoch the only one validated
+    checkpoints: list[CheckpointWritten] = []  # one: val_interval makes the last epoch the only validated one
 
     def hear(event: TrainingEvent) -> None:
         if isinstance(event, CheckpointWritten):

@@ -1,7 +1,9 @@
-"""`python -m benchmarks.scaling --json FILE [--check] [--quick] [--case IMAGESxSUBJECTS]`: how a job grows.
+"""Time and memory by dataset size:
 
-One epoch of each stage on drawn faces, each case in a process of its own. Files are linked to a thousand distinct
-drawings under names of their own: every one is decoded, enlarged and trained on like any other.
+`python -m benchmarks.scaling --json FILE [--check] [--quick] [--case IMAGESxSUBJECTS]`.
+
+Trains one epoch of each stage on drawn faces, each case in its own process. The files are links to a thousand distinct
+drawings; each is decoded, enlarged and trained on separately.
 """
 
 import json
@@ -111,7 +113,7 @@ def _train(folder: Path) -> None:
 
 
 def _watch_memory(peak: list[int], over: threading.Event) -> None:
-    """The most memory of its own that this process had: pages of the mapped faces are the kernel's, and can go."""
+    """Track the peak private memory of this process. Pages of mapped faces do not count: the kernel can drop them."""
     while not over.wait(0.05):
         status = Path("/proc/self/status").read_text()
         anonymous = next(line for line in status.splitlines() if line.startswith("RssAnon"))

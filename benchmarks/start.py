@@ -1,4 +1,4 @@
-"""`python -m benchmarks.start --json FILE [--check] [--quick]`: from POST to the first training step, worker warm."""
+"""Seconds from POST to the first training step: `python -m benchmarks.start --json FILE [--check] [--quick]`."""
 
 import statistics
 import subprocess
@@ -46,7 +46,7 @@ def _measure(folder: Path, repeats: int) -> Outcome:
         process("app.cli", "worker", var_dir=folder),
         Client(f"http://{HOST}:{api.port}") as client,
     ):
-        _job(client)  # warms up: the fork server, the prepared faces
+        _job(client)  # warm-up: starts the fork server and prepares the faces
         found += [_job(client) for _ in range(repeats)]
     figures = {part: Figure(tuple(each[part] for each in found)) for part in PARTS}
     rows = [[IN_WORDS[part], figures[part].shown(2)] for part in PARTS]
@@ -59,7 +59,8 @@ def _measure(folder: Path, repeats: int) -> Outcome:
 
 
 def _job(client: Client) -> dict[str, float]:
-    """Seconds from the job's row to each event, by the database's clock, and from there to the request's start."""
+    """Return the seconds from the request's start to each event. Events are timed from the job's row by the database's
+    clock."""
     config = {"dataset": "drawn", "edgeface": "untrained.pt", "stage1_epochs": 1, "stage2_epochs": 1}
     job = client.submit(config)
     seconds: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""What benchmarks share: the machine in words, figures with their spread, tables, JSON, and checked targets."""
+"""Shared parts of the benchmarks: machine description, figures with spread, tables, JSON and targets."""
 
 import argparse
 import json
@@ -27,7 +27,7 @@ class Figure:
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The least and the most."""
+        """Minimum and maximum."""
         return min(self.values), max(self.values)
 
     def shown(self, digits: int = 1) -> str:
@@ -40,13 +40,13 @@ class Figure:
 
 
 def ratios(ours: Figure, theirs: Figure) -> Figure:
-    """Of each measurement to the one that was made beside it."""
+    """Return the ratio of each measurement to the one of the same round."""
     return Figure(tuple(our / their for our, their in zip(ours.values, theirs.values, strict=True)))
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is wanted of a number: at least, or at most, so much."""
+    """A lower or an upper limit for a figure."""
 
     name: str
     got: float
@@ -66,7 +66,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Table:
-    """One run's figures, a row each."""
+    """A titled table of figures."""
 
     title: str
     columns: Sequence[str]
@@ -83,7 +83,7 @@ class Table:
 
 @dataclass
 class Outcome:
-    """What a benchmark found out: `figures` go into the JSON, a Figure among them with all its values."""
+    """Result of a benchmark. `figures` go into the JSON; a Figure is written with all its values."""
 
     tables: list[Table] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
@@ -97,14 +97,16 @@ class Outcome:
 
 def argument_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where the figures go")
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="file for the figures")
     parser.add_argument("--check", action="store_true", help="exit 1 and name each target that is missed")
-    parser.add_argument("--quick", action="store_true", help="less of everything: shows that it runs, proves nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="a short run that shows that it works; its figures mean nothing"
+    )
     return parser
 
 
 def describe_machine(packages: Sequence[str]) -> dict[str, Any]:
-    """Processor, cores, memory, accelerator, versions and commit: what a figure is worth nothing without."""
+    """Return processor, cores, memory, accelerator, versions and commit."""
     return {
         "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "commit": _commit(),
@@ -120,8 +122,8 @@ def describe_machine(packages: Sequence[str]) -> dict[str, Any]:
 
 
 def report(name: str, machine: dict[str, Any], outcome: Outcome, arguments: argparse.Namespace) -> int:
-    """Print the tables, write the JSON; the exit status: 1 where `--check` is given and a target missed."""
-    lines = [f"# {name}{' (quick: proves nothing)' if arguments.quick else ''}", *_machine_lines(machine)]
+    """Print the tables and write the JSON. Return the exit status: 1 if `--check` is given and a target is missed."""
+    lines = [f"# {name}{' (quick: figures mean nothing)' if arguments.quick else ''}", *_machine_lines(machine)]
     lines += ["", *("\n" + table.shown() for table in outcome.tables), ""]
     lines += [target.shown() for target in outcome.targets]
     print("\n".join(lines), flush=True)
@@ -144,7 +146,7 @@ def report(name: str, machine: dict[str, Any], outcome: Outcome, arguments: argp
 def _as_json(value: object) -> dict[str, Any]:
     if isinstance(value, Figure):
         return value.as_json()
-    raise TypeError(f"{value!r} has no place in the JSON")
+    raise TypeError(f"{value!r} cannot be written as JSON")
 
 
 def _machine_lines(machine: dict[str, Any]) -> list[str]:

@@ -1,4 +1,7 @@
-"""`python -m benchmarks.train_throughput --json FILE [--check] [--quick]`: one job, trained by five hands."""
+"""Speed of one training in five implementations:
+
+`python -m benchmarks.train_throughput --json FILE [--check] [--quick]`.
+"""
 
 import os
 import sys
@@ -32,7 +35,7 @@ CHANNELS_LAST = "careful, channels_last"
 
 def main() -> int:
     parser = argument_parser("Whole-job seconds and stage-2 images/s beside peers, same faces, config and seed.")
-    parser.add_argument("--peer", choices=IN_WORDS, action="append", help="only this one; may be repeated")
+    parser.add_argument("--peer", choices=IN_WORDS, action="append", help="run only this peer; may be repeated")
     arguments = parser.parse_args()
     machine = describe_machine(PACKAGES)
     rounds, subjects, epochs = (1, 8, (1, 2)) if arguments.quick else (5, 25, (5, 20))
@@ -50,9 +53,9 @@ def main() -> int:
 
 
 def outcome(trained: dict[str, list[Trained]], images: int) -> Outcome:
-    """Both figures of every peer, ours over theirs in the same round, and the loss curves side by side."""
+    """Build the tables: both figures of every peer, the ratios to ours in the same round, and the loss curves."""
     seconds = {peer: Figure(tuple(each.seconds for each in runs)) for peer, runs in trained.items()}
-    # The first epoch warms up.
+    # The first epoch is warm-up.
     rates = {
         peer: Figure(tuple(Figure(tuple(each.images_per_second[1:])).median for each in runs))
         for peer, runs in trained.items()

@@ -1,1 +1,1 @@
-"""The API under many readers and many requests, alone and while a job trains: `python -m benchmarks.api`."""
+"""Load test of the API, alone and while a job trains: `python -m benchmarks.api`."""

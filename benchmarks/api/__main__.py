@@ -16,10 +16,10 @@ OPEN_FILES = 4096
 
 def main() -> int:
     parser = argument_parser("Event streams and GET /jobs/{id} under load, alone and while a job trains.")
-    parser.add_argument("--only", choices=PARTS, action="append", help="only this part; may be repeated")
+    parser.add_argument("--only", choices=PARTS, action="append", help="run only this part; may be repeated")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are ended too
-    # A thousand readers are a thousand sockets at either end; the servers inherit this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, which ends the servers
+    # A thousand readers need a thousand sockets on each side. The servers inherit the limit.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES if most == resource.RLIM_INFINITY else most, most))
     machine, outcome = describe_machine(PACKAGES), Outcome()

@@ -1,4 +1,4 @@
-"""A thousand readers of one job's events while they are written."""
+"""Measures the latency of a job's events with a thousand readers."""
 
 import contextlib
 import json
@@ -84,7 +84,7 @@ def _measure_once(
 
 
 def _write(database: Database, job: Claim, first: int, last: int) -> dict[int, float]:
-    """When each event was committed, by its number."""
+    """Write events and return their commit times by number."""
     committed = {}
     begin = time.monotonic()
     for index, number in enumerate(range(first, last + 1)):

@@ -1,4 +1,4 @@
-"""A job in the rows as after some epochs of a real training, and a writer that goes on with it."""
+"""Writes the rows of a job as a real training does."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ STEPS_PER_EPOCH = 40
 
 
 def running_job(database: Database) -> Claim:
-    """Twelve epochs of stage 2 done, a checkpoint and a state kept."""
+    """Create a job after twelve epochs of stage 2, with a checkpoint and a state."""
     with database.writing() as session:
         job_id = submission.submit(session, CONFIG, []).id
         claim = attempts.claim(session, job_id, "benchmark", LEASE_SECONDS)
@@ -41,7 +41,7 @@ def running_job(database: Database) -> Claim:
 
 
 def write_epoch(database: Database, claim: Claim, stage: int, epoch: int) -> None:
-    """One event, with the metrics of an epoch."""
+    """Write the event and the metrics of an epoch."""
     metrics: dict[str, Any] = {
         "stage": stage,
         "epoch": epoch,
@@ -63,7 +63,7 @@ def write_epoch(database: Database, claim: Claim, stage: int, epoch: int) -> Non
 
 
 def write_progress(database: Database, claim: Claim, step: int) -> None:
-    """No event: a step further."""
+    """Write the progress of a step, which makes no event."""
     with database.writing() as session:
         recording.record_progress(
             session,

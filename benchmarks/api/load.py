@@ -1,4 +1,4 @@
-"""GET the same path again and again: with wrk where it is installed, else with a small client in another process.
+"""Sends GET requests to one path with wrk if installed, else with a small client in another process.
 
 `python -m benchmarks.api.load PORT PATH --seconds S --connections N [--per-second R]` prints the requests per second.
 """
@@ -21,7 +21,7 @@ def client_name() -> str:
 
 
 def requests_per_second(port: int, path: str, seconds: int, connections: int) -> float:
-    """As fast as the server answers. Raises RuntimeError for any answer but 200."""
+    """Measure the throughput of GET requests. Raises RuntimeError for any response but 200."""
     wrk = shutil.which("wrk")
     if wrk is None:
         options = ["--seconds", str(seconds), "--connections", str(connections)]
@@ -37,7 +37,7 @@ def requests_per_second(port: int, path: str, seconds: int, connections: int) ->
 
 
 class _Connection(asyncio.Protocol):
-    """Asks again as soon as it is answered, or when `ask` is called."""
+    """Sends the next request after each response, or when `ask` is called."""
 
     def __init__(self, path: str, at_once: bool) -> None:
         self.answers = 0
@@ -67,7 +67,7 @@ class _Connection(asyncio.Protocol):
                 self.ask()
 
     def _next_answer(self) -> bytes | None:
-        """The head of the next answer that has arrived whole: several asked for in a row may come together."""
+        """Return the head of the next complete response. Pipelined responses may arrive together."""
         head, end, body = self._arrived.partition(b"\r\n\r\n")
         if not end:
             return None

@@ -1,4 +1,4 @@
-"""What the API is compared with, as small FastAPI apps: `python -m benchmarks.api.peers KIND [FILE] --port N`."""
+"""Small FastAPI apps as baselines of the API: `python -m benchmarks.api.peers KIND [FILE] --port N`."""
 
 import argparse
 import asyncio
@@ -22,7 +22,7 @@ POLL_SECONDS = 0.2
 
 
 def bare_app(body: bytes) -> FastAPI:
-    """Two routes that answer with this body: as bytes that are ready, and as a dict that FastAPI makes JSON of."""
+    """Two routes that return this body: as prepared bytes, and as a dict that FastAPI serialises."""
     app, content = FastAPI(), json.loads(body)
 
     @app.get("/bytes/{job_id}")
@@ -37,7 +37,7 @@ def bare_app(body: bytes) -> FastAPI:
 
 
 def polling_app(database: Database) -> FastAPI:
-    """Event streams as most write them, and as ours were: each reader looks at the rows by itself."""
+    """Event streams in which each reader polls the database, as ours once did."""
     app = FastAPI()
 
     def read(job_id: str, cursor: int) -> tuple[list[bytes], int, str, bool]:
@@ -82,7 +82,7 @@ def main() -> None:
         app = bare_app(arguments.file.read_bytes())
     else:
         app = polling_app(Database(Settings().database_url))
-    # As app/cli/api.py has it.
+    # The same settings as app/cli/api.py.
     uvicorn.run(app, port=arguments.port, log_config=None, access_log=False, timeout_graceful_shutdown=1)
 
 

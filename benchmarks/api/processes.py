@@ -1,4 +1,4 @@
-"""Servers and load in processes of their own, on the loopback address, ended when they are no longer needed."""
+"""Runs servers and load generators in child processes on the loopback address."""
 
 import contextlib
 import http.client
@@ -42,7 +42,7 @@ class Server:
 
 @contextlib.contextmanager
 def server(module: str, *arguments: str, var_dir: Path, ready: str) -> Iterator[Server]:
-    """`python -m MODULE ARGUMENTS --port N`, once it answers 200 at the path `ready`."""
+    """Run `python -m MODULE ARGUMENTS --port N` and wait until the path `ready` returns 200."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port = probe.getsockname()[1]

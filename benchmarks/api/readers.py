@@ -1,7 +1,7 @@
-"""Many readers of one event stream, in a process of their own: `python -m benchmarks.api.readers PORT PATH ...`.
+"""Many readers of one event stream in one process: `python -m benchmarks.api.readers PORT PATH ...`.
 
-Prints `ready` once each reader has what there was; writes when each of them got each event by the monotonic clock,
-which all processes of a machine share, as JSON.
+Prints `ready` once each reader has received the existing events. Then prints JSON: when each reader received each event
+by the monotonic clock, which all processes of a machine share.
 """
 
 import argparse
@@ -18,7 +18,7 @@ _IDS = re.compile(rb"^id: (\d+)$", re.MULTILINE)
 
 
 class Reader(asyncio.Protocol):
-    """One connection. `received` has the moments by the event's number; an event that comes twice counts."""
+    """One connection. `received` holds the times by event number, with repeated events too."""
 
     def __init__(self, path: str, last_event_id: int) -> None:
         self.received: dict[int, list[float]] = {}
@@ -40,7 +40,7 @@ class Reader(asyncio.Protocol):
         self._rest = rest
         for number in _IDS.findall(whole + end):
             self.received.setdefault(int(number), []).append(now)
-        # The progress comes first of all that a running job has new.
+        # A running job's stream starts its news with the progress.
         self.begun = self.begun or b"event: progress" in whole
         self.changed.set()
 
@@ -59,7 +59,7 @@ async def read(arguments: argparse.Namespace) -> list[Reader]:
     await asyncio.gather(*(_until_begun(reader) for reader in readers))
     print("ready", flush=True)
     everything = asyncio.gather(*(_until_received(reader, arguments.until) for reader in readers))
-    with contextlib.suppress(TimeoutError):  # what did not come is told by what is missing
+    with contextlib.suppress(TimeoutError):  # missing events show in the result
         await asyncio.wait_for(everything, arguments.seconds)
     return readers
 
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--readers", type=int, required=True)
     parser.add_argument("--last-event-id", type=int, default=0)
     parser.add_argument("--until", type=int, required=True, help="number of the last event to wait for")
-    parser.add_argument("--seconds", type=float, required=True, help="wait no longer than this")
+    parser.add_argument("--seconds", type=float, required=True, help="longest wait in seconds")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     readers = asyncio.run(read(arguments))

@@ -1,4 +1,4 @@
-"""Requests per second of GET /jobs/{id}, against bare FastAPI routes that answer with the same body."""
+"""Requests per second of GET /jobs/{id}, compared with bare FastAPI routes that return the same body."""
 
 import threading
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ def measure(folder: Path, *, quick: bool) -> Outcome:
             }
             assert _body(bare, routes["bare, bytes"][1]) == body
             measured: dict[str, dict[int, list[_Measured]]] = {name: {1: [], CONNECTIONS: []} for name in routes}
-            for turn in range(-1, repeats):  # the first warms up
+            for turn in range(-1, repeats):  # the first is warm-up
                 for name, (running, where) in routes.items():
                     with _Writer(database, job, write=name.endswith("written")):
                         for connections, results in measured[name].items():
@@ -53,7 +53,7 @@ def measure(folder: Path, *, quick: bool) -> Outcome:
 class _Measured:
     per_second: float
     cpu_microseconds: float
-    """What the server's processor spent on a request."""
+    """CPU time of the server per request."""
 
 
 def _measure_once(running: Server, path: str, seconds: int, connections: int) -> _Measured:
@@ -69,7 +69,7 @@ def _body(running: Server, path: str) -> bytes:
 
 
 class _Writer:
-    """Meanwhile writes the job's progress, as its worker does while it trains."""
+    """Writes the job's progress in a thread, as its worker does during a training."""
 
     def __init__(self, database: Database, job: Claim, *, write: bool) -> None:
         self._database = database
@@ -95,10 +95,10 @@ class _Writer:
 
 def _outcome(measured: dict[str, dict[int, list[_Measured]]], body: bytes) -> Outcome:
     said = {
-        "bare, bytes": "a bare async route, the bytes ready",
-        "bare, dict": "a bare async route, FastAPI makes JSON of a dict",
-        "ours": "GET /jobs/{id}, nothing is committed meanwhile",
-        "ours, written": f"GET /jobs/{{id}}, {WRITES_PER_SECOND:g} commits/s meanwhile",
+        "bare, bytes": "a bare async route, prepared bytes",
+        "bare, dict": "a bare async route, FastAPI serialises a dict",
+        "ours": "GET /jobs/{id}, no commits",
+        "ours, written": f"GET /jobs/{{id}}, {WRITES_PER_SECOND:g} commits/s",
     }
     outcome = Outcome()
     for connections in (CONNECTIONS, 1):

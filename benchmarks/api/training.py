@@ -1,4 +1,4 @@
-"""How much slower a job trains while the API is busy: the real service, the real trainer, drawn faces."""
+"""Slowdown of a training by a busy API, measured with the real service and trainer on drawn faces."""
 
 import contextlib
 import statistics
@@ -40,18 +40,18 @@ def measure(folder: Path, *, quick: bool) -> Outcome:
         process("app.cli", "worker", var_dir=folder),
         Client(f"http://{HOST}:{api.port}") as client,
     ):
-        _train(client, api, 0, epochs)  # warms up: the fork server, the prepared faces
+        _train(client, api, 0, epochs)  # warm-up: starts the fork server and prepares the faces
         for turn in range(repeats):
             both = [(quiet, 0), (busy, readers)]
             for results, how_many in both if turn % 2 else reversed(both):
                 results.append(_train(client, api, how_many, epochs))
-                print(f"{how_many} readers: {results[-1]}", file=sys.stderr, flush=True)  # minutes go by
+                print(f"{how_many} readers: {results[-1]}", file=sys.stderr, flush=True)  # each run takes minutes
     return _outcome(quiet, busy, readers)
 
 
 def _train(client: Client, api: Server, readers: int, epochs: int) -> dict[str, float]:
-    """One job. Images/s is the median of stage 2's epochs but the first; the API and its clients are measured over
-    the same time."""
+    """Train one job. Images/s is the median over stage 2's epochs except the first. The CPU use of the API and its
+    clients covers the same time."""
     config = {"dataset": "drawn", "edgeface": "untrained.pt", "stage1_epochs": 1, "stage2_epochs": epochs}
     job = client.submit(config | {"early_stop_patience": 0})
     with _busy(api, job, readers) as clients:
@@ -85,7 +85,7 @@ def _until(client: Client, job: JobView, reached: Callable[[JobView], bool]) -> 
 
 @contextlib.contextmanager
 def _busy(api: Server, job: JobView, readers: int) -> Iterator[list[psutil.Process]]:
-    """Readers of the job's events and a steady stream of requests, or nothing; the processes that are the clients."""
+    """Run readers of the job's events and a steady stream of requests, or nothing. Yield the client processes."""
     if not readers:
         yield []
         return
@@ -103,7 +103,7 @@ def _busy(api: Server, job: JobView, readers: int) -> Iterator[list[psutil.Proce
         assert clients[0].stdout.readline() == b"ready\n"
         yield [psutil.Process(client.pid) for client in clients]
         if any(client.poll() is not None for client in clients):
-            raise RuntimeError("a client of the API ended before the job did: it was not as busy as said")
+            raise RuntimeError("a client of the API ended before the job: the API was less busy than reported")
 
 
 def _outcome(quiet: list[dict[str, float]], busy: list[dict[str, float]], readers: int) -> Outcome:
@@ -114,7 +114,7 @@ def _outcome(quiet: list[dict[str, float]], busy: list[dict[str, float]], reader
     pairs = ratios(rates["busy"], rates["quiet"])
     lost = Figure(tuple(1 - each for each in pairs.values))
     rows = [
-        ["the API is quiet", rates["quiet"].shown(), "", figure(quiet, "api_cpu").shown(3), "0"],
+        ["the API is idle", rates["quiet"].shown(), "", figure(quiet, "api_cpu").shown(3), "0"],
         [
             f"{readers} readers, {GETS_PER_SECOND} GET/s",
             rates["busy"].shown(),

@@ -1,1 +1,1 @@
-"""What fine-tuning brings on people it never saw: each recipe beside its baselines, at four sizes, on two data sets."""
+"""Recognition of unseen people: each recipe and its baselines, at four face sizes, on two datasets."""

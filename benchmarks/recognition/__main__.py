@@ -1,10 +1,10 @@
-"""`python -m benchmarks.recognition --json FILE [--check] [--quick]`: is it any better, on people it never saw?
+"""Recognition of unseen people: `python -m benchmarks.recognition --json FILE [--check] [--quick]`.
 
-EdgeFace-XXS on aligned ORL at 8, 12, 16 and 24 px: 4 folds of unseen people (30 to train on, 10 to try on), 3 seeds;
-each fold's model on Yale too. docs/recognition.md says how far either took part in choosing the recommended recipe.
-Rows: direct feed (no network enlarges: the pipeline's last resize), bicubic, DSR where one is given, the guide's recipe
-(a training for each size), the recommended one (one training for all sizes), and HR probes, the ceiling. What was
-measured is kept: the same command goes on where it was broken off.
+EdgeFace-XXS on aligned ORL at 8, 12, 16 and 24 px: 4 folds of unseen people (30 for training, 10 for the test), 3
+seeds; each fold's model on Yale too. docs/recognition.md states how far either took part in choosing the recommended
+recipe. Rows: direct feed (only the pipeline's last resize), bicubic, DSR if given, the guide's recipe (a training per
+size), the recommended one (one training for all sizes), and HR probes, the ceiling. Results are cached: the same
+command resumes after an interruption.
 """
 
 import argparse
@@ -72,14 +72,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--dsr",
         metavar="FILE",
-        help="DSR weights; {fold} and {size} in the name stand for 0..3 and 8..24. Only one that was trained on a "
-        "fold's 30 people tells anything of its other ten.",
+        help="DSR weights; {fold} and {size} in the name stand for 0..3 and 8..24. Train each on its fold's 30 "
+        "people, or the other ten are not unseen.",
     )
     parser.add_argument(
-        "--results", type=Path, metavar="FOLDER", help="where each measured cell is kept (default: beside --json)"
+        "--results", type=Path, metavar="FOLDER", help="folder of the cached cells (default: next to --json)"
     )
     parser.add_argument(
-        "--rows", default=",".join(ROWS), help=f"what to measure, of: {', '.join(ROWS)}; baselines are always measured"
+        "--rows", default=",".join(ROWS), help=f"rows to measure, of: {', '.join(ROWS)}; baselines are always measured"
     )
     arguments = parser.parse_args()
     arguments.rows = arguments.rows.split(",")
@@ -94,7 +94,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _row_of(cell: Cell, size: str) -> str:
-    """The row of the tables that a cell's figures for probes of this size belong to."""
+    """Return the table row of a cell's figures for probes of this size."""
     if size != HR:
         return cell.row
     if cell.seed is None:
@@ -103,7 +103,7 @@ def _row_of(cell: Cell, size: str) -> str:
 
 
 class _Bench:
-    """Measures what is not kept yet."""
+    """Measures the cells that are not cached."""
 
     def __init__(self, assets: Path, results: Path, dsr: str | None) -> None:
         self._cells = Cells(results)

@@ -1,7 +1,7 @@
-"""What was measured is kept, a file for each cell, so that a run that was broken off goes on where it stopped.
+"""Caches results, one file per cell, so that an interrupted run resumes.
 
-A cell's name has a digest of all that its figures depend on but the code: changed constants give another cell, the old
-one stays. Who changes the code of the trainer decides himself whether to begin with an empty folder.
+A cell's name contains a digest of everything its figures depend on except the code: changed constants make a new cell.
+After a change of the trainer's code, decide yourself whether to start with an empty folder.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ FORMAT_VERSION = 1
 _DIGITS = 5
 
 Measured = dict[str, dict[str, Rates]]
-"""By the people's name and by probe size."""
+"""Rates by the people's name and by probe size."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """`row` of the table on a fold, by the training with this seed (None where nothing is trained), of faces of `size`
-    px (None: of several). `depends_on` is what else its figures depend on."""
+    """A table row on a fold, for the training with a seed (None without training) and faces of `size` px (None: several
+    sizes). `depends_on` holds all further parameters of its figures."""
 
     row: str
     fold: int
@@ -47,14 +47,14 @@ class Cell:
 
 
 class Cells:
-    """The files of a folder. Each is named once it is whole."""
+    """The cells in a folder, written atomically."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, cell: Cell, measure: Callable[[], Measured]) -> Measured:
-        """What is kept of it, or else what `measure` finds, which is then kept."""
+        """Return the cached result, or call `measure` and cache its result."""
         path = self._folder / f"{cell.name}.json"
         if path.is_file():
             return _back(json.loads(path.read_text())["measured"])

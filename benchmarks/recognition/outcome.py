@@ -1,4 +1,4 @@
-"""The tables, and what is wanted of the recommended recipe."""
+"""Tables and targets of the recognition benchmark."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ CEILING, DIRECT, BICUBIC, DSR, GUIDE, RECOMMENDED = (
 )
 
 Found = Mapping[tuple[str, str, str], Mapping[str, Rate]]
-"""By row, people and probe size: the mean over folds and seeds, by measure."""
+"""Mean rates over folds and seeds, by row, people and probe size."""
 
 _WANTED = (
     (ORL, "16", "TAR@0.1%", 0.98),
@@ -31,7 +31,7 @@ _MORE_THAN_NOTHING = 1e-6
 
 
 def outcome(found: Found, sizes: tuple[int, ...], trained: str) -> Outcome:
-    """`trained` says how often."""
+    """Build the outcome. `trained` describes the folds and seeds."""
     result = Outcome()
     rows = [row for row in (DIRECT, BICUBIC, DSR, GUIDE, RECOMMENDED) if any(key[0] == row for key in found)]
     for people in (ORL, YALE):
@@ -73,7 +73,7 @@ def _hr_rows(found: Found, people: str, sizes: tuple[int, ...]) -> list[tuple[st
 
 
 def trained_at(row: str, size: int) -> str:
-    """The row's name where HR probes are tried with a model that was trained for one size."""
+    """Return the row's name for HR probes with a model trained for one size."""
     return f"{row}, trained at {size} px"
 
 

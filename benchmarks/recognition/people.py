@@ -1,4 +1,4 @@
-"""Real people, and who of them is trained on: ORL in four folds of ten unseen people each; Yale is never trained on."""
+"""Real faces: ORL in four folds of ten unseen people each, and Yale, which no training uses."""
 
 import random
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class People:
 
 @dataclass(frozen=True)
 class Fold:
-    """Of ORL's 40 people: 30 to train on, and 10 that the training never sees."""
+    """A split of ORL's 40 people: 30 for training, 10 unseen."""
 
     number: int
     train: People
@@ -37,7 +37,7 @@ class Fold:
 
 
 def read_people(folder: Path, names: list[str] | None = None) -> People:
-    """All of `folder/PERSON/IMAGE.png`, or those named, in the order of their names."""
+    """Read `folder/PERSON/IMAGE.png` of all people or of those named, sorted by name."""
     chosen = sorted(path.name for path in folder.iterdir() if path.is_dir()) if names is None else sorted(names)
     paths = [path for name in chosen for path in sorted((folder / name).glob("*.png"))]
     images_u8 = torch.stack([torch.from_numpy(decode(path).copy()).permute(2, 0, 1) for path in paths])
@@ -47,7 +47,7 @@ def read_people(folder: Path, names: list[str] | None = None) -> People:
 
 
 def unseen_of(folder: Path) -> list[list[str]]:
-    """The ten people of each fold that it does not train on: sorted by name, shuffled by random.Random(0), by tens."""
+    """Return the ten unseen people of each fold: sorted by name, shuffled by random.Random(0), in tens."""
     names = sorted(path.name for path in folder.iterdir() if path.is_dir())
     random.Random(0).shuffle(names)
     return [names[first : first + len(names) // FOLDS] for first in range(0, len(names), len(names) // FOLDS)]

@@ -1,5 +1,4 @@
-"""Recognition rates, and what they would have been with other people: the same draws of people for whatever is measured
-on the same people, so that differences are paired."""
+"""Recognition rates with bootstrap draws. Rates on the same people share the draws, so differences are paired."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,11 +21,11 @@ from worker.training.models.embedding import embed, face_set
 FARS = {"TAR@0.1%": 0.001, "TAR@1%": 0.01}
 MEASURES = (*FARS, "rank-1")
 HR = "HR"
-"""The probe size of a face that is not reduced."""
+"""Probe size of unreduced faces."""
 
 _FEWEST_ERRORS = 1
-"""Ten people make 9,000 impostor pairs: FAR 0.1 % is told by 9 of them, where a report asks for ten. 40 people and
-several trainings are averaged here, and the interval says how much is known."""
+"""Ten people make 9,000 impostor pairs, so FAR 0.1 % rests on 9 errors; a report requires ten. Here 40 people and
+several trainings are averaged, and the interval shows the uncertainty."""
 _CPU = torch.device("cpu")
 
 Draws = npt.NDArray[np.float64]
@@ -34,7 +33,7 @@ Draws = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rate:
-    """In 0..1, and what it would have been with other people, [B]."""
+    """A rate in [0, 1] and its bootstrap draws [B]."""
 
     value: float
     draws: Draws
@@ -44,7 +43,7 @@ class Rate:
         return cls(float(np.mean([rate.value for rate in rates])), np.mean([rate.draws for rate in rates], axis=0))
 
     def minus(self, other: "Rate") -> "Rate":
-        """The paired difference: both were drawn with the same people."""
+        """Return the paired difference of rates that share their draws."""
         return Rate(self.value - other.value, self.draws - other.draws)
 
     @property
@@ -65,9 +64,10 @@ Rates = dict[str, Rate]
 def measure(
     backbone: nn.Module, people: People, sizes: Sequence[int], *, draw: int, enlarge: Enlarge = enlarge_bicubic
 ) -> dict[str, Rates]:
-    """By probe size in pixels, and HR: every probe against every HR image but its own. `draw` seeds the people drawn.
+    """Return rates by probe size in pixels, and HR: every probe against every HR image but its own. `draw` seeds the
+    bootstrap.
 
-    Rank-1 has one gallery image a person, averaged over the choices of it.
+    Rank-1 uses one gallery image per person, averaged over its choices.
     """
     gallery = _embedded(backbone, people.hr_u8_NCHW, people)
     found = {HR: _rates(gallery, gallery, draw)}

@@ -1,4 +1,4 @@
-"""One training of the product's own: a dataset written for it, `finetune`, and the backbone that it hands out."""
+"""Runs one fine-tuning: writes its dataset, calls `finetune` and loads the exported backbone."""
 
 import tempfile
 from pathlib import Path
@@ -19,18 +19,18 @@ _VAL_IMAGES = 2
 
 
 def config_of(recipe: Recipe, *, seed: int) -> FinetuneConfig:
-    """Every default of the recipe."""
+    """Return a config with the recipe's defaults."""
     return FinetuneConfig(recipe=recipe, train_dir="train", val_dir="val", seed=seed, device="cpu")
 
 
 def what_figures_depend_on(config: FinetuneConfig) -> dict[str, object]:
-    """What a training's figures depend on."""
+    """Return the config fields that a training's figures depend on."""
     return config.model_dump(mode="json", exclude={"train_dir", "val_dir", "dataset", "seed", "allowed_leaks"})
 
 
 def train(config: FinetuneConfig, people: People, sizes: tuple[int, ...], edgeface: Path) -> EdgeFace:
-    """The backbone of the best epoch. VLR images are of `sizes` px in turn; val are images of the same people, since
-    nobody whom it is tried on may be seen before the end."""
+    """Train and return the best epoch's backbone. VLR images have `sizes` px in turn. Val shows the same people as
+    train, since the unseen people must not select the epoch."""
     with tempfile.TemporaryDirectory(prefix="edgeface-recognition-") as scratch:
         folder = Path(scratch)
         _write(people, folder, sizes)

@@ -20,7 +20,7 @@ _FACES_AT_ONCE = 32
 
 
 class StoredFaces(Dataset[Sample]):
-    """Decodes and augments a stored face each time it is asked for."""
+    """Dataset of stored faces, decoded and augmented on each access."""
 
     def __init__(self, folder: Path, subject_to_id: dict[str, int], *, train: bool) -> None:
         self._paths = sorted(folder.iterdir())
@@ -38,7 +38,7 @@ class StoredFaces(Dataset[Sample]):
 
 @torch.inference_mode()
 def store_faces(inputs: Inputs, folder: Path) -> tuple[Path, Path]:
-    """Both splits' super-resolved faces as PNG files."""
+    """Store both splits' super-resolved faces as PNG files."""
     dsr = load_dsr(inputs.folder / "dsr.pth").to(device())
     stored = folder / "train", folder / "val"
     for source, target in zip((inputs.train_vlr, inputs.val_vlr), stored, strict=True):
@@ -54,7 +54,7 @@ def store_faces(inputs: Inputs, folder: Path) -> tuple[Path, Path]:
 
 
 def loaders(stored: tuple[Path, Path], subject_to_id: dict[str, int], config: FinetuneConfig) -> Batches:
-    """As many loader workers as cores, kept between the epochs."""
+    """Return loaders with one persistent worker per core."""
 
     def loader(folder: Path, *, train: bool) -> DataLoader[Sample]:
         return DataLoader(

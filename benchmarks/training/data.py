@@ -1,4 +1,4 @@
-"""The same faces, weights and numbers for every peer."""
+"""Common faces, weights and config for every peer."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ class Inputs:
         return self.folder / "val" / "vlr_images"
 
     def files(self, output: Path) -> TrainingFiles:
-        """For our own training; nothing is prepared beforehand."""
+        """Return the files of our own training, without prepared faces."""
         return TrainingFiles(
             self.folder / "train",
             self.folder / "val",
@@ -46,7 +46,7 @@ class Inputs:
 
 
 def config(*, stage1_epochs: int, stage2_epochs: int, seed: int = 42) -> FinetuneConfig:
-    """The guide's defaults; a training that never stops early."""
+    """Return a config with the guide's defaults and without early stopping."""
     return FinetuneConfig(
         train_dir="train",
         val_dir="val",
@@ -62,10 +62,10 @@ def config(*, stage1_epochs: int, stage2_epochs: int, seed: int = 42) -> Finetun
 def write_inputs(
     folder: Path, settings: FinetuneConfig, *, subjects: int, train_images: int, assets: Path, unseen: int = 0
 ) -> Inputs:
-    """Real faces and weights from `assets` where they are there, else drawn ones and untrained weights.
+    """Write real faces and weights from `assets` if available, else drawn faces and untrained weights.
 
-    Every subject is in train and, with two images, in val; or the last `unseen` subjects in val alone. The DSR is of
-    the guide's size and repeats pixels: it takes as long as a trained one.
+    Every subject is in train and, with two images, in val; or the last `unseen` subjects are in val only. The DSR has
+    the guide's size and repeats pixels, which takes as long as a trained one.
     """
     for subject in range(subjects):
         for image in range(train_images + 2):

@@ -1,6 +1,6 @@
 """(c) Lightning Fabric with pytorch-metric-learning's ArcFaceLoss, on the faces stored as in (b).
 
-That loss knows no label smoothing, so its numbers are not comparable with the others'.
+That loss has no label smoothing, so its values are not comparable with the others.
 """
 
 import math

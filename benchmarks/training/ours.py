@@ -1,4 +1,4 @@
-"""Ours: the training that a job runs; and (d) the ceiling: its stage-2 step with nothing around it."""
+"""Ours: the training of a job; and (d) the ceiling: its stage 2 steps alone."""
 
 import time
 from pathlib import Path
@@ -21,7 +21,8 @@ from worker.training.runtime.microbatches import add_gradients, slices_of
 
 
 def train(inputs: Inputs, output: Path) -> Trained:
-    """To the best checkpoint and what it recognises; the evaluation and its report, which no peer makes, are apart."""
+    """Train to the best checkpoint and its recognition. The evaluation and its report, which no peer makes, are timed
+    separately."""
     trained = Trained()
 
     def hear(event: TrainingEvent) -> None:
@@ -39,7 +40,7 @@ def train(inputs: Inputs, output: Path) -> Trained:
 
 
 def ceiling(inputs: Inputs, _output: Path) -> Trained:
-    """As many stage-2 steps, on normalised random faces that are on the device already; no validation, no files."""
+    """Run the same number of stage 2 steps on random faces on the device, without validation and files."""
     config, device = inputs.config, choose_device(inputs.config.device)
     precision = choose_precision(config.mixed_precision, device)
     backbone, _ = load_edgeface(inputs.folder / "edgeface.pt", device)

@@ -1,4 +1,4 @@
-"""What a peer's training of the same job took and learned."""
+"""Time and losses of a peer's training."""
 
 import json
 import time
@@ -9,16 +9,16 @@ from dataclasses import asdict, dataclass, field
 
 @dataclass
 class Trained:
-    """`seconds` from the files on disk to the checkpoint on disk, and with what comes after it in ours; stage 2's
-    images/s, and the mean train loss of each epoch of both stages."""
+    """`seconds` from the files on disk to the checkpoint on disk, and with our evaluation; images/s of stage 2; mean
+    train loss of each epoch of both stages."""
 
     seconds: float = 0.0
     seconds_with_evaluation: float = 0.0
     images_per_second: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 
-    def tell(self) -> None:
-        """On stdout, for the process that asked."""
+    def print_json(self) -> None:
+        """Print it for the parent process."""
         print(json.dumps(asdict(self)))
 
     @contextmanager

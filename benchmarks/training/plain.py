@@ -1,6 +1,6 @@
-"""(a) The guide's way, written plainly: DSR and decoding for each sample of each epoch, in the dataset, one by one.
+"""(a) The guide's way: the dataset decodes and super-resolves each sample of each epoch, one at a time.
 
-Also what (b) takes of it: the network as timm has it, and ArcFace as it is mostly written.
+Also the parts that (b) shares: timm's network, and ArcFace as it is commonly written.
 """
 
 import time
@@ -27,12 +27,12 @@ Sample = tuple[Tensor, int]
 Batches = tuple[DataLoader[Sample], DataLoader[Sample]]
 """Of train, shuffled, and of val."""
 
-# The guide's loss takes the arc cosine of what is clamped to this.
+# The guide's loss clamps the cosine to this before the arc cosine.
 _BELOW_ONE = 1 - 1e-7
 
 
 class PerSampleDsr(Dataset[Sample]):
-    """Decodes, super-resolves and augments a face each time it is asked for."""
+    """Dataset that decodes, super-resolves and augments a face on each access."""
 
     def __init__(self, folder: Path, subject_to_id: dict[str, int], dsr: nn.Module, *, train: bool) -> None:
         self._paths = sorted(folder.iterdir())
@@ -61,7 +61,7 @@ class PerSampleDsr(Dataset[Sample]):
 
 
 class PlainArcFace(nn.Module):
-    """Logits and logits without the margin, by the arc cosine."""
+    """Returns logits with and without the margin, by the arc cosine."""
 
     def __init__(self, subjects: int, scale: float, margin: float) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ def device() -> torch.device:
 
 
 def train(inputs: Inputs, output: Path) -> Trained:
-    """The guide's script, as short as it can be said."""
+    """Train as the guide's script does."""
     trained = Trained()
     with trained.timed():
         subject_to_id, dsr = subjects_of(inputs), load_dsr(inputs.folder / "dsr.pth").to(device())
@@ -116,7 +116,7 @@ def two_stages(
     output: Path,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> None:
-    """Both stages, with the accuracy on val's VLR faces after each epoch and a checkpoint of each better one."""
+    """Train both stages. Each epoch ends with the accuracy on val's VLR faces, and a checkpoint if it improved."""
     torch.manual_seed(config.seed)
     train_batches, val_batches = batches
     backbone = backbone.to(device()).to(memory_format=memory_format)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""One peer's training in a process of its own: `python -m benchmarks.training.process PEER INPUTS CONFIG`."""
+"""Runs one peer's training in a child process: `python -m benchmarks.training.process PEER INPUTS CONFIG`."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ PEERS = {
 
 
 def train(peer: str, inputs: Inputs) -> Trained:
-    """Peers train with PyTorch's own settings, ours with those of a job's trainer process."""
+    """Train in a child process. Peers use PyTorch's default settings, ours those of a job's trainer process."""
     command = [sys.executable, "-m", "benchmarks.training.process"]
     arguments = [peer, str(inputs.folder), inputs.config.model_dump_json(exclude_unset=True)]
     done = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, check=True)
@@ -43,7 +43,7 @@ def main() -> None:
     run = getattr(import_module(module), function)  # imports are not timed
     with tempfile.TemporaryDirectory(prefix="edgeface-benchmark-") as output:
         trained: Trained = run(Inputs(Path(folder), FinetuneConfig.model_validate_json(config)), Path(output))
-    trained.tell()
+    trained.print_json()
 
 
 if __name__ == "__main__":

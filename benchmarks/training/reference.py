@@ -1,6 +1,6 @@
-"""The method with none of our speed-ups: timm's network, a batch at a time in both stages, PyTorch's default AdamW.
+"""The method without our speed-ups: timm's network, whole batches in both stages, PyTorch's default AdamW.
 
-It draws what ours draws, from the same seed, so that a pair differs by the speed-ups alone.
+It draws the same random numbers as ours, so a pair differs only by the speed-ups.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ from worker.training.objectives.arcface import ArcFace
 
 
 def train(inputs: Inputs) -> tuple[float, float]:
-    """The mean train loss of the last epoch, and `tar` of the network at its end."""
+    """Train and return the mean train loss of the last epoch and `tar` of the final network."""
     config = inputs.config
     scan = scan_dataset(inputs.folder / "train", inputs.folder / "val")
     faces_u8_NCHW = _faces(scan.train.vlr_images, enlarge_bicubic)
@@ -60,7 +60,7 @@ def train(inputs: Inputs) -> tuple[float, float]:
 
 
 def tar(inputs: Inputs, backbone: nn.Module) -> float:
-    """At FAR 0.1 %, of val's VLR faces against its HR ones; told by a single error, where a report asks for ten."""
+    """Return TAR at FAR 0.1 % of val's VLR faces against its HR faces, from at least one error (a report needs ten)."""
     scan = scan_dataset(inputs.folder / "train", inputs.folder / "val")
     probes, gallery = (
         face_set(embed(backbone, _faces(paths, enlarge_bicubic), torch.device("cpu")), paths)
@@ -77,7 +77,7 @@ def _faces(paths: tuple[Path, ...], enlarge: Enlarge) -> torch.Tensor:
 
 
 def _augmented(x_BCHW: torch.Tensor, drawn_4B: torch.Tensor) -> torch.Tensor:
-    """By torchvision's functions, a face at a time."""
+    """Augment with torchvision's functions, one face at a time."""
     faces = []
     for face_CHW, (flip, brightness, contrast, saturation) in zip(x_BCHW, drawn_4B.T.tolist(), strict=True):
         face = functional.horizontal_flip(face_CHW) if flip < 0.5 else face_CHW

@@ -1,8 +1,8 @@
-"""How long jobs are said to take, and how long they take: `python -m benchmarks.foretelling --json FILE [--check]`.
+"""Predicted and actual durations of jobs: `python -m benchmarks.duration_prediction --json FILE [--check]`.
 
-The real service on the loopback address, jobs of varied size, one after the other. Each is measured beforehand
-(`dry_run=measure`), then trained, and tells by itself near its start. Errors are of the epochs trained, waiting left
-out: what a job that stopped early is compared with is scaled by `predicted.for_epochs_trained`.
+Runs the real service on the loopback address and jobs of varied size, one after the other. Each job is estimated by a
+dry run (`dry_run=estimate`), then trained, and predicts its own duration after its first steps. Errors refer to the
+epochs trained, without waiting: a job that stopped early is compared with `predicted.for_epochs_trained`.
 """
 
 import math
@@ -31,10 +31,10 @@ from benchmarks.support import Outcome, Table, Target, argument_parser, describe
 PACKAGES = ("torch", "timm", "pillow", "sqlalchemy")
 ASSETS = Path(os.environ.get("EDGEFACE_TEST_ASSETS", Path(__file__).parents[2] / "shared"))
 TOO_FAR_OFF = 0.15
-"""A median error of this or more misses the target."""
+"""Upper limit of the median error, exclusive."""
 JOB_SECONDS = 1800.0
 
-# What a user may well change; the rest is the guide's.
+# Fields that users commonly change; the others have the guide's defaults.
 JOBS: tuple[dict[str, Any], ...] = (
     {"dataset": "orl16", "stage1_epochs": 2, "stage2_epochs": 4},
     {"dataset": "orl12", "backbone_lr": 1e-4, "stage2_epochs": 10},
@@ -50,19 +50,19 @@ QUICK: tuple[dict[str, Any], ...] = tuple(
 
 
 @dataclass(frozen=True)
-class DurationPredicted:
-    """One job: what was said beforehand, what it said itself, what it took."""
+class JobDurations:
+    """Durations of one job: estimated by a dry run, predicted by the job, and actual."""
 
     config: dict[str, Any]
-    measured: EstimateView
+    estimated: EstimateView
     predicted: PredictedView
     actual: ActualView
     epochs_left_out: int
 
     @property
     def beforehand(self) -> float:
-        """Likely seconds as measured, without the epochs that early stopping left out."""
-        return self.measured.seconds.likely - self.epochs_left_out * self.measured.stage2_epoch_seconds
+        """Likely seconds of the dry run, without the epochs skipped by early stopping."""
+        return self.estimated.seconds.likely - self.epochs_left_out * self.estimated.stage2_epoch_seconds
 
     @property
     def error_beforehand(self) -> float:
@@ -75,7 +75,7 @@ class DurationPredicted:
 
     @property
     def in_range(self) -> bool:
-        """Whether it took what it had said, low to high; of the epochs trained."""
+        """Whether the actual duration lies in the predicted range, both for the epochs trained."""
         left_out = self.epochs_left_out * self.predicted.stage2_epoch_seconds
         return self.predicted.low - left_out <= self.actual.seconds <= self.predicted.high - left_out
 
@@ -98,20 +98,20 @@ def measure(folder: Path, *, quick: bool) -> Outcome:
     settings = Settings(var_dir=folder)
     settings.make_directories()
     weights = write_inputs(folder, settings, quick=quick)
-    results: list[DurationPredicted] = []
+    results: list[JobDurations] = []
     with (
         server("app.cli", "api", var_dir=folder, ready="/health/live") as api,
         process("app.cli", "worker", var_dir=folder),
         Client(f"http://{HOST}:{api.port}") as client,
     ):
         for job in QUICK if quick else JOBS:
-            results.append(_foretell_and_train(client, job | {"edgeface": weights}, settings))
-            print(" | ".join(results[-1].row()), file=sys.stderr, flush=True)  # minutes go by
+            results.append(_estimate_and_train(client, job | {"edgeface": weights}, settings))
+            print(" | ".join(results[-1].row()), file=sys.stderr, flush=True)  # each job takes minutes
     return outcome_of(results)
 
 
 def write_inputs(folder: Path, settings: Settings, *, quick: bool) -> str:
-    """The datasets of the jobs; the name of the weights."""
+    """Build the datasets and copy or create the weights. Return the name of the weights."""
     if quick:
         write_drawn_faces(folder / "drawn", subjects=8, images_per_subject=6, seed=42)
         build_dataset(
@@ -138,10 +138,10 @@ def write_inputs(folder: Path, settings: Settings, *, quick: bool) -> str:
     return "untrained.pt"
 
 
-def _foretell_and_train(client: Client, config: dict[str, Any], settings: Settings) -> DurationPredicted:
+def _estimate_and_train(client: Client, config: dict[str, Any], settings: Settings) -> JobDurations:
     for prepared in settings.prepared_dir.iterdir():
-        prepared.unlink()  # each job decodes its own
-    measured = client.measure(config)
+        prepared.unlink()  # each job prepares its own faces
+    estimated = client.measure(config)
     job = client.submit(config)
     give_up = time.monotonic() + JOB_SECONDS
     while not job.terminal and time.monotonic() < give_up:
@@ -149,36 +149,34 @@ def _foretell_and_train(client: Client, config: dict[str, Any], settings: Settin
         job = client.get(job.id)
     if job.status is not JobStatus.SUCCEEDED or job.predicted is None or job.actual is None or job.latest is None:
         raise RuntimeError(f"the job is {job.status}: {job.error}")
-    return DurationPredicted(
-        config, measured, job.predicted, job.actual, job.predicted.stage2_epochs - job.latest.epoch
-    )
+    return JobDurations(config, estimated, job.predicted, job.actual, job.predicted.stage2_epochs - job.latest.epoch)
 
 
-def outcome_of(results: list[DurationPredicted]) -> Outcome:
-    """The tables, and whether the median errors are small enough."""
+def outcome_of(results: list[JobDurations]) -> Outcome:
+    """Build the tables and the targets for the median errors."""
     errors = [abs(each.error) for each in results]
     errors_beforehand = [abs(each.error_beforehand) for each in results]
     median, beforehand = statistics.median(errors), statistics.median(errors_beforehand)
     inside = sum(each.in_range for each in results)
-    columns = ["dataset", "config", "measured s", "off", "predicted s", "actual s", "off", "in its range"]
-    table = Table("How long jobs take, said before and after", columns, [each.row() for each in results])
+    columns = ["dataset", "config", "estimated s", "error", "predicted s", "actual s", "error", "in range"]
+    table = Table("Predicted and actual durations", columns, [each.row() for each in results])
     summary = Table(
         "Median error",
         ["", "error", "least", "most", "n"],
         [
-            ["by dry_run=measure", f"{beforehand:.1%}", *_ends(errors_beforehand)],
-            ["by the job itself", f"{median:.1%}", *_ends(errors)],
+            ["dry_run=estimate", f"{beforehand:.1%}", *_ends(errors_beforehand)],
+            ["the job's own prediction", f"{median:.1%}", *_ends(errors)],
         ],
     )
     targets = [
-        Target("median error of what jobs say themselves", median, at_most=math.nextafter(TOO_FAR_OFF, 0.0)),
-        Target("median error of dry_run=measure", beforehand, at_most=math.nextafter(TOO_FAR_OFF, 0.0)),
+        Target("median error of the jobs' own predictions", median, at_most=math.nextafter(TOO_FAR_OFF, 0.0)),
+        Target("median error of dry_run=estimate", beforehand, at_most=math.nextafter(TOO_FAR_OFF, 0.0)),
     ]
     figures = {
         "jobs": [
             {
                 "config": each.config,
-                "measured": each.measured.model_dump(),
+                "estimated": each.estimated.model_dump(),
                 "predicted": each.predicted.model_dump(),
                 "actual": each.actual.model_dump(),
                 "error": each.error,
@@ -199,12 +197,12 @@ def _ends(errors: list[float]) -> list[str]:
 
 
 def main() -> int:
-    arguments = argument_parser("How long jobs are said to take, and how long they take.").parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are ended too
+    arguments = argument_parser("Compares predicted and actual durations of jobs.").parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, which ends the servers
     machine = describe_machine(PACKAGES)
     with tempfile.TemporaryDirectory(prefix="edgeface-benchmark-") as folder:
         outcome = measure(Path(folder), quick=arguments.quick)
-    return report("foretelling", machine, outcome, arguments)
+    return report("duration_prediction", machine, outcome, arguments)
 
 
 if __name__ == "__main__":

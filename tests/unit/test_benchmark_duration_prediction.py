@@ -1,12 +1,12 @@
-"""How far off a job was is told of the epochs that it trained, and a median that is too large is a missed target."""
+"""The benchmark compares the durations of the epochs trained; too large a median error misses the target."""
 
 import pytest
 
 from app.api_models.dry_run import EstimateView
 from app.api_models.durations import ActualView, PredictedView
-from benchmarks.foretelling import DurationPredicted, outcome_of
+from benchmarks.duration_prediction import JobDurations, outcome_of
 
-MEASURED = EstimateView.model_validate(
+ESTIMATED = EstimateView.model_validate(
     {
         "seconds": {"low": 90, "likely": 120, "high": 150},
         "seconds_by_part": {"start": 1, "prepare": 9, "before": 5, "stage1": 20, "stage2": 80, "after": 5},
@@ -24,8 +24,8 @@ MEASURED = EstimateView.model_validate(
 )
 
 
-def foretold(actual: float, *, left_out: int = 0) -> DurationPredicted:
-    """A job of 100 s, 80 to 120, whose epochs of stage 2 take 8 s each."""
+def durations(actual: float, *, left_out: int = 0) -> JobDurations:
+    """A job predicted to take 100 s (80 to 120), whose epochs of stage 2 take 8 s each."""
     compared = 100.0 - 8.0 * left_out
     predicted = PredictedView(
         low=80,
@@ -37,9 +37,9 @@ def foretold(actual: float, *, left_out: int = 0) -> DurationPredicted:
         predicted_after=5.0,
         for_epochs_trained=compared,
     )
-    return DurationPredicted(
+    return JobDurations(
         {"dataset": "d", "seed": 1},
-        MEASURED,
+        ESTIMATED,
         predicted,
         ActualView(seconds=actual, off_by=actual / compared - 1),
         left_out,
@@ -47,17 +47,17 @@ def foretold(actual: float, *, left_out: int = 0) -> DurationPredicted:
 
 
 def test_a_job_that_stopped_early_is_compared_by_the_epochs_it_trained() -> None:
-    early = foretold(66.0, left_out=5)
+    early = durations(66.0, left_out=5)
     assert early.error == pytest.approx(0.1)
     assert early.error_beforehand == pytest.approx(66 / (120 - 40) - 1)
     assert early.in_range
     assert "5 epochs left out" in " ".join(early.row())
-    assert not foretold(66.0).in_range
+    assert not durations(66.0).in_range
 
 
 @pytest.mark.parametrize(("actual", "met"), [(114.9, True), (115.1, False), (85.1, True), (84.9, False)])
 def test_a_median_error_of_15_percent_is_too_much(actual: float, met: bool) -> None:
-    outcome = outcome_of([foretold(actual), foretold(actual), foretold(200.0)])
+    outcome = outcome_of([durations(actual), durations(actual), durations(200.0)])
     itself, _ = outcome.targets
     assert itself.met == met
     assert outcome.figures["median_error"] == pytest.approx(abs(actual - 100) / 100)
