@@ -11,39 +11,15 @@ from typing import Literal, Protocol
 
 from PIL import Image, ImageOps
 
+from app.dataset_build_errors import FEWEST_SUBJECTS, CannotFold, NamesCollide, OutputNotEmpty, TooFewToSplit
 from app.finetune.atomic import atomic_folder
 from app.finetune.config import FACE_SIZE
 from app.finetune.dataset import PART_FOLDERS
-from app.finetune.errors import DataError, FolderEmpty, FolderMissing, UnreadableImages, name_some
+from app.finetune.errors import FolderEmpty, FolderMissing, UnreadableImages
 from app.finetune.images import IMAGE_SUFFIXES, read_rgb
 
 SplitBy = Literal["subjects", "images"]
 Part = Literal["train", "val", "test"]
-
-_FEWEST = 2  # subjects of a part: one has nobody to be told from
-
-
-class NamesCollide(DataError):
-    code = "names_collide"
-
-    def __init__(self, name: str, sources: list[Path]) -> None:
-        super().__init__(
-            f"{name_some(sources)} would all become {name}", "rename the folders or files so that their names differ"
-        )
-
-
-class OutputNotEmpty(DataError):
-    code = "output_exists"
-
-    def __init__(self, output: Path) -> None:
-        super().__init__(f"{output} exists already", "choose another --output, or remove it first")
-
-
-class TooFewToSplit(DataError):
-    code = "too_few_to_split"
-
-    def __init__(self, faces: Path, what: str) -> None:
-        super().__init__(f"{faces} has too few {what} to split", "give more faces, or split by --split images")
 
 
 @dataclass(frozen=True)
@@ -51,19 +27,6 @@ class Face:
     subject: str
     source: Path
     file_name: str
-
-
-class CannotFold(DataError):
-    code = "cannot_fold"
-
-    def __init__(self, faces: Path, subjects: int, folds: int) -> None:
-        super().__init__(
-            f"{faces} has {subjects} subjects, too few for {folds} folds: a fold needs 2 of them in test, 2 in val and "
-            "2 in train",
-            f"give --folds 2 to {subjects // _FEWEST}, or more faces"
-            if subjects >= 3 * _FEWEST
-            else "give the faces of at least 6 people",
-        )
 
 
 @dataclass(frozen=True)
@@ -168,13 +131,13 @@ def split_subjects(
     """The part of each subject, two at least in each part: test is left out where they are fewer than six. None where
     they are fewer than four."""
     names = sorted(subjects)
-    if len(names) < 2 * _FEWEST:
+    if len(names) < 2 * FEWEST_SUBJECTS:
         return None
     chance.shuffle(names)
     in_test = 0
-    if test_fraction and len(names) >= 3 * _FEWEST:
-        in_test = min(max(_FEWEST, round(len(names) * test_fraction)), len(names) - 2 * _FEWEST)
-    in_val = min(max(_FEWEST, round(len(names) * val_fraction)), len(names) - in_test - _FEWEST)
+    if test_fraction and len(names) >= 3 * FEWEST_SUBJECTS:
+        in_test = min(max(FEWEST_SUBJECTS, round(len(names) * test_fraction)), len(names) - 2 * FEWEST_SUBJECTS)
+    in_val = min(max(FEWEST_SUBJECTS, round(len(names) * val_fraction)), len(names) - in_test - FEWEST_SUBJECTS)
     return {name: _part_at(place, in_val, in_test) for place, name in enumerate(names)}
 
 
@@ -189,8 +152,8 @@ def split_folds(
     for fold in range(folds):
         first, last = fold * len(names) // folds, (fold + 1) * len(names) // folds
         rest = [*names[last:], *names[:first]]
-        in_val = min(max(_FEWEST, round(len(names) * val_fraction)), len(rest) - _FEWEST)
-        if last - first < _FEWEST or in_val < _FEWEST:
+        in_val = min(max(FEWEST_SUBJECTS, round(len(names) * val_fraction)), len(rest) - FEWEST_SUBJECTS)
+        if last - first < FEWEST_SUBJECTS or in_val < FEWEST_SUBJECTS:
             return None
         splits.append({name: _part_at(place, in_val, 0) for place, name in enumerate(rest)})
         splits[-1].update(dict.fromkeys(names[first:last], "test"))

@@ -1,1 +1,1 @@
-"""The contract of a fine-tuning: its config, its dataset, its weights files and the errors they can cause."""
+"""The contract between service and worker: configs, datasets, architectures, events and errors."""

@@ -74,7 +74,7 @@ EdgefaceError                       error
 ├── BackupFailed                    backup_failed
 └── DatabaseMissing                 database_missing
 
-The other modules that define some of them: training_errors.py beside this one, app/dataset_build.py,
+The other modules that define some of them: training_errors.py beside this one, app/dataset_build_errors.py,
 app/alignment/errors.py, app/inputs/errors.py, app/jobs/errors.py, app/jobs/attempt_errors.py, app/backup.py and
 app/sqlite_file.py.
 """

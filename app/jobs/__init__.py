@@ -1,1 +1,1 @@
-"""What a job is and may do. The API and the worker both stand on it; it knows no HTTP, no queue and no torch."""
+"""The jobs: their kinds, states, tables, transitions, queries and views, without HTTP, queue or torch."""

@@ -1,1 +1,1 @@
-"""What many read at once: the rows are read once for all of them."""
+"""Server-sent events and answers that all readers of a job share, so that its rows are read once."""

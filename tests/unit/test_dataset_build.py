@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from app.dataset_build import NamesCollide, OutputNotEmpty, SplitBy, TooFewToSplit, build_dataset
+from app.dataset_build import SplitBy, build_dataset
+from app.dataset_build_errors import NamesCollide, OutputNotEmpty, TooFewToSplit
 from app.drawn_faces import write_drawn_faces
 from app.finetune.dataset import scan_dataset
 from app.finetune.errors import FolderEmpty, UnreadableImages

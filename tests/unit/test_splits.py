@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.cli.dataset import dataset
-from app.dataset_build import CannotFold, Part, build_dataset, build_folds, split_folds, split_subjects
+from app.dataset_build import Part, build_dataset, build_folds, split_folds, split_subjects
+from app.dataset_build_errors import CannotFold
 from app.drawn_faces import write_drawn_faces
 
 PEOPLE = st.integers(0, 60).map(lambda count: [f"s{number}" for number in range(count)])

@@ -1,0 +1,1 @@
+"""Settings of the process itself: memory allocator, OpenMP threads and signals."""

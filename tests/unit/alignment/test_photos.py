@@ -11,7 +11,8 @@ from app.alignment.errors import NothingAligned
 from app.alignment.finder import FaceFinder
 from app.alignment.photos import AlignmentReport, PhotoAligner
 from app.alignment.template import Array
-from app.dataset_build import TooFewToSplit, build_dataset
+from app.dataset_build import build_dataset
+from app.dataset_build_errors import TooFewToSplit
 from app.finetune.errors import UnreadableImages
 from app.finetune.images import read_rgb
 

@@ -1,0 +1,1 @@
+"""Checks of dataset and training: leaks, equal identities, collapse and overfitting."""

@@ -1,0 +1,1 @@
+"""Faces as tensors: reading, preprocessing, augmentation, synthetic identities and batches."""

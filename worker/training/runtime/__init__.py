@@ -1,0 +1,1 @@
+"""Device, precision, memory, threads, progress and the signals that stop a run."""

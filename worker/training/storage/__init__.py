@@ -1,0 +1,1 @@
+"""Paths, digests and atomic writes of files."""

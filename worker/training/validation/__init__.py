@@ -1,0 +1,1 @@
+"""Recognition on the val split and the choice of the best epoch."""
