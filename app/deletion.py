@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from humanize import naturalsize
+
 _log = logging.getLogger(__name__)
 
 
@@ -19,7 +21,7 @@ class Freed:
         return Freed(self.files + other.files, self.size + other.size)
 
     def __str__(self) -> str:
-        return f"{count_of(self.files, 'file')} ({size_in_words(self.size)})"
+        return f"{count_of(self.files, 'file')} ({naturalsize(self.size)})"
 
 
 def delete_file(path: Path, *, older_than: float = 0.0) -> Freed:
@@ -42,14 +44,3 @@ def delete_file(path: Path, *, older_than: float = 0.0) -> Freed:
 
 def count_of(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
-def size_in_words(size: float) -> str:
-    """Bytes as a person reads them: 512 bytes, 1.5 kB, 34.0 MB."""
-    if size < 1000:
-        return f"{size:.0f} bytes"
-    for unit in ("kB", "MB"):
-        size /= 1000
-        if size < 1000:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1000:.1f} GB"

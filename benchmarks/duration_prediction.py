@@ -141,7 +141,7 @@ def write_inputs(folder: Path, settings: Settings, *, quick: bool) -> str:
 def _estimate_and_train(client: Client, config: dict[str, Any], settings: Settings) -> JobDurations:
     for prepared in settings.prepared_dir.iterdir():
         prepared.unlink()  # each job prepares its own faces
-    estimated = client.measure(config)
+    estimated = client.estimate(config)
     job = client.submit(config)
     give_up = time.monotonic() + JOB_SECONDS
     while not job.terminal and time.monotonic() < give_up:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import click
+from humanize import naturalsize
 
 from app.backup import back_up
-from app.deletion import size_in_words
 from app.settings import Settings
 
 
@@ -19,4 +19,4 @@ def backup(file: Path, force: bool) -> None:
     For PostgreSQL it does nothing but say the pg_dump command. Exit status 2 then, or if FILE exists.
     """
     size = back_up(Settings().database_url, file, force=force)
-    click.echo(f"{file}: {size_in_words(size)}")
+    click.echo(f"{file}: {naturalsize(size)}")

@@ -2,21 +2,29 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO, TypeVar, get_args
+from typing import TextIO, get_args
 
 import click
 from rich.console import Console
 
 from app.api_models.job import JobView
 from app.api_models.job_status import JobStatus
-from app.cli.durations import measured_lines
+from app.cli.durations import estimate_lines
 from app.cli.live import point_line, status_lines, watch_job
+from app.cli.service_url import url_option
 from app.client import Client
 from app.finetune.checkpoint import CheckpointFormat
-from app.finetune.job_kinds import FINETUNING, KINDS, MeasuredFile, kind_of
-from app.settings import Settings
+from app.finetune.deprecations import current_value, query_messages
+from app.finetune.job_kinds import (
+    DSR_TRAINING,
+    EVALUATION,
+    FINETUNING,
+    KINDS,
+    MeasuredFile,
+    dry_run_of,
+    kind_of,
+)
 
 PATIENCE_SECONDS = 5.0
 """Long enough for a service that is just starting again; a person with none should not have to wait to be told."""
@@ -24,29 +32,25 @@ PATIENCE_SECONDS = 5.0
 _MEASURED_FILES: dict[MeasuredFile, str] = {"report": "report.html", "evaluation": "evaluation.json"}
 _FORMATS = [*get_args(CheckpointFormat), *_MEASURED_FILES]
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def _url_option(function: _Function) -> _Function:
-    option = click.option(
-        "--url",
-        envvar="EDGEFACE_URL",
-        default=lambda: f"http://{Settings().host}:{Settings().port}",
-        show_default="where `serve` listens here",
-        help="The API.",
-    )
-    return option(function)
-
 
 def _client(url: str) -> Client:
     return Client(url, patience_seconds=PATIENCE_SECONDS)
 
 
 class _Submit(click.Command):
-    """`--dry-run` with or without a value: click would take the CONFIG that follows it for one."""
+    """Accepts `--dry-run` and `--dry-run=VALUE`. click would take the CONFIG that follows `--dry-run` as VALUE."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, ["--measure" if arg == "--dry-run=measure" else arg for arg in args])
+        for message in query_messages([("dry_run", arg.removeprefix("--dry-run=")) for arg in args]):
+            click.echo(f"warning: {message}", err=True)
+        return super().parse_args(ctx, [_FLAG_OF_DRY_RUN.get(arg, arg) for arg in args])
+
+
+_FLAG_OF_DRY_RUN = {
+    "--dry-run=true": "--dry-run",
+    "--dry-run=estimate": "--estimate",
+    "--dry-run=measure": "--estimate",
+}
 
 
 @click.command(cls=_Submit)
@@ -54,21 +58,27 @@ class _Submit(click.Command):
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Check and resolve the config, queue nothing. --dry-run=measure: have a worker make some steps, and print how "
-    "long the job would take, in which memory and on how much disk.",
+    help="Validate the config and print it; queue nothing. --dry-run=estimate: let a worker run some steps, and print "
+    "the time, memory and disk that the job would need.",
 )
-@click.option("--measure", is_flag=True, hidden=True)
-@click.option("--evaluation", is_flag=True, help="CONFIG describes an evaluation: POST /evaluations takes it.")
-@click.option("--dsr-training", is_flag=True, help="CONFIG describes one: POST /dsr-trainings takes it.")
-@click.option("--json", "as_json", is_flag=True, help="Print what --dry-run=measure found out as JSON.")
-@click.option("--priority", default=0, show_default=True, type=click.IntRange(-100, 100), help="Higher is run first.")
-@click.option("--idempotency-key", help="The same CONFIG with the same key makes one job, however often it is sent.")
+@click.option("--estimate", is_flag=True, hidden=True)
+@click.option("--evaluation", is_flag=True, help="CONFIG describes an evaluation (POST /evaluations).")
+@click.option("--dsr-training", is_flag=True, help="CONFIG describes a DSR training (POST /dsr-trainings).")
+@click.option("--json", "as_json", is_flag=True, help="Print the result of --dry-run=estimate as JSON.")
+@click.option(
+    "--priority",
+    default=0,
+    show_default=True,
+    type=click.IntRange(-100, 100),
+    help="Higher priorities run first.",
+)
+@click.option("--idempotency-key", help="Repeating CONFIG with the same key makes one job.")
 @click.option("--watch", "watching", is_flag=True, help="Watch the job until it ends.")
-@_url_option
+@url_option
 def submit(
     config: TextIO,
     dry_run: bool,
-    measure: bool,
+    estimate: bool,
     evaluation: bool,
     dsr_training: bool,
     as_json: bool,
@@ -77,12 +87,12 @@ def submit(
     watching: bool,
     url: str,
 ) -> None:
-    """Queue the job that the JSON file CONFIG describes (`-` reads the terminal). Prints its id."""
+    """Queue the job that the JSON file CONFIG describes (`-` reads the standard input). Prints its id."""
     if evaluation and dsr_training:
         raise click.UsageError("CONFIG is either of an evaluation or of a DSR training: leave one of the two out")
-    if (evaluation or dsr_training) and (dry_run or measure):
-        kind = "an evaluation" if evaluation else "a DSR training"
-        raise click.UsageError(f"{kind} has no dry run: leave --dry-run out")
+    kind = EVALUATION if evaluation else DSR_TRAINING if dsr_training else FINETUNING
+    if (dry_run or estimate) and dry_run_of(kind) is None:
+        raise click.UsageError(f"{KINDS[kind].title} has no dry run: leave --dry-run out")
     try:
         content = json.load(config)
     except json.JSONDecodeError as error:
@@ -91,14 +101,13 @@ def submit(
         if dry_run:
             click.echo(client.dry_run(content).model_dump_json(indent=2))
             return
-        if measure:
-            measured = client.measure(
-                content, priority=priority, on_status=lambda waits_for: click.echo(f"measuring: {waits_for}", err=True)
+        if estimate:
+            result = client.estimate(
+                content, priority=priority, on_status=lambda reason: click.echo(f"estimating: {reason}", err=True)
             )
-            click.echo(measured.model_dump_json(indent=2) if as_json else "\n".join(measured_lines(measured)))
+            click.echo(result.model_dump_json(indent=2) if as_json else "\n".join(estimate_lines(result)))
             return
-        send = client.evaluate if evaluation else client.train_dsr if dsr_training else client.submit
-        job = send(content, priority=priority, idempotency_key=idempotency_key)
+        job = client.submit(content, kind=kind, priority=priority, idempotency_key=idempotency_key)
     for warning in job.warnings:
         click.echo(f"warning: {warning.message}", err=True)
     click.echo(job.id)
@@ -108,7 +117,7 @@ def submit(
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
-@_url_option
+@url_option
 def watch(job_id: str, url: str) -> None:
     """Show JOB's progress and epochs until it ends, over pauses too. Exit status 1 unless it succeeded."""
     with _client(url) as client:
@@ -119,7 +128,7 @@ def watch(job_id: str, url: str) -> None:
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @click.option("--json", "as_json", is_flag=True, help="Everything that the API says of it.")
-@_url_option
+@url_option
 def status(job_id: str, as_json: bool, url: str) -> None:
     """Where JOB is, how long it was said to take and how long it took."""
     with _client(url) as client:
@@ -131,9 +140,12 @@ def status(job_id: str, as_json: bool, url: str) -> None:
 @click.option("--status", "statuses", multiple=True, type=click.Choice([status.value for status in JobStatus]))
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
 @click.option("--kind", type=click.Choice([*KINDS, "measurement"]), default=FINETUNING, show_default=True)
-@_url_option
+@url_option
 def jobs(statuses: tuple[str, ...], limit: int, kind: str, url: str) -> None:
     """List jobs, newest first."""
+    for message in query_messages([("kind", kind)]):
+        click.echo(f"warning: {message}", err=True)
+    kind = current_value("kind", kind)
     with _client(url) as client:
         page = client.list(tuple(JobStatus(status) for status in statuses), kind=kind, limit=limit)
     for job in page.jobs:
@@ -146,7 +158,7 @@ def jobs(statuses: tuple[str, ...], limit: int, kind: str, url: str) -> None:
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @click.option("--force", is_flag=True, help="Do not wait for its worker, which may be gone.")
-@_url_option
+@url_option
 def cancel(job_id: str, force: bool, url: str) -> None:
     """Stop JOB. Its best checkpoint so far stays."""
     with _client(url) as client:
@@ -155,7 +167,7 @@ def cancel(job_id: str, force: bool, url: str) -> None:
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
-@_url_option
+@url_option
 def pause(job_id: str, url: str) -> None:
     """Stop JOB so that `resume` can go on later. Prints which epoch and step survive."""
     with _client(url) as client:
@@ -168,7 +180,7 @@ def pause(job_id: str, url: str) -> None:
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
-@_url_option
+@url_option
 def resume(job_id: str, url: str) -> None:
     """Queue paused JOB again."""
     with _client(url) as client:
@@ -178,7 +190,7 @@ def resume(job_id: str, url: str) -> None:
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @click.option("--from-start", is_flag=True, help="Forget what it has learned; pinned checkpoints stay.")
-@_url_option
+@url_option
 def retry(job_id: str, from_start: bool, url: str) -> None:
     """Queue failed or cancelled JOB again; it goes on from its last saved state."""
     with _client(url) as client:
@@ -187,7 +199,7 @@ def retry(job_id: str, from_start: bool, url: str) -> None:
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
-@_url_option
+@url_option
 def pin(job_id: str, url: str) -> None:
     """Keep the best checkpoint that JOB has now, whatever better one comes."""
     with _client(url) as client:
@@ -198,7 +210,7 @@ def pin(job_id: str, url: str) -> None:
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
-@_url_option
+@url_option
 def unpin(job_id: str, url: str) -> None:
     """Take all pins of JOB away: only its best checkpoint stays."""
     with _client(url) as client:
@@ -217,7 +229,7 @@ def unpin(job_id: str, url: str) -> None:
     show_default=True,
 )
 @click.option("--epoch", type=click.IntRange(1), help="Of this stage 2 epoch, if it is kept. Default: the best.")
-@_url_option
+@url_option
 def download(
     job_id: str, output: Path | None, format_: CheckpointFormat | MeasuredFile, epoch: int | None, url: str
 ) -> None:

@@ -9,7 +9,7 @@ from app.api_models.durations import ActualView, PredictedView
 from app.api_models.events import EventView
 from app.api_models.job import JobView
 from app.api_models.job_status import JobStatus
-from app.cli.durations import actual_line, measured_lines, predicted_line
+from app.cli.durations import actual_line, estimate_lines, predicted_line
 from app.client import Client
 
 _STAGES = {
@@ -57,8 +57,8 @@ def status_lines(job: JobView) -> list[str]:
         lines.append(predicted_line(job.predicted))
     if job.actual:
         lines.append(actual_line(job.predicted, job.actual))
-    if job.measured:
-        lines += measured_lines(job.measured)
+    if job.estimate:
+        lines += estimate_lines(job.estimate)
     if job.recognition.verdict:
         lines.append(job.recognition.verdict)
     return lines

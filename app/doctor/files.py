@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from humanize import naturalsize
 from sqlmodel import Session, col, select
 
-from app.deletion import count_of, delete_file, size_in_words
+from app.deletion import count_of, delete_file
 from app.doctor.findings import Finding, Scope
 from app.finetune.checkpoint import Checkpoint, WrittenFile
 from app.finetune.dataset import JobWarning
@@ -154,7 +155,7 @@ def leftover_files(scope: Scope) -> Iterator[Finding]:
     leftovers = find_leftovers(scope.database, scope.settings.artifacts_dir)
     if leftovers.files:
         yield Finding(
-            f"{count_of(len(leftovers.files), 'file')} ({size_in_words(leftovers.size)}) of jobs have no row: "
+            f"{count_of(len(leftovers.files), 'file')} ({naturalsize(leftovers.size)}) of jobs have no row: "
             f"{name_some(leftovers.files)}",
             "--repair deletes them, as a worker does every hour",
             partial(_remove_leftovers, scope),

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from humanize import naturalsize
 
 from app.database import alembic_config
-from app.deletion import size_in_words
 from app.doctor.findings import Finding, Scope
 from app.finetune.errors import name_some
 from app.sqlite_file import find_damage, sqlite_path
@@ -46,7 +46,7 @@ def disk_space(scope: Scope) -> Iterator[Finding]:
         seen.add(device)
         if (free := shutil.disk_usage(folder).free) < LOW_SPACE_BYTES:
             yield Finding(
-                f"the disk of {folder} has only {size_in_words(free)} free",
+                f"the disk of {folder} has only {naturalsize(free)} free",
                 "free some space: lower EDGEFACE_KEEP_STATES_DAYS, EDGEFACE_KEEP_CHECKPOINTS_DAYS or "
                 "EDGEFACE_KEEP_PREPARED_DAYS, unpin checkpoints; jobs that wait for space then resume",
             )

@@ -55,7 +55,7 @@ class Kind:
     evaluated: bool = False
     """Whether it writes an evaluation and a report."""
     dry_run_of: str | None = None
-    """The kind whose duration, memory and disk space it predicts. Such a job leaves nothing but `measured`."""
+    """The kind whose duration, memory and disk space it predicts. Such a job leaves nothing but `estimate`."""
     instead_of_checkpoint: str = ""
     """A hint for a person who asks for its checkpoint, where it makes none."""
     instead_of_evaluation: str = ""
@@ -93,8 +93,8 @@ KINDS: dict[str, Kind] = {
             stored_as="measurement",
             weights={"edgeface": "EdgeFace", "dsr": "DSR"},
             dry_run_of=FINETUNING,
-            instead_of_checkpoint="`measured` of GET /jobs/{id} is its result",
-            instead_of_evaluation="`measured` of GET /jobs/{id} is its result; POST /evaluations evaluates weights",
+            instead_of_checkpoint="`estimate` of GET /jobs/{id} is its result",
+            instead_of_evaluation="`estimate` of GET /jobs/{id} is its result; POST /evaluations evaluates weights",
         ),
         Kind(
             name=EVALUATION,

@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import APIRouter, Depends, Query, Response, status
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from app.api_models.dry_run import DryRun
 from app.api_models.job import JobPage, JobView
 from app.finetune.config import FinetuneConfig
+from app.finetune.deprecations import current_value
 from app.finetune.job_kinds import DRY_RUN, FINETUNING, JobKind, kind_of
 from app.jobs import queries
 from app.jobs.errors import CursorInvalid
@@ -15,20 +16,23 @@ from app.jobs.states import JobStatus
 from app.jobs.views import view_job
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ReadingSessionDep, ServiceDep
+from app.routes.former_names import announce_former_names
 from app.routes.submitting import IdempotencyKey, Priority, answer_submission, check_submission
 
 _BOOL = TypeAdapter(bool)
 
-router = APIRouter(prefix="/jobs", tags=["jobs"], responses=PROBLEM_RESPONSES)
+router = APIRouter(
+    prefix="/jobs", tags=["jobs"], responses=PROBLEM_RESPONSES, dependencies=[Depends(announce_former_names)]
+)
 
 
 def _check_dry_run(dry_run: str) -> str:
-    if dry_run == "measure":
-        return dry_run
+    if current_value("dry_run", dry_run) == "estimate":
+        return "estimate"
     try:
         return "true" if _BOOL.validate_python(dry_run) else "false"
     except ValidationError:
-        raise ValueError(f"{dry_run!r} is neither true, false nor measure") from None
+        raise ValueError(f"{dry_run!r} is neither true, false nor estimate") from None
 
 
 @router.post(
@@ -37,7 +41,7 @@ def _check_dry_run(dry_run: str) -> str:
     responses={
         202: {
             "model": JobView,
-            "description": "A measurement (`dry_run=measure`) waits for a worker; GET its Location until `terminal`",
+            "description": "The dry run (`dry_run=estimate`) waits for a worker; GET its Location until `terminal`",
         },
         200: {
             "model": JobView | DryRun,
@@ -56,11 +60,11 @@ def submit_job(
         str,
         AfterValidator(_check_dry_run),
         Query(
-            json_schema_extra={"enum": ["false", "true", "measure"]},
-            description="`true`: check and resolve the config, queue nothing, answer 200. `measure`: a worker makes "
-            "some real steps of each stage when it is the measurement's turn; `measured` of the job in Location then "
-            "says how long the training would take, in which memory and on how much disk. It looks for no "
-            "near-duplicates and for nobody under two names, as the job does before it trains.",
+            json_schema_extra={"enum": ["false", "true", "estimate"]},
+            description="`true`: validate the config, queue nothing, answer 200. `estimate`: a worker runs some steps "
+            "of each stage when the dry run is next in the queue; `estimate` of the job in Location then has the time, "
+            "memory and disk that the training would need. A dry run does not search for near-duplicates or for "
+            "people under two names; the job itself does.",
         ),
     ] = "false",
     priority: Priority = 0,
@@ -72,10 +76,10 @@ def submit_job(
     if dry_run == "true":
         response.status_code = status.HTTP_200_OK
         return DryRun(config=config, warnings=check_submission(service, config))
-    if dry_run == "measure":
+    if dry_run == "estimate":
         response.status_code = status.HTTP_202_ACCEPTED
         response.headers["Retry-After"] = "1"
-    kind = kind_of(DRY_RUN if dry_run == "measure" else FINETUNING)
+    kind = kind_of(DRY_RUN if dry_run == "estimate" else FINETUNING)
     return answer_submission(service, response, kind, config, priority, idempotency_key)
 
 
@@ -87,7 +91,7 @@ def list_jobs(
     cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     kind: Annotated[
-        JobKind, Query(description="Only jobs of this kind. `dry_run`: the jobs that `dry_run=measure` made.")
+        JobKind, Query(description="Only jobs of this kind. `dry_run`: the jobs that `dry_run=estimate` made.")
     ] = FINETUNING,
 ) -> JobPage:
     """Jobs, newest first."""

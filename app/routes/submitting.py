@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response, status
+from fastapi import APIRouter, Depends, Header, Query, Response, status
 from pydantic import AfterValidator
 
 from app.api_models.job import JobView
@@ -12,6 +12,7 @@ from app.finetune.job_warning import JobWarning
 from app.inputs.kinds import check_inputs, find_inputs
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import Service, ServiceDep
+from app.routes.former_names import announce_former_names
 from app.submission import submit_once
 
 
@@ -36,7 +37,12 @@ IdempotencyKey = Annotated[
 
 def submission_router(kind: Kind) -> APIRouter:
     """Return the route that takes the configs of one kind. The jobs have the routes of all jobs, at /jobs/{id}."""
-    router = APIRouter(prefix=kind.path, tags=[kind.path.removeprefix("/")], responses=PROBLEM_RESPONSES)
+    router = APIRouter(
+        prefix=kind.path,
+        tags=[kind.path.removeprefix("/")],
+        responses=PROBLEM_RESPONSES,
+        dependencies=[Depends(announce_former_names)],
+    )
 
     def submit(
         config: JobConfig,

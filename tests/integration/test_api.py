@@ -193,8 +193,8 @@ def test_a_dry_run_resolves_and_queues_nothing(api: TestClient) -> None:
     assert api.get("/jobs").json() == {"jobs": [], "next_cursor": None}
 
 
-def test_a_measurement_is_accepted_and_shown_where_it_says_but_is_no_job_of_the_list(api: TestClient) -> None:
-    answer = api.post("/jobs", params={"dry_run": "measure"}, json={"dataset": "faces"})
+def test_a_dry_run_that_estimates_is_accepted_and_listed_apart(api: TestClient) -> None:
+    answer = api.post("/jobs", params={"dry_run": "estimate"}, json={"dataset": "faces"})
     assert answer.status_code == 202
     job = answer.json()
     assert answer.headers["location"] == f"/jobs/{job['id']}"
@@ -207,8 +207,36 @@ def test_a_measurement_is_accepted_and_shown_where_it_says_but_is_no_job_of_the_
     assert submit(api)["kind"] == "finetuning"
 
 
+@pytest.mark.parametrize(
+    ("method", "query", "fields", "message"),
+    [
+        ("POST", {"dry_run": "measure"}, {}, "dry_run=measure {}: use dry_run=estimate"),
+        ("GET", {"kind": "measurement"}, {}, "kind=measurement {}: use kind=dry_run"),
+        ("POST", {}, {"invented_people": 8}, "invented_people {}: use synthetic_identities"),
+    ],
+)
+def test_a_former_name_works_and_is_announced(
+    api: TestClient, method: str, query: dict[str, str], fields: dict[str, Any], message: str
+) -> None:
+    body = {"dataset": "faces", **fields} if method == "POST" else None
+    answer = api.request(method, "/jobs", params=query, json=body)
+    assert answer.is_success
+    assert answer.headers["deprecation"] == "@1795996800"
+    title = message.format("is deprecated and works until 0.4.0")
+    assert answer.headers["link"] == f'</docs>; rel="deprecation"; type="text/html"; title="{title}"'
+    assert (answer.status_code == 202) == ("dry_run" in query)
+
+
+def test_an_answer_to_current_names_announces_nothing(api: TestClient) -> None:
+    job = api.post("/jobs", params={"dry_run": "estimate"}, json={"dataset": "faces", "synthetic_identities": 8})
+    for answer in (job, api.get("/jobs", params={"kind": "dry_run"}), api.get(job.headers["location"])):
+        assert answer.is_success
+        assert "deprecation" not in answer.headers
+    assert api.get(job.headers["location"]).json()["estimate"] is None
+
+
 def test_a_measurement_has_no_checkpoint_and_says_what_it_has(api: TestClient) -> None:
-    job_id = api.post("/jobs?dry_run=measure", json={"dataset": "faces"}).json()["id"]
+    job_id = api.post("/jobs?dry_run=estimate", json={"dataset": "faces"}).json()["id"]
     for answer in (api.get(f"/jobs/{job_id}/checkpoint"), api.post(f"/jobs/{job_id}/pin")):
         assert answer.status_code == 409
         assert "is a dry run, and makes no checkpoint" in answer.json()["detail"]
@@ -216,7 +244,7 @@ def test_a_measurement_has_no_checkpoint_and_says_what_it_has(api: TestClient) -
 
 
 def test_a_measurement_of_what_cannot_work_is_refused_at_once(api: TestClient) -> None:
-    answer = api.post("/jobs", params={"dry_run": "measure"}, json={"dataset": "nobody"})
+    answer = api.post("/jobs", params={"dry_run": "estimate"}, json={"dataset": "nobody"})
     assert refused(answer, 422, "dataset_not_found")["errors"][0]["field"] == "train_dir"
 
 
@@ -225,12 +253,12 @@ def test_a_dry_run_that_is_none_is_refused_by_name(api: TestClient) -> None:
         api.post("/jobs", params={"dry_run": "mesure"}, json={"dataset": "faces"}), 422, "request_invalid"
     )
     assert {error["field"] for error in problem["errors"]} == {"query.dry_run"}
-    assert "measure" in problem["detail"]
+    assert "estimate" in problem["detail"]
 
 
 def test_a_key_that_came_with_a_measurement_makes_no_training(api: TestClient) -> None:
-    measured = send_with_key(api, "key", dry_run="measure")
-    again = send_with_key(api, "key", dry_run="measure")
+    measured = send_with_key(api, "key", dry_run="estimate")
+    again = send_with_key(api, "key", dry_run="estimate")
     assert (again.status_code, again.json()["id"]) == (200, measured.json()["id"])
     refused(send_with_key(api, "key"), 422, "idempotency_key_reused")
 

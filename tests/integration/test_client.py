@@ -21,13 +21,13 @@ from rich.console import Console
 from sqlmodel import col, update
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-import app.client
 from app.api_models.events import EventView
-from app.cli import _edgeface_finetune
 from app.cli.live import event_line, watch_job
-from app.client import ApiError, ApiUnavailable, Client, MeasurementFailed
+from app.cli.service import edgeface_finetune
+from app.client import ApiError, ApiUnavailable, Client, EstimateFailed, MeasurementFailed
 from app.database import Database
 from app.finetune.checkpoint import Checkpoint, WrittenFile
+from app.finetune.deprecations import FormerNameWarning
 from app.finetune.epoch_metrics import EpochMetrics
 from app.finetune.errors import ErrorReport
 from app.finetune.evaluation_config import EvaluationConfig
@@ -41,6 +41,7 @@ from app.jobs.transitions.fence import Claim
 from app.main import create_app
 from app.settings import Settings
 from tests.integration.test_durations import MEASURED
+from tests.support.command_line import edgeface_finetune as edgeface_finetune_in_process
 from tests.support.datasets import write_dataset, write_edgeface
 from tests.support.servers import free_port
 
@@ -109,7 +110,7 @@ def application(settings: Settings) -> FastAPI:
 
 @pytest.fixture
 def server(application: FastAPI, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
-    monkeypatch.setattr(app.client, "RECONNECT_SECONDS", 0.01)
+    monkeypatch.setattr("app.client.connection.RECONNECT_SECONDS", 0.01)
     faulty = Faulty(application)
     config = uvicorn.Config(faulty, port=settings.port, log_config=None, lifespan="on")
     running = uvicorn.Server(config)
@@ -207,7 +208,7 @@ def test_a_database_that_is_away_for_a_while_is_waited_for(
     server: Faulty, client: Client, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rename(database, "job", "moved")
-    monkeypatch.setattr("app.client.time.sleep", lambda _: rename(database, "moved", "job"))
+    monkeypatch.setattr("app.client.connection.time.sleep", lambda _: rename(database, "moved", "job"))
     assert client.list().jobs == []
     assert len(server.requests) == 2
 
@@ -367,7 +368,7 @@ def test_a_job_that_starts_again_from_nothing_is_told_so(client: Client, databas
 @pytest.fixture
 def command(server: Faulty, settings: Settings) -> Callable[..., Result]:  # noqa: ARG001 - it listens
     def call(*arguments: str) -> Result:
-        return CliRunner().invoke(_edgeface_finetune, [*arguments, "--url", url(settings)])
+        return CliRunner().invoke(edgeface_finetune, [*arguments, "--url", url(settings)])
 
     return call
 
@@ -423,7 +424,7 @@ def measure_as_a_worker(database: Database, measured: dict[str, Any] | None = ME
             attempts.finish(session, claim, JobStatus.SUCCEEDED, measured=measured)
 
 
-def test_a_measurement_is_waited_for(server: Faulty, client: Client, database: Database) -> None:
+def test_an_estimate_waits_for_the_worker(server: Faulty, client: Client, database: Database) -> None:
     server.faults = ["lost answer"]
     heard: list[str] = []
 
@@ -432,31 +433,61 @@ def test_a_measurement_is_waited_for(server: Faulty, client: Client, database: D
         if len(heard) == 1:
             measure_as_a_worker(database)
 
-    measured = client.measure(CONFIG, priority=7, on_status=on_status)
+    measured = client.estimate(CONFIG, priority=7, on_status=on_status)
     assert measured.model_dump() == MEASURED
     assert heard == ["no worker has ever reported: start one with edgeface-finetune worker", "preparing", "succeeded"]
     assert [method for method, path, _ in server.requests if path == "/jobs"] == ["POST", "POST"]
     assert client.list().jobs == []
 
 
-def test_a_measurement_that_found_nothing_out_says_why(client: Client, database: Database) -> None:
-    with pytest.raises(MeasurementFailed, match="not even one image fits") as failed:
-        client.measure(CONFIG, on_status=lambda what: measure_as_a_worker(database, None) if "worker" in what else None)
+def test_an_estimate_without_result_says_why(client: Client, database: Database) -> None:
+    with pytest.raises(EstimateFailed, match="not even one image fits") as failed:
+        client.estimate(
+            CONFIG, on_status=lambda what: measure_as_a_worker(database, None) if "worker" in what else None
+        )
     assert failed.value.job.status is JobStatus.FAILED
 
 
-def test_a_measurement_that_is_given_up_is_cancelled(client: Client, database: Database) -> None:
+def test_former_names_of_the_client_work_and_name_the_current_ones(client: Client, database: Database) -> None:
+    with pytest.warns(FormerNameWarning, match=re.escape("use Client.estimate")) as warned:
+        client.measure(CONFIG, on_status=lambda what: measure_as_a_worker(database) if "worker" in what else None)
+    assert [warning.filename for warning in warned] == [__file__]
+    assert issubclass(EstimateFailed, MeasurementFailed)
+    with pytest.warns(FormerNameWarning, match="use synthetic_identities") as warned:
+        job = client.submit(CONFIG | {"invented_people": 8})
+    assert [warning.filename for warning in warned] == [__file__]
+    assert job.config.model_dump()["synthetic_identities"] == 8
+
+
+def test_the_command_names_the_current_name_of_a_former_one(
+    server: Faulty, settings: Settings, tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert server
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(CONFIG | {"invented_people": 8}))
+    monkeypatch.setenv("EDGEFACE_URL", url(settings))
+    submitted = edgeface_finetune_in_process(settings, "submit", str(config))
+    assert submitted.errors.splitlines()[0] == (
+        "warning: invented_people is deprecated and works until 0.4.0: use synthetic_identities"
+    )
+    with database.reading() as session:
+        assert submitted.output.strip() == queries.page(session, statuses=[], before=None, limit=1)[0].id
+    refused = edgeface_finetune_in_process(settings, "submit", "--dry-run=measure", "--evaluation", str(config))
+    assert "warning: dry_run=measure is deprecated and works until 0.4.0: use dry_run=estimate" in refused.errors
+
+
+def test_an_interrupted_estimate_is_cancelled(client: Client, database: Database) -> None:
     def give_up(_: str) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        client.measure(CONFIG, on_status=give_up)
+        client.estimate(CONFIG, on_status=give_up)
     with database.reading() as session:
         (job,) = queries.page(session, statuses=[], before=None, limit=10, kind="dry_run")
     assert job.status == JobStatus.CANCELLED
 
 
-def test_the_command_measures(
+def test_the_command_estimates(
     command: Callable[..., Result], database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / "config.json"
@@ -465,18 +496,19 @@ def test_the_command_measures(
 
     def echo_and_measure(message: object = None, **options: Any) -> None:
         echo(message, **options)
-        if str(message).startswith("measuring: no worker"):
+        if str(message).startswith("estimating: no worker"):
             measure_as_a_worker(database)
 
     monkeypatch.setattr(click, "echo", echo_and_measure)
-    shown = said(command("submit", "--dry-run=measure", str(config)))
+    shown = said(command("submit", "--dry-run=estimate", str(config)))
     assert shown.splitlines() == [
-        "time: 100 s (90 s to 2 min 0 s) on cpu for all 25 epochs; early stopping makes it shorter",
-        "  start 1.0 s, prepare 9.0 s, before 5.0 s, stage1 20 s, stage2 60 s, after 5.0 s",
+        "time: 1 minute and 40 seconds (1 minute and 30 seconds to 2 minutes) on cpu for all 25 epochs; early stopping "
+        "makes it shorter",
+        "  start 1 second, prepare 9 seconds, before 5 seconds, stage1 20 seconds, stage2 1 minute, after 5 seconds",
         "memory: 900.0 MB of the process",
-        "disk: 18.8 MB of prepared faces, 45.9 MB of training states while it runs, 10.1 MB a checkpoint",
+        "disk: 18.8 MB of prepared faces, 45.9 MB of training states while it runs, 10.1 MB per checkpoint",
     ]
-    assert json.loads(said(command("submit", str(config), "--dry-run=measure", "--json"))) == MEASURED
+    assert json.loads(said(command("submit", str(config), "--dry-run=estimate", "--json"))) == MEASURED
     assert "warnings" in json.loads(said(command("submit", "--dry-run", str(config))))
 
 
@@ -499,18 +531,21 @@ def test_the_commands_show_what_was_predicted_beside_what_it_took(
         )
         recording.record_epoch(session, claim, EpochMetrics.model_validate(EPOCH_12))
         session.execute(update(Attempt).values(started_at=col(Attempt.started_at) - 2000))
-    predicted = "predicted: 1 h 6 min (50 min 0 s to 1 h 23 min) for all 25 epochs; early stopping makes it shorter"
+    predicted = (
+        "predicted: 1 hour and 7 minutes (50 minutes to 1 hour and 23 minutes) for all 25 epochs; early stopping makes "
+        "it shorter"
+    )
     assert predicted in said(command("status", job_id)).splitlines()
     finish(database, claim)
     lines = said(command("status", job_id)).splitlines()
     assert lines[0] == f"{job_id}  succeeded  100%"
     assert lines[1] == predicted
     # 4000 s without 8 epochs of 190 s.
-    actual = "actual: 33 min 20 s of work, 41 min 20 s predicted for the epochs trained (-19%)"
-    assert lines[2] == actual
+    actual = "of work, 41 minutes and 20 seconds predicted for the epochs trained (-19%)"
+    assert re.match(rf"actual: 33 minutes and \d+ seconds {re.escape(actual)}", lines[2])
     watched = said(command("watch", job_id)).splitlines()
     assert predicted in watched
-    assert f"succeeded; {actual}" in watched
+    assert any(line.startswith("succeeded; actual: 33 minutes") and actual in line for line in watched)
     assert json.loads(said(command("status", job_id, "--json")))["actual"]["off_by"] == pytest.approx(-0.19, abs=0.01)
 
 
@@ -645,7 +680,7 @@ def test_an_evaluation_that_makes_no_sense_to_submit_or_download_is_refused(
     command: Callable[..., Result], tmp_path: Path
 ) -> None:
     (tmp_path / "config.json").write_text("{}")
-    for dry_run in ("--dry-run", "--dry-run=measure"):
+    for dry_run in ("--dry-run", "--dry-run=estimate"):
         refused = command("submit", "--evaluation", dry_run, str(tmp_path / "config.json"))
         assert refused.exit_code == 2
         assert "has no dry run" in refused.output
@@ -657,4 +692,4 @@ def test_an_evaluation_that_makes_no_sense_to_submit_or_download_is_refused(
 def test_without_a_service_a_command_says_so_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["app.cli.jobs"], "PATIENCE_SECONDS", 0.0)
     arguments: list[Any] = ["watch", "nobody", "--url", f"http://127.0.0.1:{free_port()}"]
-    assert isinstance(CliRunner().invoke(_edgeface_finetune, arguments).exception, httpx2.ConnectError)
+    assert isinstance(CliRunner().invoke(edgeface_finetune, arguments).exception, httpx2.ConnectError)

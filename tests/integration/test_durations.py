@@ -212,8 +212,8 @@ def test_a_measurement_is_claimed_like_a_job_and_listed_apart(database: Database
     with database.writing() as session:
         attempts.finish(session, claimed, JobStatus.SUCCEEDED, measured=MEASURED)
     job = view(database, job_id)
-    assert job.measured is not None
-    assert job.measured.model_dump() == MEASURED
+    assert job.estimate is not None
+    assert job.estimate.model_dump() == MEASURED
     assert (job.kind, job.status, job.predicted, job.actual) == ("dry_run", JobStatus.SUCCEEDED, None, None)
     with database.reading() as session:
         assert queries.page(session, statuses=[], before=None, limit=10) == []

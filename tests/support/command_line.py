@@ -5,7 +5,7 @@ import io
 from dataclasses import dataclass
 from unittest import mock
 
-from app.cli import main
+from app.cli.service import main
 from app.settings import Settings
 
 

@@ -210,7 +210,7 @@ def test_a_job_is_measured_before_it_is_submitted(embedded: Machine, shared_asse
     embedded.wait_until_ready()
     config = embedded.var_dir / "config.json"
     config.write_text(json.dumps(CONFIG))
-    measured = json.loads(embedded.run("submit", "--dry-run=measure", "--json", str(config)).stdout)
+    measured = json.loads(embedded.run("submit", "--dry-run=estimate", "--json", str(config)).stdout)
     assert 0 < measured["seconds"]["low"] < measured["seconds"]["likely"] < measured["seconds"]["high"]
     assert measured["prepared_bytes"] == (240 + 80 + 80) * 3 * 112 * 112
     assert list((embedded.var_dir / "prepared").iterdir()) == []

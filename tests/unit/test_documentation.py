@@ -10,7 +10,7 @@ from click.testing import CliRunner
 import app.alignment.errors
 import app.dataset_build
 import app.jobs.errors
-from app.cli import _edgeface_finetune
+from app.cli.service import edgeface_finetune
 from app.finetune.config import FinetuneConfig
 from app.finetune.deprecations import REMOVED_IN, RENAMED_FIELDS
 from app.finetune.errors import EdgefaceError
@@ -99,7 +99,7 @@ def test_the_reference_has_every_path(tmp_path: Path) -> None:
 
 
 def test_the_reference_has_every_command() -> None:
-    listed = CliRunner().invoke(_edgeface_finetune, ["--help"]).output.split("Commands:")[1]
+    listed = CliRunner().invoke(edgeface_finetune, ["--help"]).output.split("Commands:")[1]
     commands = {line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line[2] != " "}
     assert {"serve", "api", "worker", "train", "submit", "watch", "download", "dataset", "demo"} <= commands
     assert {command for command in commands if f"`{command}" not in REFERENCE} == set()

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from app.alignment.errors import AlignExtraMissing, NothingAligned
-from app.cli import _edgeface_finetune
+from app.cli.service import edgeface_finetune
 
 WITHOUT_THE_EXTRA = """
 import sys
@@ -20,13 +20,13 @@ class Blocked:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Blocked())
-from app.cli import main
+from app.cli.service import main
 main()
 """
 
 
 def run(*words: str | Path) -> Result:
-    return CliRunner().invoke(_edgeface_finetune, ["dataset", *map(str, words)])
+    return CliRunner().invoke(edgeface_finetune, ["dataset", *map(str, words)])
 
 
 def without_the_extra(*words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,25 @@
+"""The option --url."""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def local_url() -> str:
+    """Return the URL of a service on this machine, which reads the same variables: app/settings.py."""
+    return f"http://{os.environ.get('EDGEFACE_HOST', '127.0.0.1')}:{os.environ.get('EDGEFACE_PORT', '8000')}"
+
+
+def url_option(function: _Function) -> _Function:
+    option = click.option(
+        "--url",
+        envvar="EDGEFACE_URL",
+        default=local_url,
+        show_default="the address of `serve` on this machine",
+        help="URL of the API.",
+    )
+    return option(function)

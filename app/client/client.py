@@ -1,0 +1,235 @@
+"""Client: one method for each route of the API."""
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, get_args
+
+from pydantic import BaseModel
+
+from app.api_models.attempts import Attempts
+from app.api_models.dry_run import DryRun, EstimateView
+from app.api_models.events import EventView
+from app.api_models.health import Ready
+from app.api_models.job import JobPage, JobView
+from app.api_models.job_status import JobStatus
+from app.api_models.metrics import Metrics
+from app.client.connection import Connection
+from app.client.errors import DownloadDamaged, EstimateFailed
+from app.finetune.atomic import atomic_path
+from app.finetune.checkpoint import CheckpointFormat
+from app.finetune.config import FinetuneConfig
+from app.finetune.deprecations import warn_of
+from app.finetune.dsr_config import DsrTrainingConfig
+from app.finetune.evaluation import Evaluation
+from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.job_config import JobConfig
+from app.finetune.job_kinds import (
+    DRY_RUN,
+    DSR_TRAINING,
+    EVALUATION,
+    FINETUNING,
+    KINDS,
+    MeasuredFile,
+)
+
+
+class Client:
+    """Client of one API. Use it as a context manager.
+
+    Requests are repeated for `patience_seconds` while the API is unavailable or answers 503, except `retry`. After that
+    the last error is raised: httpx2.TransportError, ApiUnavailable or GatewayUnavailable.
+    """
+
+    def __init__(self, url: str, *, patience_seconds: float = 60.0, timeout_seconds: float = 120.0) -> None:
+        self._connection = Connection(url, patience_seconds=patience_seconds, timeout_seconds=timeout_seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def submit(
+        self,
+        config: JobConfig | Mapping[str, Any],
+        *,
+        kind: str = FINETUNING,
+        priority: int = 0,
+        idempotency_key: str | None = None,
+    ) -> JobView:
+        """Queue a job of the kind. Raises ApiError if the service refuses it.
+
+        The request carries an idempotency key, so that repeating it makes one job. Pass your own `idempotency_key` to
+        get the same job from several processes.
+        """
+        params = {"priority": priority} | ({"dry_run": "estimate"} if KINDS[kind].dry_run_of else {})
+        headers = {"Idempotency-Key": str(uuid.uuid4()) if idempotency_key is None else idempotency_key}
+        return self._job("POST", KINDS[kind].path, params=params, headers=headers, json=_as_json(config))
+
+    def evaluate(
+        self,
+        config: EvaluationConfig | Mapping[str, Any],
+        *,
+        priority: int = 0,
+        idempotency_key: str | None = None,
+    ) -> JobView:
+        """Queue an evaluation; see `submit`."""
+        return self.submit(config, kind=EVALUATION, priority=priority, idempotency_key=idempotency_key)
+
+    def train_dsr(
+        self,
+        config: DsrTrainingConfig | Mapping[str, Any],
+        *,
+        priority: int = 0,
+        idempotency_key: str | None = None,
+    ) -> JobView:
+        """Queue a DSR training; see `submit`. `download` fetches its dsr.pth."""
+        return self.submit(config, kind=DSR_TRAINING, priority=priority, idempotency_key=idempotency_key)
+
+    def dry_run(self, config: FinetuneConfig | Mapping[str, Any]) -> DryRun:
+        """Validate the config and return it with its warnings. Nothing is queued."""
+        answer = self._connection.request("POST", "/jobs", params={"dry_run": "true"}, json=_as_json(config))
+        return DryRun.model_validate(answer)
+
+    def estimate(
+        self,
+        config: FinetuneConfig | Mapping[str, Any],
+        *,
+        priority: int = 0,
+        on_status: Callable[[str], None] = lambda _: None,
+    ) -> EstimateView:
+        """Return the time, memory and disk that a fine-tuning would need. A worker makes some steps to find out.
+
+        Waits for the worker; `on_status` is called with each status of the dry run. Ctrl-C cancels it. Raises ApiError
+        if the service refuses the config, EstimateFailed if the dry run ends without a result.
+        """
+        job = self.submit(config, kind=DRY_RUN, priority=priority)
+        try:
+            on_status(job.waiting_for or job.status)
+            for event in self.events(job.id):
+                if isinstance(event, EventView) and event.kind == "status" and event.number > 1:
+                    on_status(event.data["status"])
+        except KeyboardInterrupt:
+            self.cancel(job.id)
+            raise
+        job = self.get(job.id)
+        if job.estimate is None:
+            raise EstimateFailed(job)
+        return job.estimate
+
+    def measure(
+        self,
+        config: FinetuneConfig | Mapping[str, Any],
+        *,
+        priority: int = 0,
+        on_status: Callable[[str], None] = lambda _: None,
+    ) -> EstimateView:
+        """Former name of `estimate`."""
+        warn_of("Client.measure", "Client.estimate")
+        return self.estimate(config, priority=priority, on_status=on_status)
+
+    def evaluation(self, job_id: str) -> Evaluation:
+        """Return the evaluation of a job. Raises ApiError before the job has succeeded."""
+        return Evaluation.model_validate(self._connection.request("GET", f"/jobs/{job_id}/evaluation"))
+
+    def get(self, job_id: str) -> JobView:
+        return self._job("GET", f"/jobs/{job_id}")
+
+    def list(
+        self,
+        statuses: tuple[JobStatus, ...] = (),
+        *,
+        kind: str = FINETUNING,
+        cursor: str | None = None,
+        limit: int = 20,
+    ) -> JobPage:
+        """Return one page of jobs of one kind, newest first."""
+        params: dict[str, Any] = {"status": list(statuses), "kind": kind, "limit": limit}
+        if cursor is not None:
+            params["cursor"] = cursor
+        return JobPage.model_validate(self._connection.request("GET", "/jobs", params=params))
+
+    def metrics(self, job_id: str) -> Metrics:
+        return Metrics.model_validate(self._connection.request("GET", f"/jobs/{job_id}/metrics"))
+
+    def attempts(self, job_id: str) -> Attempts:
+        """Return all attempts of workers at the job, oldest first."""
+        return Attempts.model_validate(self._connection.request("GET", f"/jobs/{job_id}/attempts"))
+
+    def cancel(self, job_id: str, *, force: bool = False) -> JobView:
+        """Cancel the job. `force` does not wait for its worker, which may be gone."""
+        return self._job("POST", f"/jobs/{job_id}/cancel", params={"force": force})
+
+    def pause(self, job_id: str) -> JobView:
+        """Pause the job. `resume_point` of the answer is the state that `resume` will load; if the status is `pausing`,
+        the worker is still saving it. Raises ApiError for a job that has ended."""
+        return self._job("POST", f"/jobs/{job_id}/pause")
+
+    def resume(self, job_id: str) -> JobView:
+        """Queue a paused job again. Raises ApiError for other jobs."""
+        return self._job("POST", f"/jobs/{job_id}/resume")
+
+    def retry(self, job_id: str, *, from_start: bool = False) -> JobView:
+        """Queue a failed or cancelled job again; it resumes from its last saved state or starts from the beginning.
+
+        Raises ApiError for other jobs. The request is never repeated: if its answer were lost, the API would refuse
+        the second one.
+        """
+        params = {"from": "start" if from_start else "state"}
+        return JobView.model_validate(self._connection.request_once("POST", f"/jobs/{job_id}/retry", params=params))
+
+    def pin(self, job_id: str) -> JobView:
+        """Keep the current best checkpoint, even if a better one follows. Raises ApiError if there is none."""
+        return self._job("POST", f"/jobs/{job_id}/pin")
+
+    def unpin(self, job_id: str) -> JobView:
+        """Remove all pins of the job."""
+        return self._job("DELETE", f"/jobs/{job_id}/pin")
+
+    def ready(self) -> Ready:
+        """Return whether a submitted job would run. Raises httpx2.TransportError at once if no API answers."""
+        return Ready.model_validate(self._connection.read_health())
+
+    def events(self, job_id: str, *, after: int = 0) -> Iterator[EventView | dict[str, Any]]:
+        """Yield every event when it happens, until the job has ended, and the progress between them as a dict.
+
+        Reconnects after a broken connection and continues with the next event. A pause does not end the events.
+        """
+        return self._connection.events(job_id, after, lambda: self.get(job_id).terminal)
+
+    def download(
+        self,
+        job_id: str,
+        path: Path,
+        *,
+        format: CheckpointFormat | MeasuredFile = "full",  # noqa: A002 - the API's name
+        epoch: int | None = None,
+    ) -> Path:
+        """Write a file of the job to `path`, atomically, after checking its sha256.
+
+        `full` and `backbone` are the best checkpoint, or that of `epoch` if it is still kept; `evaluation` is the
+        evaluation as JSON, `report` as HTML. Raises ApiError if the job does not have the file, DownloadDamaged if the
+        sha256 differs.
+        """
+        params: dict[str, str] = {}
+        if format in get_args(MeasuredFile):
+            url = f"/jobs/{job_id}/{format}"
+        else:
+            url = f"/jobs/{job_id}/checkpoint"
+            params = {"format": format} | ({} if epoch is None else {"epoch": str(epoch)})
+        with atomic_path(path) as partial:
+            expected, actual = self._connection.download(url, params, partial)
+            if actual != expected:
+                raise DownloadDamaged(f"{path}: the sha256 is {actual}, not {expected}; download it again")
+        return path
+
+    def _job(self, method: str, path: str, **arguments: Any) -> JobView:
+        return JobView.model_validate(self._connection.request(method, path, **arguments))
+
+
+def _as_json(config: JobConfig | Mapping[str, Any]) -> dict[str, Any]:
+    return config.model_dump(mode="json") if isinstance(config, BaseModel) else dict(config)

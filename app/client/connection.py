@@ -1,0 +1,134 @@
+"""Connection: requests to the API that are repeated while it is unavailable."""
+
+import hashlib
+import json
+import re
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+
+from app.api_models.events import EventView
+from app.client.errors import ApiUnavailable, GatewayUnavailable, error_of
+from app.finetune.deprecations import FormerNameWarning
+
+_Result = TypeVar("_Result")
+
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+RECONNECT_SECONDS = 1.0
+"""Between attempts while the API is unavailable."""
+
+TEMPORARY_ERRORS = (
+    httpx2.NetworkError,
+    httpx2.TimeoutException,
+    httpx2.RemoteProtocolError,
+    httpx2.ProxyError,
+    ApiUnavailable,
+    GatewayUnavailable,
+)
+
+
+class Connection:
+    """`patience_seconds`: how long a request is repeated while the API is unavailable."""
+
+    def __init__(self, url: str, *, patience_seconds: float, timeout_seconds: float) -> None:
+        # A company's proxy does not reach this machine.
+        through_proxy = httpx2.URL(url).host not in _LOCAL_HOSTS
+        timeout = httpx2.Timeout(timeout_seconds, connect=5.0)
+        self._http = httpx2.Client(base_url=url, timeout=timeout, trust_env=through_proxy)
+        self._patience_seconds = patience_seconds
+
+    def close(self) -> None:
+        self._http.close()
+
+    def request(self, method: str, path: str, **arguments: Any) -> Any:
+        """Return the JSON of the answer. Repeat the request if necessary: it has to be idempotent."""
+        return self._repeat(lambda: self.request_once(method, path, **arguments))
+
+    def request_once(self, method: str, path: str, **arguments: Any) -> Any:
+        response = self._http.request(method, path, **arguments)
+        _warn_of_former_names(response)
+        if response.is_error:
+            raise error_of(response)
+        return response.json()
+
+    def read_health(self) -> Any:
+        """Return the JSON of /health/ready, which answers 503 with the same schema. Never repeat the request."""
+        return self._http.get("/health/ready").json()
+
+    def events(self, job_id: str, after: int, has_ended: Callable[[], bool]) -> Iterator[EventView | dict[str, Any]]:
+        """Yield the events numbered above `after`, and the progress between them as a dict. Reconnect until the job
+        `has_ended`."""
+        failing_since: float | None = None
+        while True:
+            try:
+                for event in self._stream_events(job_id, after):
+                    failing_since = None
+                    if isinstance(event, EventView):
+                        after = event.number
+                    yield event
+            except TEMPORARY_ERRORS:
+                failing_since = failing_since or time.monotonic()
+                if time.monotonic() - failing_since > self._patience_seconds:
+                    raise
+                time.sleep(RECONNECT_SECONDS)
+                continue
+            if has_ended():
+                return
+
+    def download(self, url: str, params: dict[str, str], path: Path) -> tuple[str, str]:
+        """Write the file to `path`. Return the sha256 that the API announced, and that of the download."""
+        return self._repeat(lambda: self._download(url, params, path))
+
+    def _download(self, url: str, params: dict[str, str], path: Path) -> tuple[str, str]:
+        digest = hashlib.sha256()
+        with self._http.stream("GET", url, params=params) as response:
+            if response.is_error:
+                response.read()
+                raise error_of(response)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                for chunk in response.iter_bytes():
+                    digest.update(chunk)
+                    file.write(chunk)
+            return response.headers["etag"].strip('"'), digest.hexdigest()
+
+    def _stream_events(self, job_id: str, after: int) -> Iterator[EventView | dict[str, Any]]:
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+        with self._http.stream("GET", f"/jobs/{job_id}/events", headers=headers) as response:
+            if response.is_error:
+                response.read()
+                raise error_of(response)
+            for event in httpx2.EventSource(response):
+                if event.event == "progress":
+                    yield json.loads(event.data)
+                elif event.data:
+                    yield EventView.model_validate_json(event.data)
+
+    def _repeat(self, request: Callable[[], _Result]) -> _Result:
+        deadline = time.monotonic() + self._patience_seconds
+        while True:
+            try:
+                return request()
+            except TEMPORARY_ERRORS:
+                if time.monotonic() + RECONNECT_SECONDS > deadline:
+                    raise
+                time.sleep(RECONNECT_SECONDS)
+
+
+def _warn_of_former_names(response: httpx2.Response) -> None:
+    """Issue a FormerNameWarning for the code that called the client if the answer has the header Deprecation."""
+    if "deprecation" not in response.headers:
+        return
+    # response.links does not parse titles with `=`.
+    title = re.search(r'rel="deprecation".*title="([^"]*)"', response.headers.get("link", ""))
+    message = title[1] if title else f"deprecated since {response.headers['deprecation']}"
+    package, stacklevel = __name__.rpartition(".")[0], 1
+    while str(sys._getframe(stacklevel - 1).f_globals.get("__name__")).startswith(package):
+        stacklevel += 1
+    warnings.warn(message, FormerNameWarning, stacklevel=stacklevel)

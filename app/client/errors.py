@@ -1,0 +1,59 @@
+"""The errors that the client raises, besides those of httpx2.
+
+Exception
+├── ApiError                       the API answered with a problem
+│   └── ApiUnavailable             503: it may succeed later
+├── EstimateFailed                 a dry run ended without a result
+├── DownloadDamaged                the download's sha256 differs
+└── httpx2.HTTPStatusError         an error that is not the API's own, such as a proxy's
+    └── GatewayUnavailable         503: it may succeed later
+"""
+
+import httpx2
+
+from app.api_models.job import JobView
+from app.api_models.problems import Problem
+
+
+class ApiError(Exception):
+    """The API answered with a problem. `problem` has its code, hint and blame."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(f"{problem.detail} ({problem.code})\n  hint: {problem.hint}")
+        self.problem = problem
+
+
+class ApiUnavailable(ApiError):
+    """The API answered 503, such as when its database is unavailable."""
+
+
+class GatewayUnavailable(httpx2.HTTPStatusError):
+    """A proxy or load balancer answered 503 in place of the API."""
+
+
+class EstimateFailed(Exception):
+    """The dry run ended without a result. `job` has its status and error."""
+
+    def __init__(self, job: JobView) -> None:
+        reason = (
+            f"{job.error.message} ({job.error.code})\n  hint: {job.error.hint}" if job.error else f"it is {job.status}"
+        )
+        super().__init__(f"dry run {job.id} has no result: {reason}")
+        self.job = job
+
+
+MeasurementFailed = EstimateFailed
+"""Former name; works until 0.4.0."""
+
+
+class DownloadDamaged(Exception):
+    """The sha256 of the download is not the one that the API announced. No file was written."""
+
+
+def error_of(response: httpx2.Response) -> Exception:
+    """Return the exception for an error response, whose body has been read."""
+    if response.headers.get("content-type", "").startswith("application/problem+json"):
+        problem = Problem.model_validate(response.json())
+        return ApiUnavailable(problem) if response.status_code == 503 else ApiError(problem)
+    kind = GatewayUnavailable if response.status_code == 503 else httpx2.HTTPStatusError
+    return kind(f"{response.request.url} answered {response.status_code}", request=response.request, response=response)
