@@ -11,6 +11,7 @@ RUN python3 -m venv /opt/uv \
 FROM scratch AS source
 COPY pyproject.toml README.md /
 COPY app /app
+COPY edgeface_finetune /edgeface_finetune
 COPY worker /worker
 
 FROM ${PYTHON_IMAGE} AS base
