@@ -10,9 +10,10 @@ from click.testing import CliRunner
 import app.alignment.errors
 import app.dataset_build
 import app.jobs.errors
+from app.api_models.job import JobView
 from app.cli.service import edgeface_finetune
 from app.finetune.config import FinetuneConfig
-from app.finetune.deprecations import REMOVED_IN, RENAMED_FIELDS
+from app.finetune.deprecations import REMOVED_IN, RENAMED_ANSWER_FIELDS, RENAMED_FIELDS, RENAMED_QUERY_VALUES
 from app.finetune.errors import EdgefaceError
 from app.finetune.evaluation_config import EvaluationConfig
 from app.finetune.recipes import RECOMMENDED
@@ -60,6 +61,27 @@ def test_the_reference_has_every_setting(name: str) -> None:
 @pytest.mark.parametrize("former", RENAMED_FIELDS)
 def test_the_reference_has_every_former_field_name(former: str) -> None:
     assert f"`{former}` is the former name of `{RENAMED_FIELDS[former]}` and works until {REMOVED_IN}." in REFERENCE
+
+
+FORMER_NAMES = [
+    *RENAMED_FIELDS.items(),
+    *((f"{name}={former}", f"{name}={current}") for (name, former), current in RENAMED_QUERY_VALUES.items()),
+    *RENAMED_ANSWER_FIELDS.items(),
+]
+
+
+@pytest.mark.parametrize(("former", "current"), FORMER_NAMES)
+def test_the_reference_lists_every_former_name(former: str, current: str) -> None:
+    assert f"| `{former}` | `{current}` |" in REFERENCE.split("## Former names")[1]
+
+
+@pytest.mark.parametrize(("former", "current"), RENAMED_ANSWER_FIELDS.items())
+def test_answers_have_a_field_under_both_names(former: str, current: str) -> None:
+    schema = JobView.model_json_schema(mode="serialization")
+    for path in (former, current):
+        *parents, name = path.split(".")
+        described = schema["$defs"]["PredictedView"] if parents else schema
+        assert described["properties"][name].get("deprecated", False) == (path == former)
 
 
 STATES_PAGE = (ROOT / "docs" / "job-states.md").read_text()
