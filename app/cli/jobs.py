@@ -27,7 +27,7 @@ from app.finetune.job_kinds import (
 )
 
 PATIENCE_SECONDS = 5.0
-"""Long enough for a service that is just starting again; a person with none should not have to wait to be told."""
+"""Long enough for a service that restarts, and short for a person who has not started one."""
 
 _MEASURED_FILES: dict[MeasuredFile, str] = {"report": "report.html", "evaluation": "evaluation.json"}
 _FORMATS = [*get_args(CheckpointFormat), *_MEASURED_FILES]
@@ -89,7 +89,7 @@ def submit(
 ) -> None:
     """Queue the job that the JSON file CONFIG describes (`-` reads the standard input). Prints its id."""
     if evaluation and dsr_training:
-        raise click.UsageError("CONFIG is either of an evaluation or of a DSR training: leave one of the two out")
+        raise click.UsageError("--evaluation and --dsr-training exclude each other: leave one out")
     kind = EVALUATION if evaluation else DSR_TRAINING if dsr_training else FINETUNING
     if (dry_run or estimate) and dry_run_of(kind) is None:
         raise click.UsageError(f"{KINDS[kind].title} has no dry run: leave --dry-run out")
@@ -119,7 +119,7 @@ def submit(
 @click.argument("job_id", metavar="JOB")
 @url_option
 def watch(job_id: str, url: str) -> None:
-    """Show JOB's progress and epochs until it ends, over pauses too. Exit status 1 unless it succeeded."""
+    """Show the progress and the epochs of JOB until it ends, also over pauses. Exit status 1 unless it succeeds."""
     with _client(url) as client:
         client.get(job_id)
     _watch(url, job_id)
@@ -127,10 +127,10 @@ def watch(job_id: str, url: str) -> None:
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
-@click.option("--json", "as_json", is_flag=True, help="Everything that the API says of it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole answer of the API.")
 @url_option
 def status(job_id: str, as_json: bool, url: str) -> None:
-    """Where JOB is, how long it was said to take and how long it took."""
+    """Show the status, the predicted and the actual duration of JOB."""
     with _client(url) as client:
         job = client.get(job_id)
     click.echo(job.model_dump_json(indent=2) if as_json else "\n".join(status_lines(job)))
@@ -160,7 +160,7 @@ def jobs(statuses: tuple[str, ...], limit: int, kind: str, url: str) -> None:
 @click.option("--force", is_flag=True, help="Do not wait for its worker, which may be gone.")
 @url_option
 def cancel(job_id: str, force: bool, url: str) -> None:
-    """Stop JOB. Its best checkpoint so far stays."""
+    """Cancel JOB. Its best checkpoint so far is kept."""
     with _client(url) as client:
         click.echo(client.cancel(job_id, force=force).status)
 
@@ -169,50 +169,50 @@ def cancel(job_id: str, force: bool, url: str) -> None:
 @click.argument("job_id", metavar="JOB")
 @url_option
 def pause(job_id: str, url: str) -> None:
-    """Stop JOB so that `resume` can go on later. Prints which epoch and step survive."""
+    """Save the training state of JOB and stop it. Prints the epoch and the step that `resume` continues from."""
     with _client(url) as client:
         job = client.pause(job_id)
     if job.status is JobStatus.PAUSING:
-        click.echo(f"{job.status}: the training state is still being saved; `jobs` shows when it is")
+        click.echo(f"{job.status}: the worker is still saving the training state; `status` shows when it has")
     else:
-        click.echo(f"{job.status}: {_survives(job)}")
+        click.echo(f"{job.status}: {_resume_text(job)}")
 
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @url_option
 def resume(job_id: str, url: str) -> None:
-    """Queue paused JOB again."""
+    """Queue the paused JOB again."""
     with _client(url) as client:
-        _say_queued(client.resume(job_id))
+        _echo_queued(client.resume(job_id))
 
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
-@click.option("--from-start", is_flag=True, help="Forget what it has learned; pinned checkpoints stay.")
+@click.option("--from-start", is_flag=True, help="Discard the saved states and all checkpoints that are not pinned.")
 @url_option
 def retry(job_id: str, from_start: bool, url: str) -> None:
-    """Queue failed or cancelled JOB again; it goes on from its last saved state."""
+    """Queue the failed or cancelled JOB again. It resumes from its last saved state."""
     with _client(url) as client:
-        _say_queued(client.retry(job_id, from_start=from_start))
+        _echo_queued(client.retry(job_id, from_start=from_start))
 
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @url_option
 def pin(job_id: str, url: str) -> None:
-    """Keep the best checkpoint that JOB has now, whatever better one comes."""
+    """Keep the current best checkpoint of JOB, even if a better one follows."""
     with _client(url) as client:
         checkpoint = client.pin(job_id).checkpoint
     if checkpoint is not None:
-        click.echo(f"epoch {checkpoint.epoch} is kept; `download {job_id} --epoch {checkpoint.epoch}` fetches it")
+        click.echo(f"epoch {checkpoint.epoch} is kept; `download {job_id} --epoch {checkpoint.epoch}` downloads it")
 
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @url_option
 def unpin(job_id: str, url: str) -> None:
-    """Take all pins of JOB away: only its best checkpoint stays."""
+    """Remove all pins of JOB. Only its best checkpoint is kept."""
     with _client(url) as client:
         client.unpin(job_id)
     click.echo("no checkpoint is pinned")
@@ -228,15 +228,18 @@ def unpin(job_id: str, url: str) -> None:
     default="full",
     show_default=True,
 )
-@click.option("--epoch", type=click.IntRange(1), help="Of this stage 2 epoch, if it is kept. Default: the best.")
+@click.option("--epoch", type=click.IntRange(1), help="Epoch of stage 2, if its checkpoint is kept. Default: the best.")
 @url_option
 def download(
     job_id: str, output: Path | None, format_: CheckpointFormat | MeasuredFile, epoch: int | None, url: str
 ) -> None:
-    """Download JOB's checkpoint, edgeface_finetuned.pth, its bare backbone or dsr.pth, or what was measured: the report
-    as a page, the evaluation as JSON. Prints its path."""
+    """Download a file of JOB and print its path.
+
+    `full` is edgeface_finetuned.pth or dsr.pth, `backbone` the backbone's state dict, `evaluation` the evaluation as
+    JSON, `report` the same as HTML.
+    """
     if epoch is not None and format_ in get_args(MeasuredFile):
-        raise click.UsageError(f"the {format_} is of the job, not of an epoch: leave --epoch out")
+        raise click.UsageError(f"a job has one {format_}, not one per epoch: leave --epoch out")
     with _client(url) as client:
         if output is None:
             checkpoint = kind_of(client.get(job_id).kind).checkpoint
@@ -245,14 +248,14 @@ def download(
         click.echo(client.download(job_id, output, format=format_, epoch=epoch))
 
 
-def _say_queued(job: JobView) -> None:
-    click.echo(f"{job.status}: {_survives(job)}" if job.status is JobStatus.QUEUED else job.status)
+def _echo_queued(job: JobView) -> None:
+    click.echo(f"{job.status}: {_resume_text(job)}" if job.status is JobStatus.QUEUED else job.status)
 
 
-def _survives(job: JobView) -> str:
+def _resume_text(job: JobView) -> str:
     if job.resume_point is None:
-        return "no training state is saved yet, so it goes on from the start"
-    return f"it goes on from {point_line(job.resume_point.model_dump())}"
+        return "no training state is saved yet, so it starts from the beginning"
+    return f"it resumes from {point_line(job.resume_point.model_dump())}"
 
 
 def _watch(url: str, job_id: str) -> None:

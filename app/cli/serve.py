@@ -10,12 +10,12 @@ from types import FrameType
 
 import click
 
-from app.parent_process import _PARENT_PIPE
+from app.parent_process import PARENT_PIPE
 from app.settings import Settings
 
 STOP_SECONDS = 20.0
 MINIMUM_UP_SECONDS = 5.0
-"""A process that ends sooner has something wrong that starting it again does not mend."""
+"""A process that ends sooner cannot be fixed by restarting it."""
 
 
 @click.command()
@@ -27,7 +27,7 @@ def serve(host: str | None, port: int | None) -> None:
     environment = os.environ | {
         "EDGEFACE_HOST": host or settings.host,
         "EDGEFACE_PORT": str(settings.port if port is None else port),
-        _PARENT_PIPE: "1",
+        PARENT_PIPE: "1",
     }
     click.echo(
         f"edgeface-finetune on http://{environment['EDGEFACE_HOST']}:{environment['EDGEFACE_PORT']} (/docs describes "
@@ -62,13 +62,13 @@ def serve(host: str | None, port: int | None) -> None:
 def _start_again(
     children: dict[str, subprocess.Popen[bytes]], started_at: dict[str, float], environment: dict[str, str]
 ) -> str | None:
-    """Replace a process that ended by itself; the name of one that cannot even start."""
+    """Restart a process that has ended. Return the name of one that ends right after its start."""
     for name, child in children.items():
         if child.poll() is None:
             continue
         if time.monotonic() - started_at[name] < MINIMUM_UP_SECONDS:
             return name
-        click.echo(f"the {name} ended with exit code {child.returncode}; starting it again", err=True)
+        click.echo(f"the {name} ended with exit code {child.returncode}; restarting it", err=True)
         children[name] = _start(name, environment)
         started_at[name] = time.monotonic()
     return None

@@ -1,1 +1,1 @@
-"""One file per resource: HTTP in, HTTP out, no logic."""
+"""The routes, one file for each resource, without logic of their own."""

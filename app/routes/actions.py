@@ -1,4 +1,4 @@
-"""What a person does to a job: cancel, pause, resume, retry."""
+"""Actions on a job: cancel, pause, resume, retry."""
 
 import asyncio
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import Service, ServiceDep, change_job
 
 PAUSE_ANSWER_SECONDS = 5.0
-"""How long the answer to a pause waits for the state to be saved, so that it can say what survives."""
+"""How long the answer to a pause waits for the worker to save the state, to report it as `resume_point`."""
 
 POLL_SECONDS = 0.1
 
@@ -29,21 +29,21 @@ def cancel_job(
     force: Annotated[
         bool,
         Query(
-            description="Write `cancelled` at once, for a job whose worker is gone. One that is not gone loses its "
-            "claim and ends its trainer at its next heartbeat."
+            description="Set the status to `cancelled` at once, for a job whose worker is gone. A running worker loses "
+            "its claim and ends its trainer at its next heartbeat."
         ),
     ] = False,
 ) -> JobView:
-    """Stop the job; safe to repeat. The best checkpoint so far stays. A running job is `cancelling` until its trainer
-    is gone, which takes at most 2 seconds."""
+    """Cancel the job; idempotent. The best checkpoint so far is kept. A running job is `cancelling` until its trainer
+    has ended, which takes at most 2 seconds."""
     return change_job(service, lambda session: wishes.request_cancel(session, job_id, force=force))
 
 
 @router.post("/pause")
 async def pause_job(job_id: str, service: ServiceDep) -> JobView:
-    """Stop the job so that it can go on later; safe to repeat. A queued job is `paused` at once. A running one is
-    `pausing` while it saves its state; the answer waits up to 5 seconds for that, and `resume_point` says which epoch
-    and step survive."""
+    """Save the job's state and stop it; idempotent. A queued job is `paused` at once. A running job is `pausing` while
+    its worker saves the state; the answer waits up to 5 seconds for that. `resume_point` is the state that a resume
+    loads."""
     job = await run_in_threadpool(change_job, service, lambda session: wishes.request_pause(session, job_id))
     loop = asyncio.get_running_loop()
     answer_by = loop.time() + PAUSE_ANSWER_SECONDS
@@ -55,7 +55,7 @@ async def pause_job(job_id: str, service: ServiceDep) -> JobView:
 
 @router.post("/resume")
 def resume_job(job_id: str, service: ServiceDep) -> JobView:
-    """Queue a paused job again, behind the others of its priority; safe to repeat. It goes on from `resume_point`."""
+    """Queue a paused job again, behind the others of its priority; idempotent. It resumes from `resume_point`."""
     job = change_job(service, lambda session: wishes.resume(session, job_id))
     service.bell.ring()
     return job
@@ -69,8 +69,8 @@ def retry_job(
         Literal["state", "start"],
         Query(
             alias="from",
-            description="`state`: go on from `resume_point`, or from the start where there is none. `start`: forget "
-            "the epochs, the states and the checkpoints that are not pinned.",
+            description="`state`: resume from `resume_point`, or from the beginning without one. `start`: discard the "
+            "epochs, the states and the checkpoints that are not pinned.",
         ),
     ] = "state",
 ) -> JobView:

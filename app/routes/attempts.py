@@ -1,4 +1,4 @@
-"""Every claim of a job by a worker."""
+"""Attempts of workers at a job."""
 
 from fastapi import APIRouter
 
@@ -13,6 +13,6 @@ router = APIRouter(prefix="/jobs/{job_id}/attempts", tags=["jobs"], responses=PR
 
 @router.get("")
 def get_attempts(job_id: str, session: ReadingSessionDep) -> Attempts:
-    """Every time a worker took the job, the first one first: how it ended and why, and what it had gone on from."""
+    """List all attempts, oldest first: how and why each ended, and the state that it resumed from."""
     queries.get(session, job_id)
     return Attempts(job_id=job_id, attempts=[view_attempt(each) for each in queries.attempts(session, job_id)])

@@ -1,4 +1,4 @@
-"""What routes ask for: the parts of the service that create_app put together."""
+"""Dependencies of the routes: the parts of the service, which `create_app` builds."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from app.settings import Settings
 
 @dataclass(frozen=True)
 class Service:
-    """The parts of a running API. `stopping` is set when the server shuts down, so that open streams end."""
+    """The parts of a running API. `stopping` is set at shutdown and ends open streams."""
 
     settings: Settings
     database: Database
@@ -35,7 +35,7 @@ class Service:
 
 
 async def get_service(request: Request) -> Service:
-    # async, or FastAPI would go to a thread for it
+    # async: FastAPI would run it in a thread otherwise
     return cast("Service", request.app.state.service)
 
 
@@ -51,6 +51,6 @@ ReadingSessionDep = Annotated[Session, Depends(get_reading_session)]
 
 
 def change_job(service: Service, transition: Callable[[Session], Job]) -> JobView:
-    """One transaction that changes a job; the job as it then is."""
+    """Change a job in one transaction and return it."""
     with service.database.writing() as session:
         return view_job(session, transition(session), service.settings.worker_seen_seconds)

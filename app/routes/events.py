@@ -1,4 +1,4 @@
-"""What happens to a job, as Server-Sent Events or as a list with a cursor."""
+"""Events of a job, as Server-Sent Events or as a page with a cursor."""
 
 from contextlib import aclosing
 from typing import Annotated
@@ -24,7 +24,7 @@ class _EventStream(EventSourceResponse):
         super().__init__(self._events, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # A reader that leaves is gone at once, not when its generator happens to be collected.
+        # The feed forgets a reader when it disconnects, not when its generator is collected.
         async with aclosing(self._events):
             await super().__call__(scope, receive, send)
 
@@ -35,7 +35,7 @@ class _EventStream(EventSourceResponse):
     responses={
         200: {
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
-            "description": "A page of events, or the stream of them",
+            "description": "A page of events, or an event stream",
         }
     },
 )
@@ -44,23 +44,24 @@ async def get_events(
     service: ServiceDep,
     accept: Annotated[str, Header()] = "application/json",
     last_event_id: Annotated[
-        int | None, Header(ge=0, le=2**31 - 1, description="Sent by a client that reconnects: go on after this event.")
+        int | None,
+        Header(ge=0, le=2**31 - 1, description="Sent by a client that reconnects: continue after this event."),
     ] = None,
     after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only events numbered above this.")] = 0,
 ) -> Response:
-    """Every status change, warning, epoch, checkpoint, resume and wait. With `Accept: text/event-stream` they come as
-    they happen, `progress` between them, until the job ends (a pause is no end); otherwise one page as JSON."""
+    """Return status changes, warnings, epochs, checkpoints, resumes and waits. `Accept: text/event-stream` streams
+    them, with `progress` between them, until the job ends; a pause does not end it. Otherwise the answer is a page."""
     cursor = after if last_event_id is None else last_event_id
     if "text/event-stream" not in accept:
         page = await run_in_threadpool(_read, service, job_id, cursor)
         return Response(page.model_dump_json(), media_type="application/json")
-    # An unknown job, or a database that is away, is a problem while the answer's head is not sent yet.
+    # Raises for an unknown job or an unavailable database before the answer begins.
     await service.job_answers.get(job_id)
     return _EventStream(service, job_id, cursor)
 
 
 def _read(service: Service, job_id: str, cursor: int) -> EventPage:
-    """Events after the cursor; the job's row is read first, so that `terminal` implies that the last event is seen."""
+    """Return the events after the cursor. The job's row is read first: if `terminal`, the page has the last event."""
     with service.database.reading() as session:
         job = queries.get(session, job_id)
         events = [view_event(event) for event in queries.events_after(session, job_id, cursor)]

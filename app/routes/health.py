@@ -1,4 +1,4 @@
-"""Whether the API is up, and whether a job submitted now would run."""
+"""Health checks of the API, the database, the broker and the workers."""
 
 from fastapi import APIRouter, Response, status
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -12,13 +12,15 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 @router.get("/live")
 def get_live() -> Live:
-    """The process answers."""
+    """Answer 200 if the process runs."""
     return Live()
 
 
-@router.get("/ready", responses={503: {"model": Ready, "description": "Something a job needs is missing"}})
+@router.get(
+    "/ready", responses={503: {"model": Ready, "description": "The database, the broker or a worker is unavailable"}}
+)
 def get_ready(service: ServiceDep, response: Response) -> Ready:
-    """The database and the broker answer and a worker has reported: a job submitted now would run."""
+    """Check that the database and the broker answer and that a worker has reported: a submitted job would run."""
     seen: float | None = None
     try:
         with service.database.reading() as session:

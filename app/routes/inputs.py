@@ -1,4 +1,4 @@
-"""What a job can name: the datasets and weights in the service's folders."""
+"""Names of the datasets and weights that a config can use."""
 
 from fastapi import APIRouter
 
@@ -11,13 +11,13 @@ router = APIRouter(tags=["inputs"])
 
 @router.get("/datasets")
 def get_datasets(service: ServiceDep) -> Names:
-    """Names that the config's `dataset` can have."""
+    """List the values of the config field `dataset`."""
     root = service.settings.datasets_dir
     return Names(root=str(root), names=list_datasets(root))
 
 
 @router.get("/weights")
 def get_weights(service: ServiceDep) -> Names:
-    """Names that the config's `edgeface` and `dsr` can have, besides `job:ID`."""
+    """List the values of the config fields `edgeface` and `dsr`, besides `job:ID`."""
     root = service.settings.weights_dir
     return Names(root=str(root), names=list_weights(root))

@@ -1,4 +1,4 @@
-"""Jobs: submit, look at, list."""
+"""Jobs: submit, get, list."""
 
 from typing import Annotated
 
@@ -45,7 +45,7 @@ def _check_dry_run(dry_run: str) -> str:
         },
         200: {
             "model": JobView | DryRun,
-            "description": "A dry run; or the job that the same request with the same Idempotency-Key made before",
+            "description": "A dry run, or the job that an earlier request with this Idempotency-Key made",
             "headers": {
                 "Idempotency-Replayed": {"schema": {"type": "string"}, "description": "`true` for the latter."}
             },
@@ -70,9 +70,11 @@ def submit_job(
     priority: Priority = 0,
     idempotency_key: IdempotencyKey = None,
 ) -> JobView | DryRun:
-    """Queue a fine-tuning. What can be checked is checked first: names, ranges, the images that
-    training reads (EDGEFACE_CHECKED_IMAGES of them), the weights' tensors."""
+    """Queue a fine-tuning.
 
+    The request is refused if a name, a value, an image (the first EDGEFACE_CHECKED_IMAGES are decoded) or a weights
+    file is invalid.
+    """
     if dry_run == "true":
         response.status_code = status.HTTP_200_OK
         return DryRun(config=config, warnings=check_submission(service, config))
@@ -87,14 +89,14 @@ def submit_job(
 def list_jobs(
     session: ReadingSessionDep,
     service: ServiceDep,
-    status: Annotated[list[JobStatus] | None, Query(description="Only these; may be repeated.")] = None,
-    cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
+    status: Annotated[list[JobStatus] | None, Query(description="Only jobs of this status. May be repeated.")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     kind: Annotated[
         JobKind, Query(description="Only jobs of this kind. `dry_run`: the jobs that `dry_run=estimate` made.")
     ] = FINETUNING,
 ) -> JobPage:
-    """Jobs, newest first."""
+    """List jobs, newest first."""
     if cursor is not None and not (len(cursor) == 24 and cursor.isalnum()):
         raise CursorInvalid(cursor)
     jobs = queries.page(session, statuses=status or [], before=cursor, limit=limit + 1, kind=kind)
@@ -107,6 +109,6 @@ def list_jobs(
 
 @router.get("/{job_id}", response_model=JobView)
 async def get_job(job_id: str, service: ServiceDep) -> Response:
-    """Where the job is: status, stage, epoch, progress, metrics, warnings, error, checkpoint, files, and the state
-    that survives if it stops now."""
+    """Return status, stage, epoch, progress, metrics, warnings, error, checkpoint and files of the job, and the state
+    that it would resume from."""
     return Response(await service.job_answers.get(job_id), media_type="application/json")

@@ -1,4 +1,4 @@
-"""Every epoch of a job, as JSON or CSV."""
+"""Metrics of the epochs of a job, as JSON or CSV."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/jobs/{job_id}/metrics", tags=["metrics"], responses=
 def get_metrics(
     job_id: str, session: ReadingSessionDep, accept: Annotated[str, Header()] = "application/json"
 ) -> Metrics | Response:
-    """Every epoch of both stages. `Accept: text/csv` gives a table."""
+    """List the epochs of both stages. `Accept: text/csv` returns CSV."""
     job = queries.get(session, job_id)
     epochs = [view_epoch(metric) for metric in queries.metrics(session, job)]
     if "text/csv" in accept:

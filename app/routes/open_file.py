@@ -1,4 +1,4 @@
-"""A download of a file that is open already: what is deleted or replaced meanwhile, it is sent whole."""
+"""A response that sends an open file, even if it is deleted or replaced meanwhile."""
 
 import os
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from starlette.types import Receive, Scope, Send
 class OpenFileResponse(FileResponse):
     """Sends `file` from its start, honours Range and If-Range, and closes it.
 
-    FileResponse opens a path only after it has sent the size, when the file may be gone or another. The path given to
-    it here is the open file itself.
+    FileResponse opens its path after it has sent the size, when the file may have been replaced. The path that it gets
+    here refers to the open file.
     """
 
     def __init__(self, file: BinaryIO, *, filename: str | None, media_type: str, headers: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints that are kept because a person says so."""
+"""Pins: checkpoints that are kept."""
 
 from fastapi import APIRouter
 
@@ -12,13 +12,12 @@ router = APIRouter(prefix="/jobs/{job_id}/pin", tags=["checkpoint"], responses=P
 
 @router.post("")
 def pin_checkpoint(job_id: str, service: ServiceDep) -> JobView:
-    """Keep the best checkpoint of now, both its files, even when a better one replaces it or old files are cleaned;
-    safe to repeat. `files` lists it with its address, `GET /jobs/{id}/checkpoint?epoch=N` downloads it."""
+    """Keep both files of the current best checkpoint, even if a better one follows or old files are deleted.
+    Idempotent. `files` lists it with its URL; `GET /jobs/{id}/checkpoint?epoch=N` downloads it."""
     return change_job(service, lambda session: pins.pin_best(session, job_id))
 
 
 @router.delete("")
 def unpin_checkpoints(job_id: str, service: ServiceDep) -> JobView:
-    """Take every pin of the job away; safe to repeat. The best checkpoint stays all the same, the others are deleted
-    with the next clean-up."""
+    """Remove all pins of the job; idempotent. The next clean-up deletes all checkpoints but the best."""
     return change_job(service, lambda session: pins.unpin(session, job_id))

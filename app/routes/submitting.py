@@ -23,14 +23,17 @@ def _check_key(key: str) -> str:
 
 
 Priority = Annotated[
-    int, Query(ge=-100, le=100, description="Higher is run first; among equals the one that has waited longest.")
+    int,
+    Query(
+        ge=-100, le=100, description="Jobs of higher priority run first; among equals, the one that has waited longest."
+    ),
 ]
 IdempotencyKey = Annotated[
     str | None,
     AfterValidator(_check_key),
     Header(
-        description="1 to 255 printable ASCII characters, new for every job. The same request sent again with the "
-        "same key makes no second job, so it is safe to repeat; another request with it is refused."
+        description="1 to 255 printable ASCII characters, such as a UUID; a new key for each job. A repeated request "
+        "with the same key makes no second job. A different request with the same key is refused."
     ),
 ]
 
@@ -53,9 +56,9 @@ def submission_router(kind: Kind) -> APIRouter:
     ) -> JobView:
         return answer_submission(service, response, kind, config, priority, idempotency_key)
 
-    # FastAPI reads the body's type from here.
+    # FastAPI takes the schema of the body from the annotation.
     submit.__annotations__["config"] = kind.config
-    replayed = {"model": JobView, "description": "The job that this request and Idempotency-Key made before"}
+    replayed = {"model": JobView, "description": "The job that an earlier request with this Idempotency-Key made"}
     router.add_api_route(
         "",
         submit,
@@ -83,7 +86,7 @@ def answer_submission(
     priority: int,
     idempotency_key: str | None,
 ) -> JobView:
-    """Queue the job and ring the bell. `response` gets 200 and a header where the job had been made before."""
+    """Queue the job and notify the workers. If the job exists already, `response` gets 200 and a header."""
     config = config.in_root(service.settings.datasets_dir)
     job, replayed = submit_once(
         service.database,

@@ -386,17 +386,17 @@ def test_the_commands_pause_resume_retry_and_cancel(
     submit = ("submit", str(config), "--priority", "5", "--idempotency-key", "monday")
     job_id = said(command(*submit))
     assert said(command(*submit)) == job_id
-    assert said(command("pause", job_id)) == "paused: no training state is saved yet, so it goes on from the start"
+    assert said(command("pause", job_id)) == "paused: no training state is saved yet, so it starts from the beginning"
     listed = said(command("jobs", "--status", "paused"))
     assert listed.startswith(job_id)
     assert listed.endswith("priority 5  waits for a person to resume it")
-    assert said(command("resume", job_id)) == "queued: no training state is saved yet, so it goes on from the start"
+    assert said(command("resume", job_id)) == "queued: no training state is saved yet, so it starts from the beginning"
     claim = run(database, job_id)
     save_state(database, claim)
     with database.writing() as session:
         wishes.request_pause(session, job_id)
         attempts.hand_back(session, claim, "paused by a person")
-    goes_on = "it goes on from stage 2 epoch 7 step 13"
+    goes_on = "it resumes from stage 2 epoch 7 step 13"
     assert said(command("pause", job_id)) == f"paused: {goes_on}"
     assert said(command("cancel", job_id)) == "cancelled"
     assert said(command("retry", job_id)) == f"queued: {goes_on}"
@@ -404,7 +404,7 @@ def test_the_commands_pause_resume_retry_and_cancel(
     assert said(command("cancel", job_id)) == "cancelling"
     assert said(command("cancel", job_id, "--force")) == "cancelled"
     again = said(command("retry", job_id, "--from-start"))
-    assert again == "queued: no training state is saved yet, so it goes on from the start"
+    assert again == "queued: no training state is saved yet, so it starts from the beginning"
     assert client.get(job_id).resume_point is None
 
 
@@ -554,7 +554,7 @@ def test_the_commands_pin_and_unpin(
 ) -> None:
     job_id = client.submit(CONFIG).id
     publish(database, settings, run(database, job_id))
-    assert said(command("pin", job_id)) == f"epoch 3 is kept; `download {job_id} --epoch 3` fetches it"
+    assert said(command("pin", job_id)) == f"epoch 3 is kept; `download {job_id} --epoch 3` downloads it"
     output = tmp_path / "third.pth"
     assert said(command("download", job_id, "--epoch", "3", "--output", str(output))) == str(output)
     assert all(file.pinned for file in client.get(job_id).files)
@@ -568,7 +568,7 @@ def test_a_pause_that_takes_long_says_so(
     monkeypatch.setattr("app.routes.actions.PAUSE_ANSWER_SECONDS", 0.0)
     job_id = client.submit(CONFIG).id
     run(database, job_id)
-    assert said(command("pause", job_id)).startswith("pausing: the training state is still being saved")
+    assert said(command("pause", job_id)).startswith("pausing: the worker is still saving the training state")
 
 
 def test_watching_a_job_that_failed_is_exit_status_1(
@@ -686,7 +686,7 @@ def test_an_evaluation_that_makes_no_sense_to_submit_or_download_is_refused(
         assert "has no dry run" in refused.output
     refused = command("download", "somebody", "--format", "report", "--epoch", "1")
     assert refused.exit_code == 2
-    assert "not of an epoch" in refused.output
+    assert "not one per epoch" in refused.output
 
 
 def test_without_a_service_a_command_says_so_soon(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 
 from app.api_models.job_status import JobStatus
 from app.database import Database
+from app.finetune.checkpoint import Checkpoint, WrittenFile
 from app.jobs.transitions import attempts, recording
 from app.main import create_app
 from app.settings import Settings
@@ -158,16 +159,18 @@ def test_the_installed_client_submits_watches_and_downloads(
 def _finish(database: Database, settings: Settings, job_id: str) -> bytes:
     """What a worker does: write a checkpoint, and end the job."""
     content = b"a checkpoint"
-    files = {}
-    for kind, name in (("full", "edgeface_finetuned.pth"), ("backbone", "edgeface_backbone.pth")):
-        key = f"{job_id}/attempt-1/best-epoch-001/{name}"
-        (settings.artifacts_dir / key).parent.mkdir(parents=True, exist_ok=True)
-        (settings.artifacts_dir / key).write_bytes(content)
-        files[kind] = {"key": key, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    folder = f"{job_id}/attempt-1/best-epoch-001"
+    (settings.artifacts_dir / folder).mkdir(parents=True)
+    full, backbone = (
+        WrittenFile(Path(folder) / name, len(content), hashlib.sha256(content).hexdigest())
+        for name in ("edgeface_finetuned.pth", "edgeface_backbone.pth")
+    )
+    for file in (full, backbone):
+        (settings.artifacts_dir / file.path).write_bytes(content)
     with database.writing() as session:
         claim = attempts.claim(session, job_id, "worker-1", 60.0)
         assert claim is not None
         attempts.begin_attempt(session, claim, None)
-        recording.record_checkpoint(session, claim, {"epoch": 1, "score": 0.9, "stage": 2, **files})
+        recording.record_checkpoint(session, claim, Checkpoint(epoch=1, score=0.9, full=full, backbone=backbone))
         attempts.finish(session, claim, JobStatus.SUCCEEDED)
     return content
