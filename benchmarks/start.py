@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from app.api_models.events import EventView
+from app.api_models.events import EventView, StatusEvent
 from app.client import Client
 from app.dataset_build import build_dataset
 from app.drawn_faces import write_drawn_faces
@@ -68,11 +68,11 @@ def _job(client: Client) -> dict[str, float]:
         if not isinstance(event, EventView):
             continue
         after = (event.at - job.created_at).total_seconds()
-        if event.kind == "status" and event.data.get("status") == JobStatus.PREPARING:
+        if isinstance(event, StatusEvent) and event.data.status is JobStatus.PREPARING:
             seconds["claimed"] = after
         elif event.kind in PARTS:
             seconds.setdefault(event.kind, after)
-        if event.kind == "status" and event.data.get("status") == JobStatus.FAILED:
+        if isinstance(event, StatusEvent) and event.data.status is JobStatus.FAILED:
             raise RuntimeError(f"the job failed: {event.data}")
     return seconds
 

@@ -26,29 +26,29 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
         case events.Progressed():
             recording.record_progress(session, claim, message)
         case events.StageStarted():
-            recording.record_event(session, claim, "stage", asdict(message), stage=message.stage, epoch=None, step=None)
+            recording.record_event(session, claim, message, stage=message.stage, epoch=None, step=None)
         case events.DurationPredicted():
             recording.record_prediction(session, claim, message)
         case events.EpochMetrics():
             recording.record_epoch(session, claim, message)
         case events.RecognitionMeasured(when, recognition):
             columns = {f"recognition_{when}": asdict(recognition)}
-            recording.record_event(session, claim, "recognition", asdict(message), **columns)
+            recording.record_event(session, claim, message, **columns)
         case events.EnlargementMeasured(by, recognition=recognition):
             column = {"bicubic": "recognition_before", "dsr": "recognition_after"}.get(by)
             columns = {} if column is None else {column: asdict(recognition)}
-            recording.record_event(session, claim, "enlargement", asdict(message), **columns)
+            recording.record_event(session, claim, message, **columns)
         case events.Checkpoint():
             recording.record_checkpoint(session, claim, message.relocated(artifacts.key_of))
         case events.StateSaved(file, best=best):
             file, best = relocated(file, artifacts.key_of), best and best.relocated(artifacts.key_of)
             return recording.record_state(session, claim, replace(message, file=file, best=best))
         case events.BatchSplit():
-            recording.record_event(session, claim, "batch_split", asdict(message))
+            recording.record_event(session, claim, message)
         case events.RolledBack():
-            recording.record_event(session, claim, "rolled_back", asdict(message))
+            recording.record_event(session, claim, message)
         case events.StoppedEarly():
-            recording.record_event(session, claim, "stopped_early", asdict(message))
+            recording.record_event(session, claim, message)
         case events.EvaluationStarted():
             recording.record_running(session, claim, message)
         case events.EvaluationWritten(evaluation):

@@ -6,9 +6,10 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from app.api_models.job_status import JobStatus
+from app.finetune.event_data import EventData
 
 
-class ResumeReceipt(BaseModel):
+class ResumeReceipt(EventData, BaseModel):
     """The state that an attempt resumed from, and the work that was lost."""
 
     from_attempt: int | None = Field(description="The attempt that saved the state; null: started from the beginning.")

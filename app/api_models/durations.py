@@ -9,8 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field, computed_field, model_validator
 
+from app.finetune.event_data import EventData
 
-class PredictedView(BaseModel):
+
+class PredictedView(EventData, BaseModel):
     """Predicted seconds of work for all epochs of the config. The first steps determine it, and it does not change
     later. Early stopping shortens the training."""
 

@@ -10,7 +10,8 @@ from app.api_models.dry_run import EstimateView
 from app.api_models.durations import ActualView, PredictedView
 from app.api_models.files import CheckpointView, KeptFile
 from app.api_models.job_status import JobStatus
-from app.api_models.metrics import EpochView, RecognitionChange
+from app.api_models.metrics import RecognitionChange
+from app.finetune.epoch_metrics import EpochMetrics
 from app.finetune.errors import ErrorReport
 from app.finetune.job_kinds import AnyJobConfig, JobKind
 from app.finetune.job_warning import JobWarning
@@ -33,8 +34,8 @@ class JobView(BaseModel):
     queue_position: int | None = Field(description="1 is next; null unless queued.")
     waiting_for: str | None = Field(description="Why the job waits, in words; null if it runs or has ended.")
     retry_at: datetime | None = Field(description="Earliest next attempt of a queued job that lost a worker.")
-    latest: EpochView | None
-    best: EpochView | None
+    latest: EpochMetrics | None
+    best: EpochMetrics | None
     recognition: RecognitionChange
     checkpoint: CheckpointView | None
     files: list[KeptFile] = Field(description="All files of this job, oldest first.")

@@ -18,7 +18,8 @@ from rich.console import Console
 
 from app.api_models.job import JobView
 from app.api_models.job_status import JobStatus
-from app.cli.live import recognition_line, watch_job
+from app.cli.event_lines import recognition_line
+from app.cli.live import watch_job
 from app.client import Client
 from app.dataset_build import build_dataset
 from app.drawn_faces import write_drawn_faces
@@ -191,8 +192,8 @@ def _show_result(console: Console, job: JobView, source: _Source) -> None:
     _say(console, "5. Recognition of val's subjects, VLR probes against the HR gallery", source)
     before, after = job.recognition.before, job.recognition.after
     if before is not None and after is not None:
-        console.print(f"   before: {recognition_line(before.model_dump())}")
-        console.print(f"   after:  {recognition_line(after.model_dump())}")
+        console.print(f"   before: {recognition_line(before)}")
+        console.print(f"   after:  {recognition_line(after)}")
     console.print(f"   {job.recognition.verdict}")
 
 

@@ -11,7 +11,8 @@ from rich.console import Console
 from app.api_models.job import JobView
 from app.api_models.job_status import JobStatus
 from app.cli.durations import estimate_lines
-from app.cli.live import point_line, status_lines, watch_job
+from app.cli.event_lines import point_line
+from app.cli.live import status_lines, watch_job
 from app.cli.service_url import url_option
 from app.client import Client
 from app.finetune.checkpoint import CheckpointFormat
@@ -255,7 +256,8 @@ def _echo_queued(job: JobView) -> None:
 def _resume_text(job: JobView) -> str:
     if job.resume_point is None:
         return "no training state is saved yet, so it starts from the beginning"
-    return f"it resumes from {point_line(job.resume_point.model_dump())}"
+    point = job.resume_point
+    return f"it resumes from {point_line(point.stage, point.epoch, point.step)}"
 
 
 def _watch(url: str, job_id: str) -> None:

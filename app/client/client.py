@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from app.api_models.attempts import Attempts
 from app.api_models.dry_run import DryRun, EstimateView
-from app.api_models.events import EventView
+from app.api_models.events import EventView, StatusEvent
 from app.api_models.health import Ready
 from app.api_models.job import JobPage, JobView
 from app.api_models.job_status import JobStatus
@@ -111,8 +111,8 @@ class Client:
         try:
             on_status(job.waiting_for or job.status)
             for event in self.events(job.id):
-                if isinstance(event, EventView) and event.kind == "status" and event.number > 1:
-                    on_status(event.data["status"])
+                if isinstance(event, StatusEvent) and event.number > 1:
+                    on_status(event.data.status)
         except KeyboardInterrupt:
             self.cancel(job.id)
             raise

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import httpx2
 
-from app.api_models.events import EventView
+from app.api_models.events import EVENT, EventView
 from app.client.errors import ApiUnavailable, GatewayUnavailable, error_of
 from app.finetune.deprecations import FormerNameWarning
 
@@ -108,7 +108,7 @@ class Connection:
                 if event.event == "progress":
                     yield json.loads(event.data)
                 elif event.data:
-                    yield EventView.model_validate_json(event.data)
+                    yield EVENT.validate_json(event.data)
 
     def _repeat(self, request: Callable[[], _Result]) -> _Result:
         deadline = time.monotonic() + self._patience_seconds

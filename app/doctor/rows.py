@@ -6,6 +6,8 @@ from functools import partial
 from sqlalchemy import func, or_
 from sqlmodel import Session, col, delete, select, update
 
+from app.api_models.events import StatusChanged
+from app.api_models.job_status import JobStatus
 from app.cleaner import FORGET_WORKER_SECONDS, forget_gone_workers
 from app.database import database_now
 from app.deletion import count_of
@@ -185,8 +187,9 @@ def _append_status(scope: Scope, job_id: str) -> None:
         queries.locked(session, job_id)
         for _, status, reported in _status_rows(session, job_id):
             if status != reported:
-                data = {"status": status, "previous": reported, "reason": "appended by the doctor"}
-                fence.append_event(session, job_id, "status", data)
+                previous = JobStatus(reported) if reported in set(JobStatus) else None
+                changed = StatusChanged(status=JobStatus(status), previous=previous, reason="appended by the doctor")
+                fence.append_event(session, job_id, changed)
 
 
 def workers_gone(scope: Scope) -> Iterator[Finding]:

@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from app.finetune.deprecations import FormerNameWarning, message
+
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 """By type of data: it takes a while to build one."""
 
@@ -14,12 +16,12 @@ class EventData:
 
     def __getitem__(self, name: str) -> Any:
         """The field's value as JSON. Raises KeyError."""
-        warnings.warn(f'read data.{name} in place of data["{name}"]', DeprecationWarning, stacklevel=2)
+        warnings.warn(message(f'data["{name}"]', f"data.{name}"), FormerNameWarning, stacklevel=2)
         return as_json(self)[name]
 
     def get(self, name: str, default: Any = None) -> Any:
         """The field's value as JSON, or `default`."""
-        warnings.warn(f'read data.{name} in place of data.get("{name}")', DeprecationWarning, stacklevel=2)
+        warnings.warn(message(f'data.get("{name}")', f"data.{name}"), FormerNameWarning, stacklevel=2)
         return as_json(self).get(name, default)
 
 

@@ -2,8 +2,10 @@
 
 from pydantic import BaseModel
 
+from app.finetune.event_data import EventData
 
-class JobWarning(BaseModel):
+
+class JobWarning(EventData, BaseModel):
     """A problem of the data or the config that does not stop the job."""
 
     code: str

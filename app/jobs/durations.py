@@ -10,7 +10,7 @@ def view_predicted(job: Job, latest: EpochMetric | None) -> PredictedView | None
     """Return None if no prediction was made. `latest` is the epoch trained last."""
     if job.predicted is None:
         return None
-    predicted = PredictedView.model_validate(job.predicted)
+    predicted = PredictedView.model_validate(job.predicted | {"for_epochs_trained": None})
     if job.status != JobStatus.SUCCEEDED or latest is None:
         return predicted
     left_out = predicted.stage2_epochs - (latest.epoch if latest.stage == 2 else 0)

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from sqlmodel import Session
 
 from app.api_models.dry_run import EstimateView
-from app.api_models.events import EventView
+from app.api_models.events import EVENT, EventView
 from app.api_models.job import JobView
-from app.api_models.metrics import EpochView, RecognitionChange
+from app.api_models.metrics import RecognitionChange
+from app.finetune.epoch_metrics import EpochMetrics
 from app.finetune.errors import ErrorReport
 from app.finetune.job_kinds import Kind, kind_of
 from app.finetune.job_warning import JobWarning
@@ -88,14 +89,13 @@ def _links_without_use(kind: Kind) -> set[str]:
     )
 
 
-def view_epoch(metric: EpochMetric) -> EpochView:
-    return EpochView.model_validate(metric.model_dump())
+def view_epoch(metric: EpochMetric) -> EpochMetrics:
+    return EpochMetrics.model_validate(metric.model_dump())
 
 
 def view_event(event: JobEvent) -> EventView:
-    return EventView(
-        number=event.number, kind=event.kind, attempt=event.attempt, at=_moment(event.created_at), data=event.data
-    )
+    content = event.model_dump(include={"number", "kind", "attempt", "data"})
+    return EVENT.validate_python(content | {"at": _moment(event.created_at)})
 
 
 def _maybe_moment(seconds: float | None) -> datetime | None:

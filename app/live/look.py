@@ -58,4 +58,4 @@ def frames_after(database: Database, job_id: str, number: int, most: int) -> tup
 
 
 def _frame(event: JobEvent) -> bytes:
-    return format_sse_event(data_str=view_event(event).model_dump_json(), event=event.kind, id=str(event.number))
+    return format_sse_event(data_str=view_event(event).to_json(), event=event.kind, id=str(event.number))

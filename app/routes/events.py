@@ -54,7 +54,7 @@ async def get_events(
     cursor = after if last_event_id is None else last_event_id
     if "text/event-stream" not in accept:
         page = await run_in_threadpool(_read, service, job_id, cursor)
-        return Response(page.model_dump_json(), media_type="application/json")
+        return Response(page.to_json(), media_type="application/json")
     # Raises for an unknown job or an unavailable database before the answer begins.
     await service.job_answers.get(job_id)
     return _EventStream(service, job_id, cursor)

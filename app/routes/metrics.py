@@ -6,7 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 
-from app.api_models.metrics import EpochView, Metrics
+from app.api_models.metrics import Metrics
+from app.finetune.epoch_metrics import EpochMetrics
 from app.jobs import queries
 from app.jobs.views import view_epoch
 from app.problems import PROBLEM_RESPONSES
@@ -31,9 +32,9 @@ def get_metrics(
     return Metrics(job_id=job_id, epochs=epochs)
 
 
-def _csv(epochs: list[EpochView]) -> str:
+def _csv(epochs: list[EpochMetrics]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(EpochView.model_fields))
+    writer = csv.DictWriter(text, fieldnames=list(EpochMetrics.model_fields))
     writer.writeheader()
     writer.writerows(epoch.model_dump() for epoch in epochs)
     return text.getvalue()

@@ -45,8 +45,7 @@ def polling_app(database: Database) -> FastAPI:
             job = queries.get(session, job_id)
             events = [view_event(event) for event in queries.events_after(session, job_id, cursor)]
         frames = [
-            format_sse_event(data_str=event.model_dump_json(), event=event.kind, id=str(event.number))
-            for event in events
+            format_sse_event(data_str=event.to_json(), event=event.kind, id=str(event.number)) for event in events
         ]
         last = events[-1].number if events else cursor
         progress = job.model_dump_json(include={"status", "progress", "eta_seconds", "stage", "epoch", "step"})

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from app.api_models.events import WaitingNoted
 from app.database import Database
 from app.jobs.states import JobStatus
 from app.jobs.transitions import fence
@@ -50,7 +51,7 @@ def events_being_written(job: JobFiles) -> Iterator[None]:
         started.wait()
         while not stop.is_set():
             with job.database.writing() as session:
-                fence.append_event(session, job.id, "test", {"some": "data " * 100})
+                fence.append_event(session, job.id, WaitingNoted(reason="data " * 100))
 
     threads = [threading.Thread(target=write) for _ in range(2)]
     for thread in threads:
@@ -81,7 +82,7 @@ def test_a_backup_is_one_moment_of_a_database_that_is_being_written(
     job = JobFiles(service_database, settings.artifacts_dir)
     with service_database.writing() as session:
         for _ in range(4500):  # enough pages for several steps
-            fence.append_event(session, job.id, "test", {"some": "data " * 400})
+            fence.append_event(session, job.id, WaitingNoted(reason="data " * 400))
     taken = []
     with events_being_written(job):
         for number in range(5):

@@ -21,8 +21,9 @@ from rich.console import Console
 from sqlmodel import col, update
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api_models.events import EventView
-from app.cli.live import event_line, watch_job
+from app.api_models.events import EventView, StatusEvent
+from app.cli.event_lines import event_line
+from app.cli.live import watch_job
 from app.cli.service import edgeface_finetune
 from app.client import ApiError, ApiUnavailable, Client, EstimateFailed, MeasurementFailed
 from app.database import Database
@@ -31,7 +32,18 @@ from app.finetune.deprecations import FormerNameWarning
 from app.finetune.epoch_metrics import EpochMetrics
 from app.finetune.errors import ErrorReport
 from app.finetune.evaluation_config import EvaluationConfig
-from app.finetune.events import DurationPredicted, EvaluationStarted, Prepared, Progressed, StateSaved
+from app.finetune.events import (
+    BatchSplit,
+    DurationPredicted,
+    EnlargementMeasured,
+    EvaluationStarted,
+    Prepared,
+    Progressed,
+    Recognition,
+    RolledBack,
+    StageStarted,
+    StateSaved,
+)
 from app.finetune.ranges import Estimate
 from app.jobs import queries
 from app.jobs.states import JobStatus
@@ -296,8 +308,8 @@ def test_one_event_stream_goes_on_over_pause_and_resume(server: Faulty, client: 
     statuses = []
     for event in client.events(job_id):
         if isinstance(event, EventView):
-            if event.kind == "status":
-                statuses.append(event.data["status"])
+            if isinstance(event, StatusEvent):
+                statuses.append(event.data.status)
             if statuses == ["queued"]:
                 client.pause(job_id)
         elif event["status"] == "paused":  # it came after the event, so the stream goes on
@@ -312,9 +324,8 @@ def test_watching_shows_what_was_lost_and_what_goes_on(client: Client, database:
     claim = run(database, job_id)
     save_state(database, claim)
     with database.writing() as session:
-        point = {"stage": 2, "epoch": 7, "step": 13}
-        recording.record_event(session, claim, "batch_split", point | {"batch_size": 32, "micro_batch_size": 16})
-        recording.record_event(session, claim, "rolled_back", point | {"learning_rate_scale": 0.5})
+        recording.record_event(session, claim, BatchSplit(32, 16, stage=2, epoch=7, step=13))
+        recording.record_event(session, claim, RolledBack(0.5, stage=2, epoch=7, step=13))
         wishes.request_pause(session, job_id)
         attempts.hand_back(session, claim, "paused by a person")
         wishes.resume(session, job_id)
@@ -327,22 +338,22 @@ def test_watching_shows_what_was_lost_and_what_goes_on(client: Client, database:
     job = watch_job(client, job_id, Console(file=shown, width=200))
     assert job.status is JobStatus.SUCCEEDED
     lines = [without_seconds(line.rstrip()) for line in shown.getvalue().splitlines()]
-    assert [line for line in lines if line and not line.startswith(("prepared", "warning"))] == [
+    assert [line for line in lines if line and not line.startswith(("prepared", "warning", "  "))] == [
         "queued",
         "preparing",
         "running",
-        "out of memory: batches of 32 are computed in parts of 16 from here on; goes on from stage 2 epoch 7 step 13",
-        "the loss was not finite: goes on from stage 2 epoch 7 step 13, learning rates times 0.5",
+        "out of memory: batches of 32 are computed in microbatches of 16; resumes from stage 2 epoch 7 step 13",
+        "the loss was not finite: resumes from stage 2 epoch 7 step 13, learning rates times 0.5",
         "pausing: the training state is being saved",
-        "paused: `edgeface-finetune resume JOB` goes on, `edgeface-finetune cancel JOB` ends it",
+        "paused: `edgeface-finetune resume JOB` resumes it, `edgeface-finetune cancel JOB` ends it",
         "queued again: resumed by a person",
         "waits for disk space: 3 MB free",
         "preparing",
-        "goes on from stage 2 epoch 7 step 13 of attempt 1; 4 steps to do again, N s lost",
+        "resumes from stage 2 epoch 7 step 13 of attempt 1; 4 steps to repeat, N s lost",
         "running",
         "queued again: the worker was stopped",
         "preparing",
-        "goes on from stage 2 epoch 7 step 13 of attempt 1; 0 steps to do again, N s lost",
+        "resumes from stage 2 epoch 7 step 13 of attempt 1; 0 steps to repeat, N s lost",
         "running",
         "succeeded",
     ]
@@ -360,9 +371,9 @@ def test_a_job_that_starts_again_from_nothing_is_told_so(client: Client, databas
         attempts.hand_back(session, claim, "the worker was stopped")
     finish(database, run(database, job_id))
     lines = [
-        without_seconds(event_line(event) or "") for event in client.events(job_id) if isinstance(event, EventView)
+        without_seconds(event_line(event.data) or "") for event in client.events(job_id) if isinstance(event, EventView)
     ]
-    assert "begins from the start; 0 steps to do again, N s lost" in lines
+    assert "starts from the beginning; 0 steps to repeat, N s lost" in lines
 
 
 @pytest.fixture
@@ -650,20 +661,20 @@ def test_a_dsr_training_is_submitted_watched_and_its_network_downloaded(
     (settings.artifacts_dir / key).parent.mkdir(parents=True)
     (settings.artifacts_dir / key).write_bytes(content)
     file = WrittenFile(Path(key), len(content), hashlib.sha256(content).hexdigest())
-    recognition = {"auc": 0.99, "rank1": 0.9, "tar_at_far_1_percent": 0.8, "tar_at_far_01_percent": None}
-    measured = {"by": "bicubic", "psnr": 23.9, "ssim": 0.63, "identity": 0.38, "recognition": recognition}
+    recognition = Recognition(0.99, 0.9, 0.8, None, 100, 1000)
+    measured = EnlargementMeasured("bicubic", 23.9, 0.63, 0.38, recognition)
     epoch = {"stage": 0, "epoch": 1, "epochs": 1, "train_loss": 0.2, "train_pixel_loss": 0.1, "val_psnr": 24.5}
     epoch |= {"val_ssim": 0.65, "val_identity": 0.41, "val_auc": 0.992, "seconds": 2.0, "images_per_second": 9.0}
     with database.writing() as session:
-        recording.record_event(session, claim, "enlargement", measured)
-        recording.record_event(session, claim, "stage", {"stage": 0, "epochs": 1})
+        recording.record_event(session, claim, measured)
+        recording.record_event(session, claim, StageStarted(0, 1))
         recording.record_epoch(session, claim, EpochMetrics.model_validate(epoch | {"best": True}))
         recording.record_checkpoint(session, claim, Checkpoint(epoch=1, score=0.992, full=file, stage=0))
     finish(database, claim, JobStatus.SUCCEEDED)
     watched = command("watch", job_id).output
     assert "bicubic enlargement: PSNR 23.90 dB, SSIM 0.6300, identity 0.3800, rank-1 0.9000" in watched
     assert "stage 0: the DSR network, 1 epochs" in watched
-    assert "train loss 0.2000  val PSNR 24.50 dB SSIM 0.6500 identity 0.4100  val AUC 0.9920" in watched
+    assert "train loss 0.2000 pixel 0.1000  val AUC 0.9920 PSNR 24.50 SSIM 0.6500 identity 0.4100" in watched
 
     monkeypatch.chdir(tmp_path)
     assert said(command("download", job_id)).strip() == "dsr.pth"

@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlmodel import Session, col, delete, select, update
 
+from app.api_models.events import WaitingNoted
 from app.database import Database, database_now
 from app.doctor import machine
 from app.doctor.examination import CHECKS, examine
@@ -289,7 +290,7 @@ def test_gaps_are_filled_so_that_a_reader_goes_on(job: JobFiles, settings: Setti
     assert doctor(settings, "--repair").status == 0
     assert job.kinds_of_events()[1] == "lost"
     with job.database.writing() as session:
-        fence.append_event(session, job.id, "test", {})
+        fence.append_event(session, job.id, WaitingNoted(reason="test"))
         numbers = list(session.exec(select(JobEvent.number).order_by(col(JobEvent.number))))
     assert numbers == list(range(1, events + 2))
 
@@ -325,7 +326,7 @@ def test_several_doctors_and_a_writer_at_once(database_url: str, job: JobFiles, 
     databases = [Database(database_url) for _ in range(3)]
     with ThreadPoolExecutor(4) as pool:
         for _ in range(20):
-            pool.submit(write, job, lambda session: fence.append_event(session, job.id, "test", {}))
+            pool.submit(write, job, lambda session: fence.append_event(session, job.id, WaitingNoted(reason="test")))
         list(pool.map(lambda each: examine(Scope(each, settings), repair=True), databases))
     for each in databases:
         each.close()

@@ -90,7 +90,7 @@ def test_a_prediction_counts_what_was_worked_and_is_kept(database: Database) -> 
     assert event_kinds(database, claimed.job_id).count("predicted") == 1
     with database.reading() as session:
         (told,) = [e.data for e in queries.events_after(session, claimed.job_id, 0) if e.kind == "predicted"]
-    assert told == predicted.model_dump(exclude={"for_epochs_trained", "predicted_after"})
+    assert told == predicted.model_dump(exclude={"for_epochs_trained"})
 
 
 def test_a_succeeded_job_shows_both_and_by_how_much_it_was_off(database: Database) -> None:

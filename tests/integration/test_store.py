@@ -8,10 +8,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select, update
 
 from app.api_models.attempts import ResumeReceipt
+from app.api_models.events import WaitingNoted
 from app.database import Database, database_now
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
-from app.finetune.events import EvaluationStarted, Progressed
+from app.finetune.events import EvaluationStarted, Progressed, StageStarted
 from app.jobs import queries
 from app.jobs.attempt_errors import LeaseLost, Poisoned, WorkerLost
 from app.jobs.errors import IdempotencyKeyReused, JobNotFound, NotPausable, NotPaused, NotRetryable, StatesGone
@@ -238,7 +239,7 @@ def test_an_attempt_that_lost_its_lease_writes_nothing(database: Database) -> No
         lambda session: recording.record_checkpoint(session, old, checkpoint_of(old, 1)),
         lambda session: recording.record_state(session, old, state_of(old, 1, 1, 0, None)),
         lambda session: recording.record_warning(session, old, WARNING),
-        lambda session: recording.record_event(session, old, "stage", {}, stage=1),
+        lambda session: recording.record_event(session, old, StageStarted(1, 2), stage=1),
         lambda session: attempts.finish(session, old, JobStatus.SUCCEEDED),
         lambda session: attempts.hand_back(session, old, "stopped"),
         lambda session: attempts.lose_trainer(session, old, LOST, PATIENT),
@@ -844,7 +845,7 @@ def test_events_are_numbered_without_gaps_whoever_writes_them(database: Database
 
     def write(number: int) -> None:
         with database.writing() as session:
-            fence.append_event(session, job_id, "test", {"number": number})
+            fence.append_event(session, job_id, WaitingNoted(reason=str(number)))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(30)))

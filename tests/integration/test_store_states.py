@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 )
 from sqlmodel import Session, SQLModel, col, delete, select, update
 
+from app.api_models.events import WaitingNoted
 from app.database import Database
 from app.finetune.checkpoint import Checkpoint, Stage
 from app.finetune.dataset import JobWarning
@@ -174,7 +175,7 @@ WRITES: dict[str, Callable[[Session, Claim], object]] = {
     "checkpoint": lambda session, claim: recording.record_checkpoint(session, claim, checkpoint_of(claim, 9)),
     "state": lambda session, claim: recording.record_state(session, claim, state_of(claim, 2, 9, 9, None)),
     "warning": lambda session, claim: recording.record_warning(session, claim, JobWarning(code="late", message="late")),
-    "event": lambda session, claim: recording.record_event(session, claim, "late", {}, stage=9),
+    "event": lambda session, claim: recording.record_event(session, claim, WaitingNoted(reason="late"), stage=9),
     "succeed": lambda session, claim: attempts.finish(session, claim, JobStatus.SUCCEEDED, verdict="late"),
     "fail": lambda session, claim: attempts.finish(session, claim, JobStatus.FAILED, LOST),
     "cancel": lambda session, claim: attempts.finish(session, claim, JobStatus.CANCELLED),

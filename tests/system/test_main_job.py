@@ -12,7 +12,7 @@ import pytest
 import timm
 import torch
 
-from app.api_models.events import EventView
+from app.api_models.events import EpochEvent, EventView, StatusEvent
 from app.api_models.job import JobView
 from app.client import ApiError, Client
 from app.jobs.states import JobStatus
@@ -103,9 +103,9 @@ def watch(
 
 def check_events(events: list[EventView], job: JobView) -> None:
     assert [event.number for event in events] == list(range(1, len(events) + 1)), "an event was lost or doubled"
-    statuses = [event.data["status"] for event in events if event.kind == "status"]
+    statuses = [event.data.status for event in events if isinstance(event, StatusEvent)]
     assert statuses == ["queued", "preparing", "running", "succeeded"], job.error
-    epochs = [(event.data["stage"], event.data["epoch"]) for event in events if event.kind == "epoch"]
+    epochs = [(event.data.stage, event.data.epoch) for event in events if isinstance(event, EpochEvent)]
     assert epochs == [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (2, 4)]
 
 
@@ -121,7 +121,7 @@ def check_evaluations(machine: Machine, client: Client, job: JobView) -> None:
         {"eval_dir": "orl16/val_processed", "edgeface": f"job:{job.id}", "before": "edgeface_xxs.pt"}
     )
     told = [event for event in client.events(asked.id) if isinstance(event, EventView)]
-    statuses = [event.data["status"] for event in told if event.kind == "status"]
+    statuses = [event.data.status for event in told if isinstance(event, StatusEvent)]
     assert statuses == ["queued", "preparing", "running", "succeeded"], client.get(asked.id).error
     assert client.get(asked.id).kind == "evaluation"
     found = client.evaluation(asked.id)

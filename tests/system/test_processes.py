@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.api_models.events import EventView
+from app.api_models.events import EventView, StatusEvent
 from app.drawn_faces import write_drawn_faces
 from app.jobs.states import JobStatus
 from tests.support.datasets import write_edgeface
@@ -38,7 +38,7 @@ def start_long_job(machine: Machine) -> str:
         for event in client.events(job_id):
             if isinstance(event, EventView) and event.kind == "checkpoint":
                 return job_id
-            assert not isinstance(event, EventView) or event.data.get("status") != "failed", event
+            assert not isinstance(event, StatusEvent) or event.data.status != "failed", event
     raise AssertionError("the job ended")
 
 

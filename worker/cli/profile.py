@@ -47,13 +47,13 @@ def profile(config: TextIO, epochs: int, steps: int, trace: Path | None) -> None
     trace = trace or Settings().var_dir / "profile-trace.json"
     let_waiting_threads_sleep()
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it warns about a missing GPU
+    from app.cli.event_lines import event_line
     from app.finetune.events import TrainingEvent
     from worker.cli.profile_training import profile_training, sampled
-    from worker.training.console import render
     from worker.training.storage.paths import TrainingFiles
 
     def show(event: TrainingEvent) -> None:
-        if (line := render(event)) is not None:
+        if (line := event_line(event)) is not None:
             click.echo(line, err=True)
 
     with tempfile.TemporaryDirectory(prefix="edgeface-profiled-") as folder:

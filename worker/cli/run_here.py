@@ -8,12 +8,12 @@ from typing import TypeVar
 import click
 
 from app.artifacts import copy_whole
+from app.cli import event_lines
 from app.finetune.config import FinetuneConfig
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ConfigError
 from app.finetune.events import CheckpointWritten, Finished, Report, StateSaved, Stopped, TrainingEvent
 from worker.cli.interrupt import INTERRUPTED, stop_at_interrupt
-from worker.training import console
 from worker.training.checkpoints.resume_file import ResumePoints
 from worker.training.runtime.control import Control
 from worker.training.storage.paths import ResumeFrom, TrainingFiles
@@ -61,7 +61,7 @@ def train_here(
     best = [] if resume is None or resume.best is None else [resume.best]
 
     def show(event: TrainingEvent) -> None:
-        if (line := console.render(event)) is not None:
+        if (line := event_lines.event_line(event)) is not None:
             click.echo(line)
         if isinstance(event, CheckpointWritten):
             best.append(event)

@@ -7,8 +7,10 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select, update
 
 from app.api_models.attempts import ResumeReceipt
+from app.api_models.events import StatusChanged
 from app.database import database_now
 from app.finetune.errors import ErrorReport
+from app.finetune.event_data import as_json
 from app.jobs import queries
 from app.jobs.attempt_errors import Poisoned, WorkerLost
 from app.jobs.durations import view_actual, view_predicted
@@ -68,12 +70,8 @@ def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -
         return None if held is None else Claim(job_id, held, worker_id)
     now = clock(session)
     session.add(Attempt(job_id=job_id, number=claimed, worker_id=worker_id, started_at=now, heard_at=now))
-    append_event(
-        session,
-        job_id,
-        "status",
-        {"status": JobStatus.PREPARING, "previous": JobStatus.QUEUED, "worker": worker_id},
-    )
+    changed = StatusChanged(status=JobStatus.PREPARING, previous=JobStatus.QUEUED, worker=worker_id)
+    append_event(session, job_id, changed)
     return Claim(job_id, claimed, worker_id)
 
 
@@ -95,10 +93,9 @@ def begin_attempt(session: Session, claim: Claim, point: ResumePoint | None) -> 
     cut_after(session, claim.job_id, point)
     steps_done = 0 if point is None else point.steps_done
     receipt = None if claim.attempt == 1 else _write_receipt(session, claim, point, steps_done)
-    told = None if receipt is None else receipt.model_dump()
-    update_attempt(session, claim, receipt=told, steps_done=steps_done)
-    if told is not None:
-        append_event(session, claim.job_id, "resumed", told)
+    update_attempt(session, claim, receipt=receipt and as_json(receipt), steps_done=steps_done)
+    if receipt is not None:
+        append_event(session, claim.job_id, receipt)
     return receipt
 
 
@@ -176,14 +173,13 @@ def end_job(
 ) -> None:
     """Write a final state with its event; the caller holds the row."""
     previous = JobStatus(queries.fresh(session, job_id).status)
-    told = None if error is None else error.model_dump()
     progress = {"progress": 1.0} if status is JobStatus.SUCCEEDED else {}
     update_job(
         session,
         job_id,
         sources=list(set(JobStatus) - TERMINAL),
         status=status,
-        error=told,
+        error=error and error.model_dump(),
         finished_at=database_now(),
         lease_expires_at=None,
         retry_at=None,
@@ -193,7 +189,7 @@ def end_job(
     )
     _end_attempt(session, job_id, attempt, status, reason if error is None else error.message)
     duration = _duration(session, job_id)
-    append_event(session, job_id, "status", {"status": status, "previous": previous, "error": told} | duration)
+    append_event(session, job_id, StatusChanged(status=status, previous=previous, error=error, **duration))
 
 
 def _resolve_loss(
@@ -229,7 +225,7 @@ def _release(session: Session, claim: Claim, current: JobStatus, reason: str, re
         eta_seconds=None,
     )
     _end_attempt(session, claim.job_id, claim.attempt, target, reason)
-    append_event(session, claim.job_id, "status", {"status": target, "previous": current, "reason": reason})
+    append_event(session, claim.job_id, StatusChanged(status=target, previous=current, reason=reason))
     return target
 
 
@@ -253,4 +249,4 @@ def _duration(session: Session, job_id: str) -> dict[str, Any]:
     actual = view_actual(job, session.get(Attempt, (job_id, job.attempt), populate_existing=True), predicted)
     if predicted is None or actual is None:
         return {}
-    return {"predicted": predicted.model_dump(), "actual": actual.model_dump()}
+    return {"predicted": predicted, "actual": actual}

@@ -6,13 +6,14 @@ lease has run out or the job is in a final state. Each transition appends its ev
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Update, tuple_
 from sqlmodel import Session, col, delete, select, update
 
+from app.api_models.events import kind_of_event
 from app.database import database_now
 from app.finetune.dataset import JobWarning
+from app.finetune.event_data import EventData, as_json
 from app.jobs import queries
 from app.jobs.attempt_errors import LeaseLost
 from app.jobs.resume import ResumePoint
@@ -37,14 +38,15 @@ def clock(session: Session) -> float:
 def add_warning(session: Session, job_id: str, warning: JobWarning) -> None:
     """A warning that no worker gives."""
     job = queries.locked(session, job_id)
-    told = warning.model_dump()
-    if told not in job.warnings:
-        update_job(session, job_id, warnings=[*job.warnings, told])
-        append_event(session, job_id, "warning", told)
+    content = as_json(warning)
+    if content not in job.warnings:
+        update_job(session, job_id, warnings=[*job.warnings, content])
+        append_event(session, job_id, warning)
 
 
-def append_event(session: Session, job_id: str, kind: str, data: dict[str, Any]) -> None:
-    """Number the event under the row's lock, so that no reader with a cursor ever skips one."""
+def append_event(session: Session, job_id: str, data: EventData) -> None:
+    """Append the event that carries `data`; its kind follows from its type. The event is numbered under the row's lock,
+    so that no reader with a cursor skips one."""
     number, attempt = session.execute(
         update(Job)
         .where(col(Job.id) == job_id)
@@ -53,7 +55,14 @@ def append_event(session: Session, job_id: str, kind: str, data: dict[str, Any])
         .execution_options(synchronize_session=False)
     ).one()
     session.add(
-        JobEvent(job_id=job_id, number=number, attempt=attempt, kind=kind, data=data, created_at=clock(session))
+        JobEvent(
+            job_id=job_id,
+            number=number,
+            attempt=attempt,
+            kind=kind_of_event(data),
+            data=as_json(data),
+            created_at=clock(session),
+        )
     )
 
 

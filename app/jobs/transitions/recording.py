@@ -7,11 +7,13 @@ from typing import Any
 from sqlalchemy import and_, case, func
 from sqlmodel import Session, col, delete, select, update
 
+from app.api_models.durations import PredictedView
+from app.api_models.events import StatusChanged
 from app.database import database_now
 from app.finetune.checkpoint import Checkpoint, WrittenFile
 from app.finetune.dataset import JobWarning
 from app.finetune.epoch_metrics import EpochMetrics
-from app.finetune.event_data import as_json
+from app.finetune.event_data import EventData, as_json
 from app.finetune.events import DurationPredicted, EvaluationStarted, Prepared, Progressed, StateSaved
 from app.jobs import queries
 from app.jobs.resume import ResumePoint
@@ -50,11 +52,11 @@ def record_once(session: Session, claim: Claim, number: int) -> bool:
 
 def record_running(session: Session, claim: Claim, prepared: Prepared | EvaluationStarted) -> None:
     """The dataset is prepared: the job is `running`, unless a person asked to stop it first."""
-    facts = as_json(prepared)
-    if write_claimed(session, claim, facts=facts) is JobStatus.PREPARING:
+    if write_claimed(session, claim, facts=as_json(prepared)) is JobStatus.PREPARING:
         write_claimed(session, claim, status=JobStatus.RUNNING)
-        append_event(session, claim.job_id, "status", {"status": JobStatus.RUNNING, "previous": JobStatus.PREPARING})
-    append_event(session, claim.job_id, "prepared", facts)
+        changed = StatusChanged(status=JobStatus.RUNNING, previous=JobStatus.PREPARING)
+        append_event(session, claim.job_id, changed)
+    append_event(session, claim.job_id, prepared)
 
 
 def record_progress(session: Session, claim: Claim, progressed: Progressed) -> None:
@@ -81,13 +83,15 @@ def record_prediction(session: Session, claim: Claim, prediction: DurationPredic
         return
     attempt = session.get_one(Attempt, (claim.job_id, claim.attempt))
     until_now = job.seconds_worked + max(clock(session) - attempt.started_at, prediction.seconds_spent)
-    predicted = {name: round(until_now + seconds, 3) for name, seconds in asdict(prediction.seconds_left).items()} | {
-        "stage1_epochs": prediction.stage1_epochs,
-        "stage2_epochs": prediction.stage2_epochs,
-        "stage2_epoch_seconds": round(prediction.stage2_epoch_seconds, 4),
-        "told_after": round(until_now, 3),
-    }
-    record_event(session, claim, "predicted", predicted, predicted=predicted)
+    seconds = asdict(prediction.seconds_left)
+    predicted = PredictedView(
+        **{name: round(until_now + left, 3) for name, left in seconds.items()},
+        stage1_epochs=prediction.stage1_epochs,
+        stage2_epochs=prediction.stage2_epochs,
+        stage2_epoch_seconds=round(prediction.stage2_epoch_seconds, 4),
+        predicted_after=round(until_now, 3),
+    )
+    record_event(session, claim, predicted, predicted=as_json(predicted))
 
 
 def record_epoch(session: Session, claim: Claim, epoch: EpochMetrics) -> None:
@@ -105,7 +109,7 @@ def record_epoch(session: Session, claim: Claim, epoch: EpochMetrics) -> None:
     # Only the fields that the trainer set: a fine-tuning's event has no metrics of a DSR network.
     metrics = as_json(epoch)
     session.add(EpochMetric(job_id=claim.job_id, attempt=claim.attempt, created_at=clock(session), **metrics))
-    append_event(session, claim.job_id, "epoch", metrics)
+    append_event(session, claim.job_id, epoch)
 
 
 def record_checkpoint(session: Session, claim: Claim, checkpoint: Checkpoint) -> None:
@@ -114,7 +118,7 @@ def record_checkpoint(session: Session, claim: Claim, checkpoint: Checkpoint) ->
     write_claimed(session, claim, checkpoint=checkpoint)
     for kind, file in checkpoint.by_format.items():
         _add_artifact(session, claim, file, kind=kind, stage=checkpoint.stage, epoch=checkpoint.epoch)
-    append_event(session, claim.job_id, "checkpoint", as_json(checkpoint))
+    append_event(session, claim.job_id, checkpoint)
 
 
 def record_state(session: Session, claim: Claim, saved: StateSaved) -> list[str]:
@@ -161,10 +165,10 @@ def record_warning(session: Session, claim: Claim, warning: JobWarning) -> None:
     add_warning(session, claim.job_id, warning)
 
 
-def record_event(session: Session, claim: Claim, kind: str, data: dict[str, Any], **columns: object) -> None:
-    """An event, and with it the columns of the job that it changes."""
+def record_event(session: Session, claim: Claim, data: EventData, **columns: object) -> None:
+    """Append an event and change columns of the job with it."""
     write_claimed(session, claim, **columns)
-    append_event(session, claim.job_id, kind, data)
+    append_event(session, claim.job_id, data)
 
 
 def _add_artifact(session: Session, claim: Claim, file: WrittenFile, **columns: Any) -> None:

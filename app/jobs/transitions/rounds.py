@@ -3,6 +3,7 @@
 from sqlalchemy import func
 from sqlmodel import Session, col, delete, update
 
+from app.api_models.events import WaitingNoted
 from app.database import database_now
 from app.jobs import queries
 from app.jobs.states import JobStatus
@@ -24,7 +25,7 @@ def note_waiting(session: Session, job_id: str, reason: str) -> None:
         .execution_options(synchronize_session=False)
     )
     if noted.one_or_none() is not None:
-        append_event(session, job_id, "waiting", {"reason": reason})
+        append_event(session, job_id, WaitingNoted(reason=reason))
 
 
 def take_unrung(session: Session, ring_again_seconds: float) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 from sqlmodel import Session
 
+from app.api_models.events import StatusChanged
 from app.finetune.job_config import JobConfig
 from app.finetune.job_kinds import FINETUNING, Kind, kind_of
 from app.finetune.job_warning import JobWarning
@@ -55,9 +56,9 @@ def submit(
     )
     session.add(job)
     session.flush()
-    append_event(session, job.id, "status", {"status": JobStatus.QUEUED, "previous": None})
+    append_event(session, job.id, StatusChanged(status=JobStatus.QUEUED, previous=None))
     for warning in warnings:
-        append_event(session, job.id, "warning", warning.model_dump())
+        append_event(session, job.id, warning)
     session.refresh(job)
     return job
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlmodel import Session
 
+from app.api_models.events import StatusChanged
 from app.database import database_now
 from app.finetune.job_kinds import kind_of
 from app.jobs import queries
@@ -84,7 +85,7 @@ def _ask(session: Session, job: Job, sources: Sequence[JobStatus], target: JobSt
     if update_job(
         session, job.id, sources=sources, status=target, eta_seconds=None, retry_at=None, waiting_reason=None
     ):
-        append_event(session, job.id, "status", {"status": target, "previous": previous})
+        append_event(session, job.id, StatusChanged(status=target, previous=previous))
 
 
 def _queue_again(session: Session, job_id: str, sources: Sequence[JobStatus], reason: str) -> bool:
@@ -104,5 +105,5 @@ def _queue_again(session: Session, job_id: str, sources: Sequence[JobStatus], re
         step=None,
     )
     if queued:
-        append_event(session, job_id, "status", {"status": JobStatus.QUEUED, "previous": previous, "reason": reason})
+        append_event(session, job_id, StatusChanged(status=JobStatus.QUEUED, previous=previous, reason=reason))
     return queued

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from app.cli.event_lines import event_line
 from app.finetune.architectures import DsrLayout
 from app.finetune.errors import EdgefaceError, FolderEmpty, NothingToSelectBy, UnreadableImages, WeightsMismatch
 from app.finetune.evaluation import Evaluation
@@ -27,7 +28,6 @@ from app.finetune.events import (
     Warned,
 )
 from app.finetune.training_errors import DeviceUnavailable, DiskFull, LossNotFinite
-from worker.training.console import render
 from worker.training.finetune import finetune
 from worker.training.models.dsr import DSR
 from worker.training.runtime.control import Control
@@ -95,11 +95,9 @@ def test_the_events_of_a_training(files: TrainingFiles) -> None:
     assert progress[-1] == 1.0
     assert finished.best_epoch == [event.epoch for event in events if isinstance(event, CheckpointWritten)][-1]
     assert [e.best for e in epochs(events)].count(True) == sum(isinstance(e, CheckpointWritten) for e in events)
-    lines = [render(event) for event in events]
-    assert any(
-        line and line.startswith("\nStage 1: training the ArcFace head (backbone frozen), 2 epochs") for line in lines
-    )
-    assert any(line and line.startswith("Epoch 3/3  train loss ") for line in lines)
+    lines = [event_line(event) for event in events]
+    assert "stage 1: the ArcFace head, backbone frozen, 2 epochs" in lines
+    assert any(line and line.startswith("  epoch 3/3  train loss ") for line in lines)
     assert any(line and line.startswith("  new best: epoch ") for line in lines)
 
 

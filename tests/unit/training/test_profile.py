@@ -79,7 +79,7 @@ def test_a_large_training_is_cut_down(files: TrainingFiles, tmp_path: Path) -> N
     done = invoke(files, tmp_path, *arguments, train_dir=str(tmp_path / "large"), stage1_epochs=0)
     found = rows(done)
     assert found["forward"][2] == 2
-    assert "80" not in done.stderr.split("Prepared ")[1].split(" train images")[0]
+    assert "80" not in done.stderr.split("prepared ")[1].split(" train ")[0]
 
 
 def test_a_sample_has_every_subject_if_it_can(files: TrainingFiles, tmp_path: Path) -> None:

@@ -49,8 +49,8 @@ def test_a_training_ends_with_its_files_in_the_output_folder(tmp_path: Path) -> 
     small = ["--stage1-epochs", 1, "--stage2-epochs", 2, "--batch-size", 8, "--device", "cpu"]
     done = invoke(*paths(write_training(tmp_path)), *small, "--output-dir", output)
     assert done.exit_code == 0, done.output
-    assert "Stage 2: fine-tuning backbone and ArcFace head, 2 epochs" in done.output
-    assert "Epoch 2/2  train loss " in done.output
+    assert "stage 2: backbone and ArcFace head, 2 epochs" in done.output
+    assert "  epoch 2/2  train loss " in done.output
     content = torch.load(output / "edgeface_finetuned.pth", weights_only=True)
     assert content["config"]["stage2_epochs"] == 2
     assert f"Saved {output / 'report.html'}" in done.output
@@ -85,17 +85,17 @@ SMALL = ["--stage1-epochs", 1, "--stage2-epochs", 2, "--batch-size", 8, "--devic
 
 def interrupt_at(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C when a line of this beginning is shown."""
-    from worker.training import console
+    from app.cli import event_lines
 
-    shown = console.render
+    shown = event_lines.event_line
 
-    def render(event: TrainingEvent) -> str | None:
+    def event_line(event: TrainingEvent) -> str | None:
         said = shown(event)
         if said is not None and said.strip().startswith(line):
             signal.raise_signal(signal.SIGINT)
         return said
 
-    monkeypatch.setattr(console, "render", render)
+    monkeypatch.setattr(event_lines, "event_line", event_line)
 
 
 def test_ctrl_c_saves_and_resume_goes_on_to_the_same_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def test_ctrl_c_saves_and_resume_goes_on_to_the_same_end(tmp_path: Path, monkeyp
     handler = signal.getsignal(signal.SIGINT)  # ignored where pytest runs in a shell's background
     assert invoke(*paths(files), *SMALL, "--output-dir", whole).exit_code == 0
     with monkeypatch.context() as patch:
-        interrupt_at("Epoch 1/2", patch)
+        interrupt_at("epoch 1/2", patch)
         done = invoke(*paths(files), *SMALL, "--output-dir", broken)
     assert done.exit_code == 130, done.output
     assert f"To resume: edgeface-finetune train --resume --output-dir {broken}" in done.output
@@ -121,7 +121,7 @@ def test_ctrl_c_saves_and_resume_goes_on_to_the_same_end(tmp_path: Path, monkeyp
     moved = broken.rename(tmp_path / "moved")
     gone_on = invoke("--resume", "--output-dir", moved, "--batch-size", 8)
     assert gone_on.exit_code == 0, gone_on.output
-    assert "Stage 1" not in gone_on.output
+    assert "stage 1" not in gone_on.output
     assert (moved / "edgeface_backbone.pth").read_bytes() == (whole / "edgeface_backbone.pth").read_bytes()
     full, expected = (torch.load(folder / "edgeface_finetuned.pth", weights_only=True) for folder in (moved, whole))
     assert torch.equal(full["arcface_state_dict"]["weight"], expected["arcface_state_dict"]["weight"])
@@ -138,14 +138,14 @@ def test_a_damaged_newest_state_costs_no_more_than_the_way_from_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files, output = write_training(tmp_path), tmp_path / "output"
-    interrupt_at("Epoch 2/2", monkeypatch)
+    interrupt_at("epoch 2/2", monkeypatch)
     assert invoke(*paths(files), *SMALL, "--output-dir", output).exit_code == 130
     monkeypatch.undo()
     newest = sorted(output.glob("state-*.pth"))[-1]
     newest.write_bytes(newest.read_bytes()[:1000])
     gone_on = invoke("--resume", "--output-dir", output)
     assert gone_on.exit_code == 0, gone_on.output
-    assert "Epoch 2/2" in gone_on.output
+    assert "epoch 2/2" in gone_on.output
 
 
 def test_without_an_unfinished_training_there_is_nothing_to_resume(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from app.cli.event_lines import event_line
 from app.finetune.events import (
     BatchSplit,
     EpochFinished,
@@ -20,7 +21,6 @@ from app.finetune.events import (
 )
 from app.finetune.training_errors import LossNotFinite, OutOfMemory
 from tests.unit.training.support import run, run_unpredicted, tiny_config, write_training
-from worker.training.console import render
 from worker.training.finetune import finetune
 from worker.training.models.edgeface import EdgeFace
 from worker.training.objectives.arcface import ArcFace
@@ -93,7 +93,7 @@ def test_batches_are_split_until_they_fit_and_nothing_else_changes(
     )
     assert [size for size in given if size > at_once].count(6) == 1, "no batch is tried whole twice"
     assert [event.stage for event in events if isinstance(event, StageStarted)] == [1, 2]
-    assert f"computed {micro_batch_sizes[0]} at a time" in "\n".join(filter(None, map(render, events)))
+    assert f"computed in microbatches of {micro_batch_sizes[0]}" in "\n".join(filter(None, map(event_line, events)))
 
 
 def test_memory_that_runs_out_in_the_middle_of_an_epoch_sends_back_to_the_saved_state(
@@ -203,7 +203,7 @@ def test_a_loss_gone_bad_is_rolled_back_once_with_lower_rates(
     for (head_lr, backbone_lr), share, scale in zip(rates, cosine, scales, strict=True):
         assert head_lr == pytest.approx(5e-5 * share * scale)
         assert backbone_lr == pytest.approx(1e-4 * share * scale)
-    lines = "\n".join(filter(None, map(render, events)))
+    lines = "\n".join(filter(None, map(event_line, events)))
     assert "in epoch 2 of stage 2: the training went back to the end of epoch 1 of stage 2" in lines
 
 

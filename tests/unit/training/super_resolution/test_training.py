@@ -249,7 +249,7 @@ def test_the_command_trains_and_writes_the_network(real_faces: Path, weights: Pa
     path.write_text(json.dumps(config))
     result = CliRunner().invoke(dsr_train, [str(path), "--output-dir", str(output)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    assert "This DSR: PSNR" in result.output
+    assert "this DSR: PSNR" in result.output
     assert load_dsr(output / "dsr.pth").layout == tiny_config().layout
     assert torch.load(output / "dsr.pth", weights_only=True).keys() == tiny_config().layout.shapes().keys()
     assert not list(output.glob("state-*"))
