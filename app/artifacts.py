@@ -1,4 +1,4 @@
-"""Where the files of jobs live: one folder a job and attempt, keys relative to the root in the rows."""
+"""Files of jobs: one folder per job and attempt. Rows hold keys relative to the root."""
 
 import hashlib
 import shutil
@@ -10,11 +10,11 @@ from app.finetune.atomic import atomic_path
 from app.jobs.errors import StoredFileMissing
 
 RESERVATION = ".reserved"
-"""In an attempt's folder: disk space held for its next write."""
+"""File in an attempt's folder that reserves disk space for its next write."""
 
 
 def copy_whole(source: Path, target: Path) -> Path:
-    """Copy a file atomically: `target` appears, or is replaced, only once all of it is on the disk."""
+    """Copy a file atomically: `target` appears, or is replaced, once the whole file is on the disk."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(target) as partial:
         shutil.copyfile(source, partial)
@@ -35,12 +35,12 @@ class Artifacts:
         return (self._root / key).is_file()
 
     def delete_reservations(self, job_id: str) -> None:
-        """Those of attempts that are dead: call it for a job that nobody holds."""
+        """Delete the reservations of dead attempts. Call it for a job that no worker holds."""
         for path in (self._root / job_id).glob(f"attempt-*/{RESERVATION}"):
             path.unlink(missing_ok=True)
 
     def is_whole(self, key: str, size: int, sha256: str) -> bool:
-        """Whether the file is there, every byte of it."""
+        """Return whether the file exists with this size and sha256."""
         path = self._root / key
         if not path.is_file() or path.stat().st_size != size:
             return False
@@ -48,7 +48,7 @@ class Artifacts:
             return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete files that no row names any more; one that cannot be deleted is left to the cleaner."""
+        """Delete files that no longer have a row. Failures are left to the cleaner."""
         for key in keys:
             delete_file(self._root / key)
 
@@ -56,7 +56,7 @@ class Artifacts:
         return path.relative_to(self._root).as_posix()
 
     def path_of(self, key: str) -> Path:
-        """Raises StoredFileMissing."""
+        """Return the path of a key. Raises StoredFileMissing."""
         path = self._root / key
         if not path.is_file():
             raise StoredFileMissing(path)

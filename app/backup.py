@@ -27,10 +27,10 @@ class BackupNeedsServer(EdgefaceError):
     blame: Blame = "request"
 
     def __init__(self, url: URL, target: Path) -> None:
-        # Without the password: command lines are read by others. pg_dump asks for it, or takes PGPASSWORD.
+        # Without the password: other users can read command lines. pg_dump asks for it, or reads PGPASSWORD.
         plain = URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query)
         super().__init__(
-            "the database is PostgreSQL, which its own tools back up",
+            "the database is PostgreSQL, which has its own backup tools",
             f"pg_dump --format=custom --file={shlex.quote(str(target))} {shlex.quote(plain.render_as_string())}",
         )
 
@@ -50,12 +50,12 @@ class BackupFailed(EdgefaceError):
 
     def __init__(self, target: Path, reason: object) -> None:
         super().__init__(
-            f"{target} cannot be written: {reason}", "see that its folder exists and has space, then repeat"
+            f"{target} cannot be written: {reason}", "check that its folder exists and has space, then repeat"
         )
 
 
 def back_up(database_url: str, target: Path, *, force: bool = False) -> int:
-    """Copy the database to `target`, one file that appears only once it is complete and checked. Returns its bytes.
+    """Copy the database to `target`, which appears once it is complete and checked. Return its size in bytes.
 
     Raises BackupExists unless `force`, DatabaseMissing, BackupDamaged, BackupFailed and BackupNeedsServer.
     """
@@ -83,10 +83,10 @@ def _check(source: Path, copy: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     target.touch(exist_ok=False)
     with contextlib.closing(open_existing(source)) as ours, contextlib.closing(open_existing(target)) as theirs:
-        # One read transaction for all steps: otherwise each write of the service would start the copy anew.
+        # One read transaction for all steps: otherwise each write of the service would restart the copy.
         ours.execute("BEGIN")
         ours.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         ours.backup(theirs, pages=_PAGES_A_STEP)
         ours.execute("ROLLBACK")
-        # The copy is one file, without a write-ahead log beside it.
+        # Make the copy one file, without a write-ahead log.
         theirs.execute("PRAGMA journal_mode=DELETE")

@@ -1,4 +1,4 @@
-"""The engine (SQLite in WAL mode, or PostgreSQL by URL), transactions, the database's clock, and migrations."""
+"""Database engine (SQLite in WAL mode, or PostgreSQL by URL), transactions, the database's clock, and migrations."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ _MIGRATION_LOCK = 0xED6EFACE
 
 
 class database_now(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it is
-    """Seconds since 1970 by the database's clock at this statement: the one clock that leases are measured by."""
+    """Seconds since 1970 by the database's clock at this statement. All leases use this clock."""
 
     type = Float()
     inherit_cache = True
@@ -46,7 +46,7 @@ def _postgresql_now(*_: object, **__: object) -> str:
 
 
 class Database:
-    """Short transactions on one engine; safe to share between threads."""
+    """Short transactions on one engine. Thread-safe."""
 
     def __init__(self, url: str) -> None:
         self.engine = _make_engine(url)
@@ -55,22 +55,22 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A transaction that sees one state of the database and writes nothing."""
+        """Open a read-only transaction, which sees one snapshot."""
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """A transaction that commits when the block ends and rolls back if it raises.
+        """Open a transaction that commits when the block ends and rolls back if it raises.
 
-        On SQLite it takes the write lock at its start: one that turned from reading to writing half-way could be
-        refused at once, whatever the busy timeout.
+        On SQLite it takes the write lock at its start: SQLite may refuse at once to upgrade a read transaction,
+        regardless of the busy timeout.
         """
         with Session(self._writing_engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     def migrate(self) -> None:
-        """Bring the schema to the newest version. Processes that start together take turns."""
+        """Upgrade the schema to the newest version. Concurrent processes take turns."""
         with self._writing_engine.connect() as connection, _foreign_keys_unchecked(connection), connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
@@ -90,8 +90,8 @@ def alembic_config(connection: Connection) -> Config:
 
 @contextmanager
 def _foreign_keys_unchecked(connection: Connection) -> Iterator[None]:
-    """Alembic changes a table of SQLite by making it anew; dropping the old one would count as deleting its rows, which
-    other tables refer to."""
+    """Disable foreign keys during a migration. On SQLite, Alembic recreates a changed table, and dropping the old one
+    would delete rows that other tables refer to."""
     if connection.dialect.name != "sqlite":
         yield
         return

@@ -1,4 +1,4 @@
-"""A number that stays the same only as long as nobody has committed anything to the database."""
+"""A version number of the database that changes with every commit."""
 
 import threading
 from collections.abc import Hashable
@@ -7,18 +7,18 @@ from sqlalchemy import Engine, PoolProxiedConnection
 from sqlalchemy.exc import OperationalError
 
 SQLITE_BUSY_MILLISECONDS = 30_000
-"""How long a statement waits for a lock that another process holds."""
+"""Longest wait of a statement for a lock of another process."""
 
 _QUESTIONS = {
-    # Changes with every commit of another connection, and this one never writes.
+    # Changes with every commit of another connection. This connection never writes.
     "sqlite": "PRAGMA data_version",
-    # Two equal snapshots see the same rows: each transaction that writes makes another, in any database of the server.
+    # Equal snapshots see the same rows. Each writing transaction makes a new one, in any database of the server.
     "postgresql": "SELECT pg_current_snapshot()::text",
 }
 
 
 class DatabaseVersion:
-    """Asks on a connection of its own; safe to share between threads."""
+    """Reads the version on its own connection. Thread-safe."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -29,9 +29,10 @@ class DatabaseVersion:
         self._closed = False
 
     def read(self) -> Hashable:
-        """Equal to an earlier answer only if whoever reads now sees what was to be seen then. Raises OperationalError.
+        """Return the version. It equals an earlier one only if a reader sees the same rows as then.
 
-        Much cheaper than reading rows: what was made of rows holds as long as the version read before them does.
+        This is much cheaper than reading rows: results computed from rows stay valid while the version, read before
+        them, does not change. Raises OperationalError.
         """
         with self._lock:
             try:
@@ -41,9 +42,9 @@ class DatabaseVersion:
                     self._disconnect()
 
     def read_at_once(self) -> Hashable | None:
-        """As `read`, for an event loop: None where the answer would have to be waited for, as always on PostgreSQL.
+        """Like `read`, for an event loop: return None if that would block, as it always does on PostgreSQL.
 
-        SQLite answers in microseconds from memory that processes share, unless someone locks out all others.
+        SQLite answers in microseconds from shared memory, unless another process holds an exclusive lock.
         """
         if self._engine.dialect.name != "sqlite" or not self._lock.acquire(blocking=False):
             return None

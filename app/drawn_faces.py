@@ -1,5 +1,5 @@
-"""Faces drawn by program, for demos and tests without real ones. Subjects differ as people do: in the shape and place
-of their features; images of one subject differ in pose, light and expression. They are no stand-in for real faces."""
+"""Draws faces for demos and tests without real ones. Subjects differ in the shape and position of their features,
+images of one subject in pose, light and expression. Drawn faces do not replace real ones in measurements."""
 
 import math
 import random
@@ -19,7 +19,8 @@ _IRISES: tuple[Colour, ...] = ((60, 40, 28), (70, 110, 150), (86, 120, 70), (110
 
 @dataclass(frozen=True)
 class _Subject:
-    """Lengths are shares of the image's side; angles are slopes, positive where the outer end is higher."""
+    """Features of a subject. Lengths are relative to the image's side; angles are slopes, positive if the outer end is
+    higher."""
 
     skin: Colour
     hair: Colour
@@ -47,7 +48,7 @@ class _Subject:
 
 @dataclass(frozen=True)
 class _Pose:
-    """What changes from image to image: shifts and sizes in shares of the side, `roll` in radians."""
+    """Variation between images: shifts and sizes relative to the side, `roll` in radians."""
 
     shift: Point
     roll: float
@@ -61,8 +62,8 @@ class _Pose:
 
 
 def draw_face(subject: int, image: int, size: int = 112, seed: int = 0) -> Image.Image:
-    """Image number `image` of subject number `subject`: RGB, `size` x `size` pixels, always the same for the same
-    numbers. The eyes are about where EdgeFace's alignment puts them."""
+    """Draw image number `image` of subject number `subject`: RGB, `size` x `size` pixels, deterministic. The eyes are
+    about where EdgeFace's alignment puts them."""
     drawn_subject = _draw_subject(random.Random(f"{seed}/{subject}"))
     pose = _draw_pose(random.Random(f"{seed}/{subject}/{image}"))
     side = size * _SUPERSAMPLING
@@ -74,7 +75,7 @@ def draw_face(subject: int, image: int, size: int = 112, seed: int = 0) -> Image
 
 
 def write_drawn_faces(folder: Path, subjects: int, images_per_subject: int, seed: int) -> None:
-    """Write `folder/SUBJECT/IMAGE.png`, a folder per subject, 112 x 112 RGB."""
+    """Write `folder/SUBJECT/IMAGE.png`, one folder per subject, 112 x 112 RGB."""
     for subject in range(subjects):
         subject_folder = folder / f"drawn{subject:03}"
         subject_folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +126,7 @@ def _draw_pose(draw: random.Random) -> _Pose:
 
 
 class _Painter:
-    """Paints one subject in one pose, from back to front, in coordinates of 0..1 that the pose moves."""
+    """Paints one subject in one pose, from back to front, in coordinates in [0, 1] that the pose transforms."""
 
     def __init__(self, draw: ImageDraw.ImageDraw, subject: _Subject, pose: _Pose, side: int) -> None:
         self._draw = draw
@@ -184,7 +185,7 @@ class _Painter:
         self._line([corners[0], (x, y + smile * 0.3), corners[1]], _mixed(s.lips, (20, 0, 0), 0.5), 0.01)
 
     def _placed(self, point: Point) -> Point:
-        """A point of the upright face -> pixels, rolled, sized and shifted about the middle."""
+        """Transform a point of the upright face to pixels: roll, scale and shift about the centre."""
         x, y = ((coordinate - 0.5) * self._pose.size for coordinate in point)
         cosine, sine = math.cos(self._pose.roll), math.sin(self._pose.roll)
         rolled = (x * cosine - y * sine, x * sine + y * cosine)
@@ -204,7 +205,7 @@ class _Painter:
 
 
 def _oval(centre: Point, half_width: float, half_height: float, chin: float) -> list[Point]:
-    """An ellipse whose lower half narrows towards a chin: 1 leaves it an ellipse, less makes it pointed."""
+    """Return an ellipse whose lower half narrows to a chin: 1 is an ellipse, less is pointed."""
     points = []
     for step in range(72):
         angle = step * math.tau / 72
@@ -215,7 +216,7 @@ def _oval(centre: Point, half_width: float, half_height: float, chin: float) -> 
 
 
 def _mixed(first: Colour, second: Colour, share: float) -> Colour:
-    """`share` of the second colour, the rest of the first."""
+    """Mix two colours, with `share` of the second."""
     return tuple(round(a + (b - a) * share) for a, b in zip(first, second, strict=True))  # type: ignore[return-value]
 
 

@@ -1,8 +1,7 @@
-"""What killed processes left in the artifacts' folder: files that no row names, and folders that came to be empty.
+"""Finds and deletes leftovers of killed processes in the artifacts' folder: files without a row, and empty folders.
 
-Only what jobs write is recognised, by its name; anything else there is never touched. Folders of jobs or attempts that
-the rows do not know are never deleted either: they may be those of another database, or newer than a backup that was
-restored.
+Only files with names that jobs use are touched. Folders of jobs or attempts without rows are never deleted: they may
+belong to another database, or be newer than a restored backup.
 """
 
 import contextlib
@@ -23,7 +22,7 @@ from app.jobs.states import CLAIMED
 from app.jobs.tables import Artifact, Job
 
 ABANDONED_SECONDS = 3600.0
-"""A file that no row names is left alone until it has not changed for this long."""
+"""Seconds without a change after which a file without a row is a leftover."""
 
 _JOB = re.compile(r"[0-9a-f]{24}")
 _ATTEMPT = re.compile(r"attempt-(\d+)")
@@ -35,7 +34,7 @@ _ASIDE = re.compile(rf"\.reserved|\.{_NAMES}\..+")
 
 @dataclass(frozen=True)
 class Leftovers:
-    """`files` to delete; `folders` that may be empty then, the deepest first; `unknown` folders, which stay."""
+    """`files` to delete; `folders` that may be empty afterwards, the deepest first; `unknown` folders, which stay."""
 
     files: list[Path]
     folders: list[Path]
@@ -57,8 +56,8 @@ class _Attempt:
 
 
 def find_leftovers(database: Database, artifacts_dir: Path) -> Leftovers:
-    """Changes nothing."""
-    # The disk first: whatever is seen there and named by a row is named by the time that the rows are read.
+    """Find the leftovers without changing anything."""
+    # List the disk before the rows: every listed file whose row exists then has it when the rows are read.
     attempts = list(_attempts(artifacts_dir))
     old = {path for attempt in attempts for path in attempt.files if _is_old(path)}
     with database.reading() as session:
@@ -84,7 +83,7 @@ def find_leftovers(database: Database, artifacts_dir: Path) -> Leftovers:
 
 
 def remove_leftovers(database: Database, artifacts_dir: Path) -> Freed:
-    """Safe in any process at any time, also while jobs run."""
+    """Delete the leftovers. Safe in any process at any time, also while jobs run."""
     leftovers = find_leftovers(database, artifacts_dir)
     freed = sum((delete_file(path) for path in leftovers.files), start=Freed())
     for folder in leftovers.folders:
@@ -97,7 +96,8 @@ def remove_leftovers(database: Database, artifacts_dir: Path) -> Freed:
 
 
 def _remove_job_folder(database: Database, folder: Path) -> None:
-    """Under the job's lock: a worker that claims it just now makes its own folder in this one after that."""
+    """Remove a job's folder under the job's lock, so that a worker that claims the job creates its folder
+    afterwards."""
     with contextlib.suppress(JobNotFound, OSError), database.writing() as session:
         if queries.locked(session, folder.name).status not in CLAIMED:
             folder.rmdir()
@@ -112,7 +112,7 @@ def _attempts(artifacts_dir: Path) -> Iterator[_Attempt]:
 
 
 def _subfolders(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
-    """Without links: those lead to what is not ours."""
+    """Return the matching subfolders, without links, which may lead to foreign files."""
     return [
         Path(entry.path)
         for entry in _entries(folder)
@@ -132,7 +132,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
-    except FileNotFoundError:  # gone meanwhile, or never made
+    except FileNotFoundError:  # deleted meanwhile, or never created
         return []
 
 

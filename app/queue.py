@@ -1,4 +1,4 @@
-"""The bell: tells a worker that the table has work. Losing, delaying or doubling it harms no job."""
+"""The bell: a queue message that wakes a worker to look for jobs. A lost, late or doubled message harms no job."""
 
 import logging
 from pathlib import Path
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 def make_celery(settings: Settings) -> Celery:
-    """The Celery app on the broker of the settings: Redis or another by URL, or files under var/broker."""
+    """Create the Celery app for the broker of the settings: Redis or another by URL, or files under var/broker."""
     celery = Celery("edgeface", broker=settings.broker_url or "filesystem://localhost//")
     celery.conf.update(
         task_default_queue=_QUEUE,
@@ -23,7 +23,7 @@ def make_celery(settings: Settings) -> Celery:
         task_create_missing_queues=True,
         worker_prefetch_multiplier=1,
         broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,  # for ever: a broker may be away for a night
+        broker_connection_max_retries=None,  # retry for ever: a broker may be down for hours
         broker_transport_options=_transport_options(settings),
         worker_hijack_root_logger=False,
     )
@@ -32,7 +32,7 @@ def make_celery(settings: Settings) -> Celery:
 
 def _transport_options(settings: Settings) -> dict[str, object]:
     if settings.broker_url:
-        # One try: a POST must not wait for a broker that is away.
+        # One try: a POST must not wait for a broker that is down.
         return {"socket_connect_timeout": 2, "socket_timeout": 10, "max_retries": 1, "interval_start": 0}
     folder = settings.var_dir / "broker"
     for name in ("messages", "control"):
@@ -46,17 +46,17 @@ def _transport_options(settings: Settings) -> dict[str, object]:
 
 
 class Bell:
-    """Rings workers awake."""
+    """Wakes workers."""
 
     def __init__(self, celery: Celery) -> None:
         self._celery = celery
 
     def ring(self) -> None:
-        """Never raises for a broker that is away: the job waits in the table and the rounds ring again."""
+        """Send the message. If the broker is down, log it: the job waits in the table and the rounds send it again."""
         try:
             self._celery.send_task(RUN_NEXT_JOB, queue=_QUEUE, retry=False, ignore_result=True, expires=300)
         except (OperationalError, OSError) as error:
-            _log.warning("the broker does not answer, so the bell rings later: %s", error)
+            _log.warning("the broker does not answer; the message is sent again later: %s", error)
 
     def broker_answers(self) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""The file of an SQLite database, reached without the service's engine: as it is, whatever state it is in."""
+"""Access to the file of an SQLite database without the service's engine, in whatever state it is."""
 
 import sqlite3
 from pathlib import Path
@@ -14,12 +14,12 @@ class DatabaseMissing(EdgefaceError):
     def __init__(self, path: Path) -> None:
         super().__init__(
             f"there is no database {path}",
-            "see EDGEFACE_VAR_DIR and EDGEFACE_DATABASE_URL; the service makes one at its first start",
+            "check EDGEFACE_VAR_DIR and EDGEFACE_DATABASE_URL; the service creates the database at its first start",
         )
 
 
 def sqlite_path(database_url: str) -> Path | None:
-    """Where the database lies; None if it is not SQLite. Raises DatabaseMissing."""
+    """Return the path of the database, or None if it is not SQLite. Raises DatabaseMissing."""
     url = make_url(database_url)
     if url.get_backend_name() != "sqlite":
         return None
@@ -30,13 +30,13 @@ def sqlite_path(database_url: str) -> Path | None:
 
 
 def open_existing(path: Path) -> sqlite3.Connection:
-    """Never makes a file. Transactions begin where the caller says so."""
-    # Not mode=ro: reading a database in WAL mode needs its -shm file, which only a writer may make.
+    """Connect to an existing database. The caller starts transactions."""
+    # Not mode=ro: reading a database in WAL mode needs its -shm file, which only a writer may create.
     return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=30, isolation_level=None)
 
 
 def find_damage(path: Path) -> list[str]:
-    """What SQLite itself finds wrong with the file: damaged pages, and rows that refer to rows that are gone."""
+    """Return the problems that SQLite's checks report: damaged pages, and rows that refer to missing rows."""
     try:
         connection = open_existing(path)
         try:
@@ -45,7 +45,7 @@ def find_damage(path: Path) -> list[str]:
         finally:
             connection.close()
     except sqlite3.OperationalError:
-        raise  # locked, or not to be opened: that says nothing of its content
+        raise  # locked or not readable, which does not mean that its content is damaged
     except sqlite3.DatabaseError as error:
         return [str(error)]
     damage = [line for line in found if line != "ok"]

@@ -1,4 +1,4 @@
-"""How a trainer knows, without asking, whether its supervisor still holds the job."""
+"""A clock in shared memory by which a trainer knows whether its supervisor still holds the job."""
 
 import time
 from ctypes import c_double
@@ -6,15 +6,15 @@ from multiprocessing.context import BaseContext
 
 
 def seconds_since_boot() -> float:
-    """The same for all processes of a machine, never set back, and going on while the machine sleeps."""
+    """Return the time since boot: the same for all processes, monotonic, and running while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class LeaseClock:
-    """Until when this machine may write for a job; in memory that supervisor and trainer share.
+    """The time until which this machine may write for a job, in memory that supervisor and trainer share.
 
-    It runs out a little before the lease in the database does, so that whoever claims the job next finds nobody
-    writing. A supervisor that is frozen or cut off from the database renews nothing, and its trainer ends itself.
+    It expires a little before the lease in the database, so that the next claimant never meets a writer. A supervisor
+    that is frozen or cut off from the database does not renew it, and its trainer ends itself.
     """
 
     _SAFE_SHARE = 0.9
@@ -24,7 +24,7 @@ class LeaseClock:
         self._until: c_double = processes.RawValue(c_double, seconds_since_boot() + lease_seconds * self._SAFE_SHARE)
 
     def renewed(self, asked_at: float) -> None:
-        """The database renewed the lease in answer to a question asked `asked_at` seconds since boot."""
+        """Record that the database renewed the lease on a request sent `asked_at` seconds after boot."""
         self._until.value = asked_at + self._lease_seconds * self._SAFE_SHARE
 
     def expired(self) -> bool:

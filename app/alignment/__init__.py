@@ -1,13 +1,14 @@
-"""Faces found in photos and moved to the template that EdgeFace was trained on.
+"""Finds faces in photos and warps them to the template that EdgeFace was trained on.
 
     detector.py    BlazeFace: boxes and six rough keypoints of the faces in one square of a photo
     mesh.py        MediaPipe face mesh: 468 landmarks of a face, five of which the template has
-    finder.py      the two together, over a whole photo
+    finder.py      both together, over a whole photo
     template.py    the five points, the least-squares similarity transform, the distance from the template
-    warp.py        pixels moved by such a transform
-    photos.py      many photos, on all cores: aligned, or left out and why; alignment.json
-    contact_sheet.py   every aligned face with its name, to look at
-    distance.py    how far the faces of a dataset are from the template
+    warp.py        images warped by such a transform
+    photos.py      many photos on all cores; alignment.json reports the aligned and the skipped ones
+    contact_sheet.py   pages of all aligned faces with their names
+    distance.py    distance of a dataset's faces from the template
 
-All but errors.py and installed.py need the extra: `pip install .[align]`. Import them through `installed.py`.
+All modules except errors.py and installed.py need the extra `align` (`pip install .[align]`). Import them through
+`installed.py`.
 """

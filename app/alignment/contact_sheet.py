@@ -1,4 +1,4 @@
-"""Pages with every face and its name, to look at."""
+"""Contact sheets: pages of faces with their names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ _ROW = _TILE + _LABEL + _GAP
 
 
 def write_contact_sheets(faces: Sequence[Path], folder: Path) -> list[Path]:
-    """Write `folder/page_001.png` and so on: 12 x 12 faces a page, each over its file name, in the order given."""
+    """Write `folder/page_001.png` and so on: 12 x 12 faces per page, in the given order, each above its file name."""
     folder.mkdir(parents=True)
     font = ImageFont.load_default(size=10)
     pages: list[Path] = []
@@ -36,7 +36,7 @@ def write_contact_sheets(faces: Sequence[Path], folder: Path) -> list[Path]:
 
 
 def _fitting(name: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The name, or its start and end where it is wider than a tile."""
+    """Return the name, shortened in the middle if it is wider than a tile."""
     shown, kept = name, len(name)
     while draw.textlength(shown, font) > _TILE and kept > 2:
         kept -= 1

@@ -1,7 +1,7 @@
-"""BlazeFace (Bazarevsky et al., 2019): the faces in a square of a photo, as boxes and six rough keypoints.
+"""BlazeFace (Bazarevsky et al., 2019): detects the faces in a square of a photo, as boxes and six rough keypoints.
 
-Two of its models, MediaPipe's: `short range` (128 px, faces that fill a good part of the square) and `full range`
-(192 px, smaller ones too). Their outputs are offsets from anchors, one for each box, in units of the input's side.
+Uses two models of MediaPipe: `short range` (128 px, for faces that fill much of the square) and `full range` (192 px,
+for smaller faces too). Their outputs are offsets from anchors, one per box, in units of the input's side.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _SAME_FACE = 0.3
 
 @dataclass(frozen=True)
 class Detection:
-    """A face in the photo's pixels: `box` is left, upper, right, lower; keypoints are (x, y), the eyes first."""
+    """A face in pixels of the photo: `box` is left, upper, right, lower; keypoints are (x, y), the eyes first."""
 
     score: float
     box: Array
@@ -30,7 +30,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class Square:
-    """A window of the photo; it may reach beyond the edge, where it is filled with the border's pixels."""
+    """A window of the photo. Beyond the photo's edge it is filled with the border's pixels."""
 
     left: float
     upper: float
@@ -38,7 +38,7 @@ class Square:
 
 
 class Detector:
-    """Not to be used by two threads at once."""
+    """A face detector. Not thread-safe."""
 
     def __init__(self) -> None:
         self._models = (
@@ -47,7 +47,7 @@ class Detector:
         )
 
     def faces(self, photo: Image.Image, square: Square) -> list[Detection]:
-        """Every face that either model sees in the square, each once, the surest first."""
+        """Return the faces that either model finds in the square, without duplicates, by descending confidence."""
         found: list[Detection] = []
         for network, anchors_A2 in self._models:
             found += _detect(network, anchors_A2, photo, square)
@@ -55,7 +55,7 @@ class Detector:
 
 
 def each_once(found: list[Detection]) -> list[Detection]:
-    """One detection a face: the surest of those that overlap (intersection over union above 0.3)."""
+    """Return the most confident of overlapping detections (intersection over union above 0.3)."""
     kept: list[Detection] = []
     for candidate in sorted(found, key=lambda detection: -detection.score):
         if all(overlap(candidate.box, other.box) <= _SAME_FACE for other in kept):
@@ -64,14 +64,14 @@ def each_once(found: list[Detection]) -> list[Detection]:
 
 
 def overlap(one: Array, other: Array) -> float:
-    """Intersection over union of two boxes."""
+    """Return the intersection over union of two boxes."""
     size_2 = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
     shared = float(np.prod(np.maximum(size_2, 0)))
     return shared / (float(np.prod(one[2:] - one[:2])) + float(np.prod(other[2:] - other[:2])) - shared)
 
 
 def _anchors(grids: tuple[tuple[int, int], ...]) -> Array:
-    """Centres of the cells of each grid, row by row, `count` times each, in units of the side."""
+    """Return the centres of each grid's cells, row by row, `count` times each, in units of the side."""
     parts = []
     for cells, count in grids:
         centres = (np.arange(cells) + 0.5) / cells

@@ -1,4 +1,4 @@
-"""How far the HR faces of a dataset are from the template."""
+"""Distance of a dataset's HR faces from the template."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +15,13 @@ from app.finetune.images import read_rgb
 
 MOST_MEASURED = 2000
 MISALIGNED = 2.0
-"""Faces whose median is above this many pixels are not aligned; MediaPipe's own two passes differ by half a pixel."""
+"""Largest median distance of aligned faces, in pixels. MediaPipe's two passes differ by half a pixel."""
 
 
 @dataclass(frozen=True)
 class Distances:
-    """Of each face measured its misalignment in pixels (see template.misalignment), the worst first; `of` is how many
-    images there are, `without_face` those measured in which no face is found."""
+    """Misalignments of the measured faces in pixels (see template.misalignment), the worst first. `of` is the number of
+    images; `without_face` are the measured images without a detected face."""
 
     off: tuple[tuple[float, Path], ...]
     without_face: tuple[Path, ...]
@@ -41,17 +41,18 @@ class Distances:
 
     @property
     def limit(self) -> float:
-        """Pixels above which a face counts as not aligned."""
+        """Distance in pixels above which a face counts as not aligned."""
         return MISALIGNED
 
     @property
     def misaligned(self) -> bool:
-        """Whether the dataset should be built anew, aligned."""
+        """Whether the dataset should be rebuilt with alignment."""
         return bool(self.off) and self.median > MISALIGNED
 
 
 def measure_distances(images: Sequence[Path], progress: Progress | None = None) -> Distances:
-    """Measure faces that decode; of more than 2000, as many evenly drawn from the order given."""
+    """Measure the faces of readable images. Of more than 2000 images it takes 2000, evenly spaced in the given
+    order."""
     step = max(1.0, len(images) / MOST_MEASURED)
     chosen = [images[int(index * step)] for index in range(min(len(images), MOST_MEASURED))]
     finders = Finders()
@@ -74,7 +75,8 @@ def measure_distances(images: Sequence[Path], progress: Progress | None = None) 
 
 
 def _measure(finders: Finders, path: Path) -> float | None:
-    """Of the face that is largest; None where there is none. The image is stretched to 112x112, as training does."""
+    """Return the misalignment of the largest face, or None without a face. The image is stretched to 112x112, as in
+    training."""
     image = read_rgb(path)
     if image.size != (FACE_SIZE, FACE_SIZE):
         image = image.resize((FACE_SIZE, FACE_SIZE), Image.Resampling.BILINEAR)

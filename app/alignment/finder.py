@@ -1,4 +1,4 @@
-"""Every face in a photo: detected roughly, then looked at closely."""
+"""Finds all faces in a photo: detects them, then refines each with the face mesh."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ _SAME_FACE = 0.3
 
 @dataclass(frozen=True)
 class FoundFace:
-    """In the photo's pixels: the template's five points and the face's width and area."""
+    """A face in pixels of the photo: the template's five points, width and area."""
 
     landmarks_52: Array
     width: float
@@ -23,18 +23,18 @@ class FoundFace:
 
 
 class FaceFinder:
-    """Finds faces of any size in one photo after the other. Not to be used by two threads at once."""
+    """Finds faces of any size in photos. Not thread-safe."""
 
     def __init__(self) -> None:
         self._detector = Detector()
         self._mesh = FaceMesh()
 
     def find(self, photo: Image.Image) -> list[FoundFace]:
-        """The faces in an RGB photo, the largest first.
+        """Return the faces in an RGB photo, the largest first.
 
-        Small photos are enlarged, large ones reduced to what the detectors take. The whole photo is searched first; if
-        it shows no face, the photo with a margin, for faces that fill it; then quarters and sixteenths of it, for small
-        faces. Beside a face found, another is overlooked where it is narrower than about a sixth of the photo.
+        Photos are resized to the detectors' input. The search covers the whole photo; without a face, the photo with a
+        margin, for faces that fill it; then quarters and sixteenths of it, for small faces. If one face is found,
+        others narrower than about a sixth of the photo are missed.
         """
         for squares in _searches(photo):
             detections = each_once([found for square in squares for found in self._detector.faces(photo, square)])
@@ -72,7 +72,7 @@ def _centred(photo: Image.Image, side: float) -> Square:
 
 
 def _starts(length: float, tile: float) -> list[float]:
-    """Where tiles begin that cover the length and overlap by at least a half; centred where one suffices."""
+    """Return the starts of tiles that cover the length and overlap by at least half. One tile is centred."""
     if length <= tile:
         return [(length - tile) / 2]
     steps = int(np.ceil((length - tile) / (tile / 2)))

@@ -1,4 +1,4 @@
-"""The door to the rest of this package, which needs the extra."""
+"""Imports the rest of this package, which needs the extra `align`, on demand."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The MediaPipe face mesh (Kartynnik et al., 2019): 468 landmarks of a face whose place is roughly known."""
+"""MediaPipe face mesh (Kartynnik et al., 2019): 468 landmarks of a detected face."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from app.alignment.warp import warp
 
 # P points of a face; 2 (x, y); 52 the five points of the template.
 
-# The contour of each eye's opening; its mean is the eye's centre wherever the person looks.
+# The contour of each eye's opening. Its mean is the eye's centre, independent of the gaze.
 _LEFT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
 _RIGHT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 _NOSE_TIP, _LEFT_MOUTH_CORNER, _RIGHT_MOUTH_CORNER = 1, 61, 291
@@ -26,14 +26,14 @@ _SETTLED = 0.02
 
 @dataclass(frozen=True)
 class Mesh:
-    """A face in the photo's pixels: 468 landmarks and the surety (0..1) that there is one."""
+    """A face in pixels of the photo: 468 landmarks and the confidence in [0, 1]."""
 
     presence: float
     points_P2: Array
 
     @property
     def landmarks_52(self) -> Array:
-        """Left and right eye, nose tip, left and right mouth corner: the template's points."""
+        """The template's points: left and right eye, nose tip, left and right mouth corner."""
         points_P2 = self.points_P2
         return np.stack(
             [
@@ -47,21 +47,21 @@ class Mesh:
 
     @property
     def box(self) -> Array:
-        """Left, upper, right, lower of all landmarks."""
+        """Bounding box of the landmarks: left, upper, right, lower."""
         return np.concatenate([self.points_P2.min(axis=0), self.points_P2.max(axis=0)])
 
 
 class FaceMesh:
-    """Not to be used by two threads at once."""
+    """The face mesh network. Not thread-safe."""
 
     def __init__(self) -> None:
         self._network = Network("face_landmark")
 
     def look(self, photo: Image.Image, detection: Detection) -> Mesh | None:
-        """The landmarks of the detected face; None where a closer look shows none.
+        """Return the landmarks of a detected face, or None if the network finds no face there.
 
-        The network looks again at the square that its own landmarks give, so that they depend little on the detector,
-        until they move by less than 2% of the face; where they do not settle, the detection was too rough.
+        The network runs again on the square around its own landmarks until they move by less than 2% of the face, so
+        that the result hardly depends on the detector. If they do not converge, the detection was too rough.
         """
         left, upper, right, lower = detection.box
         centre_2 = np.array([(left + right) / 2, (upper + lower) / 2])

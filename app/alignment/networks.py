@@ -1,4 +1,4 @@
-"""The model files and their runtime, LiteRT. `models/README.md` says where the files come from."""
+"""Model files and their runtime, LiteRT. `models/README.md` has the origin of the files."""
 
 import hashlib
 from functools import cache
@@ -21,7 +21,7 @@ _SHA256 = {
 
 
 class Network:
-    """One model on one thread. Not to be used by two threads at once. HWC: height, width, colour."""
+    """A model that runs on one thread. Not thread-safe. HWC: height, width, colour."""
 
     def __init__(self, name: str) -> None:
         self._interpreter = Interpreter(model_content=_content(name), num_threads=1)
@@ -32,7 +32,7 @@ class Network:
         self._outputs: list[int] = [detail["index"] for detail in self._interpreter.get_output_details()]
 
     def __call__(self, x_HWC: Tensor) -> tuple[Tensor, ...]:
-        """The outputs for one `side` x `side` RGB image, without their batch dimension."""
+        """Return the outputs for one `side` x `side` RGB image, without the batch dimension."""
         self._interpreter.set_tensor(self._input, x_HWC[np.newaxis])
         self._interpreter.invoke()
         return tuple(self._interpreter.get_tensor(output)[0] for output in self._outputs)

@@ -1,4 +1,4 @@
-"""Many photos: where the one face of each is, on all cores, and the face moved to the template."""
+"""Aligns the faces of many photos on all cores."""
 
 import os
 import threading
@@ -22,11 +22,11 @@ from app.finetune.images import read_rgb
 
 SMALL_FACE = 32
 Progress = Callable[[int, int], None]
-"""Called with the photos looked at so far and all of them."""
+"""Called with the number of photos done and their total."""
 
 
 class Photo(BaseModel):
-    """What was found in one photo: `photo` is SUBJECT/IMAGE, `landmarks` and `face_width` are in its pixels."""
+    """Result for one photo: `photo` is SUBJECT/IMAGE; `landmarks` and `face_width` are in its pixels."""
 
     photo: str
     status: Literal["aligned", "no_face", "several_faces"]
@@ -36,7 +36,7 @@ class Photo(BaseModel):
 
 
 class AlignmentReport(BaseModel):
-    """alignment.json, beside the dataset: what became of every photo."""
+    """Content of alignment.json: the result for every photo."""
 
     format_version: Literal[1] = 1
     photos_folder: str
@@ -50,9 +50,9 @@ class AlignmentReport(BaseModel):
 
 
 class PhotoAligner:
-    """Aligned 112x112 faces out of photos; a photo without a face, or with several, is left out and reported.
+    """Aligns the faces of photos to 112x112. A photo without a face, or with several, is skipped and reported.
 
-    With `largest_face` the largest of several is taken. `report` is None until `keep` has looked at the photos.
+    With `largest_face` the largest of several is used. `report` is None before `keep` has run.
     """
 
     def __init__(self, *, largest_face: bool = False, progress: Progress | None = None) -> None:
@@ -63,9 +63,9 @@ class PhotoAligner:
         self.contact_sheets: tuple[Path, ...] = ()
 
     def keep(self, folder: Path, sources: Sequence[Path]) -> Collection[Path]:
-        """The photos in `folder` whose face can be aligned.
+        """Return the photos in `folder` whose face can be aligned.
 
-        Raises UnreadableImages naming every photo that cannot be decoded, or NothingAligned.
+        Raises UnreadableImages, naming every photo that cannot be decoded, or NothingAligned.
         """
         self._found = self._look_at(folder, sources)
         self.report = self._reported(folder)
@@ -74,12 +74,12 @@ class PhotoAligner:
         return [source for source, photo in self._found.items() if photo.status == "aligned"]
 
     def face(self, source: Path) -> Image.Image:
-        """The aligned RGB face of a photo that `keep` has kept, 112x112."""
+        """Return the aligned RGB face, 112x112, of a photo that `keep` returned."""
         landmarks = self._found[source].landmarks
         return warp(read_rgb(source), similarity(np.array(landmarks), TEMPLATE_P2), FACE_SIZE)
 
     def describe(self, dataset: Path) -> None:
-        """Write alignment.json and the contact sheets of the HR faces beside the dataset's halves."""
+        """Write alignment.json and the contact sheets of the HR faces into the dataset's folder."""
         if self.report is not None:
             (dataset / "alignment.json").write_text(self.report.model_dump_json())
         by_name = {path.name: path for path in dataset.rglob("hr_images/*.png")}
@@ -107,7 +107,7 @@ class PhotoAligner:
         return found
 
     def _look(self, finders: "Finders", folder: Path, source: Path) -> Photo | str:
-        """The faces in the photo, or the reason why it cannot be read."""
+        """Return the faces in the photo, or the reason why it cannot be read."""
         try:
             image = read_rgb(source)
         except UnreadableImages as error:
@@ -140,7 +140,7 @@ class PhotoAligner:
 
 
 class Finders:
-    """A face finder for each thread, made when the thread first needs it."""
+    """One face finder per thread, created on first use."""
 
     def __init__(self) -> None:
         self._here = threading.local()
@@ -153,5 +153,5 @@ class Finders:
 
 
 def cores() -> int:
-    """Cores that this process may use. A photo is decoded on each at a time: memory is bounded by their number."""
+    """Return the number of cores that this process may use. Each decodes one photo at a time, which bounds memory."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

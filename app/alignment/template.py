@@ -1,7 +1,7 @@
-"""The five-point template EdgeFace was trained on, and the similarity transform to it.
+"""The five-point template that EdgeFace was trained on, and the similarity transform to it.
 
-Points are (x, y) in pixels, x to the right, y down, the first pixel's upper left corner at (0, 0). Left and right are
-the image's, not the person's.
+Points are (x, y) in pixels, x to the right, y down, with (0, 0) at the upper left corner of the first pixel. Left and
+right are those of the image.
 """
 
 from typing import TypeAlias
@@ -19,10 +19,10 @@ TEMPLATE_P2: Array = np.array([(38.29, 51.70), (73.53, 51.50), (56.03, 71.74), (
 
 
 def similarity(from_P2: Array, to_P2: Array) -> Array:
-    """The 2x3 similarity transform (scale, rotation, shift; no mirroring) that least squares choose.
+    """Return the least-squares similarity transform (scale, rotation, shift; no mirroring), 2x3.
 
-    It minimises the squared distances between the moved `from_P2` and `to_P2`; in two dimensions that is linear in
-    scale * cos and scale * sin (Umeyama, 1991, in closed form).
+    It minimises the squared distances between the transformed `from_P2` and `to_P2`, which in two dimensions is linear
+    in scale * cos and scale * sin (Umeyama, 1991, in closed form).
     """
     from_mean_2, to_mean_2 = from_P2.mean(axis=0), to_P2.mean(axis=0)
     centred_P2, target_P2 = from_P2 - from_mean_2, to_P2 - to_mean_2
@@ -34,21 +34,21 @@ def similarity(from_P2: Array, to_P2: Array) -> Array:
 
 
 def moved(points_P2: Array, transform_23: Array) -> Array:
-    """The points after the transform."""
+    """Apply the transform to points."""
     return points_P2 @ transform_23[:, :2].T + transform_23[:, 2]
 
 
 def inverse(transform_23: Array) -> Array:
-    """The transform back; 2x3."""
+    """Return the inverse transform, 2x3."""
     turn_22 = np.linalg.inv(transform_23[:, :2])
     return np.column_stack([turn_22, -turn_22 @ transform_23[:, 2]])
 
 
 def misalignment(landmarks_P2: Array) -> float:
-    """How far aligning would move the five landmarks of a 112x112 face: root mean square over the five, in pixels.
+    """Return how far alignment would move the five landmarks of a 112x112 face: root mean square in pixels.
 
-    0 where no similarity transform brings the landmarks nearer to the template. The distance that a face's own shape
-    and pose leave, which no alignment can remove, is not in it.
+    It is 0 if no similarity transform brings the landmarks closer to the template. It excludes the distance due to the
+    face's shape and pose, which alignment cannot remove.
     """
     moves_P2 = moved(landmarks_P2, similarity(landmarks_P2, TEMPLATE_P2)) - landmarks_P2
     return float(np.sqrt((moves_P2**2).sum(axis=1).mean()))

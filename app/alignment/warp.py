@@ -1,4 +1,4 @@
-"""Pixels moved by a similarity transform, without aliasing and with the photo's border repeated beyond its edge."""
+"""Warps images by a similarity transform, antialiased and with a replicated border."""
 
 import numpy as np
 from PIL import Image
@@ -10,10 +10,10 @@ _MARGIN = 3
 
 
 def warp(photo: Image.Image, to_output_23: Array, side: int, *, smooth: bool = True) -> Image.Image:
-    """The `side` x `side` RGB image that `to_output_23`, a similarity from the photo's pixels to its own, shows.
+    """Warp a photo to a `side` x `side` RGB image by `to_output_23`, a similarity from photo to output pixels.
 
-    Where the photo is larger than the output needs, its part is reduced first (antialiased bicubic), so that the
-    transform samples at about one pixel a pixel. `smooth` interpolates bicubically, else bilinearly.
+    A photo larger than needed is reduced first (antialiased bicubic), so that the transform samples about one photo
+    pixel per output pixel. `smooth` selects bicubic instead of bilinear interpolation.
     """
     to_photo_23 = inverse(to_output_23)
     corners_P2 = moved(np.array([(0.0, 0.0), (side, 0.0), (side, side), (0.0, side)]), to_photo_23)

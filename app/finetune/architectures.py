@@ -1,4 +1,4 @@
-"""What the tensors of a weights file say of the network they belong to. Pure Python on names and shapes: no torch.
+"""Infers the network from the tensors of a weights file, by names and shapes, without torch.
 
 EdgeFace: George et al., "EdgeFace: Efficient Face Recognition Model for Edge Devices", 2023; a timm EdgeNeXt with a
 512-d head. `_gamma_` variants replace every Linear by a rank-reduced pair, rank = max(2, int(min(in, out) * gamma)).
@@ -19,7 +19,7 @@ EMBEDDING_SIZE = 512
 
 @dataclass(frozen=True)
 class EdgeFaceVariant:
-    """One EdgeFace network: its timm model, its rank ratio (None: full rank) and its number of parameters."""
+    """An EdgeFace variant: its timm model, its rank ratio (None: full rank) and its number of parameters."""
 
     name: str
     timm_name: str
@@ -45,20 +45,20 @@ _HEAD_RANK = "head.fc.linear1.weight"
 
 
 def strip_prefixes(names: Mapping[str, object], anchor: str) -> str:
-    """The prefix (`model.`, `module.`, `module.model.`, ...) before the key that ends in `anchor`; "" without one."""
+    """Return the prefix (`model.`, `module.`, `module.model.`, ...) of the key that ends in `anchor`, or ""."""
     pattern = re.compile(rf"^((?:model\.|module\.)*){re.escape(anchor)}$")
     return next((match.group(1) for name in names if (match := pattern.match(name))), "")
 
 
 def wrapper_key(names: Mapping[str, object]) -> str | None:
-    """The key under which a checkpoint keeps its state dict, if it wraps one."""
+    """Return the key under which a checkpoint wraps its state dict, if any."""
     return next((wrapper for wrapper in _WRAPPERS if wrapper in names), None)
 
 
 def edgeface_by_stem(shapes: Shapes, path: Path | str) -> EdgeFaceVariant:
-    """The variant that stem width and low-rank layers name, whatever the other tensors are; the prefix does not matter.
+    """Return the variant by stem width and low-rank layers only. The prefix does not matter.
 
-    Raises WeightsMismatch where no variant fits.
+    Raises WeightsMismatch if no variant fits.
     """
     prefix = strip_prefixes(shapes, _STEM)
     stem = shapes.get(prefix + _STEM)
@@ -74,9 +74,9 @@ def edgeface_by_stem(shapes: Shapes, path: Path | str) -> EdgeFaceVariant:
 
 
 def recognise_edgeface(shapes: Shapes, path: Path | str) -> EdgeFaceVariant:
-    """The variant these tensors belong to, its number of parameters included.
+    """Return the variant by stem width, low-rank layers and number of parameters.
 
-    Raises WeightsMismatch where no variant fits or the number of parameters is another one.
+    Raises WeightsMismatch if no variant fits.
     """
     variant = edgeface_by_stem(shapes, path)
     parameters = sum(prod(shape) for shape in shapes.values())
@@ -90,7 +90,8 @@ def recognise_edgeface(shapes: Shapes, path: Path | str) -> EdgeFaceVariant:
 
 @dataclass(frozen=True)
 class DsrLayout:
-    """C channels, N residual blocks, pixel-shuffle factors, and the parameters of one PReLU (1, or C: per channel)."""
+    """Layout of a DSR network: C channels, N residual blocks, pixel-shuffle factors, and the parameters of a PReLU (1,
+    or C: per channel)."""
 
     channels: int
     blocks: int
@@ -99,11 +100,11 @@ class DsrLayout:
 
     @property
     def enlargement(self) -> int:
-        """How many times wider and higher the network makes an image."""
+        """Upsampling factor of the whole network."""
         return prod(self.factors)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every state-dict name of the network with its shape."""
+        """Return the shapes of the network's state dict by name."""
         c = self.channels
         shapes: dict[str, tuple[int, ...]] = {"conv_in.weight": (c, 3, 3, 3), "conv_in.bias": (c,)}
         for block in range(self.blocks):
@@ -119,9 +120,9 @@ class DsrLayout:
 
 
 def infer_dsr_layout(shapes: Shapes, path: Path | str) -> DsrLayout:
-    """C, N and factors of a DSR network from its tensors; the prefix does not matter.
+    """Infer C, N and factors of a DSR network from its tensors. The prefix does not matter.
 
-    Raises WeightsMismatch naming the keys that are missing, foreign or of another shape.
+    Raises WeightsMismatch, naming keys that are missing, unexpected or of another shape.
     """
     prefix = strip_prefixes(shapes, "conv_in.weight")
     bare = {name.removeprefix(prefix): shape for name, shape in shapes.items()}
@@ -145,7 +146,7 @@ def infer_dsr_layout(shapes: Shapes, path: Path | str) -> DsrLayout:
 
 
 def describe_difference(found: Shapes, expected: Shapes) -> str | None:
-    """The keys in which two state dicts differ, in words; None where they are alike."""
+    """Describe the difference of two state dicts' keys and shapes. None if they are equal."""
     parts = []
     if missing := sorted(expected.keys() - found.keys()):
         parts.append(f"missing keys {name_some(missing)}")

@@ -1,8 +1,8 @@
-"""The guide's dataset layout: VLR/HR folders -> subjects, pairs and the problems found in them.
+"""The guide's dataset layout: reads subjects, pairs and problems from VLR and HR folders.
 
 `train_dir/{vlr_images,hr_images}` and `val_dir/{vlr_images,hr_images}`. The subject is the file name up to the first
-`_` (`007_01_01.png` -> `007`); a VLR and an HR image of the same name are a pair, whatever
-their suffixes (`007_01_01.png` and `007_01_01.jpg`).
+`_` (`007_01_01.png` -> `007`). A VLR and an HR image of the same name are a pair, whatever their suffixes
+(`007_01_01.png` and `007_01_01.jpg`).
 """
 
 from collections import Counter
@@ -34,18 +34,18 @@ BICUBIC_ENLARGEMENT = JobWarning(
 
 
 def subject_of(file_name: str) -> str:
-    """The subject a file shows: its stem up to the first `_`."""
+    """Return the subject of a file: its stem up to the first `_`."""
     return Path(file_name).stem.split("_", 1)[0]
 
 
 def image_name(path: Path) -> str:
-    """What the VLR and the HR image of one photo have in common: the file name without its suffix."""
+    """Return the name that the VLR and the HR image of a photo share: the file name without its suffix."""
     return path.stem
 
 
 @dataclass(frozen=True)
 class Split:
-    """One half of a dataset. Images are sorted by file name, so that every machine sees one order."""
+    """One split of a dataset. Images are sorted by file name, so that all machines use the same order."""
 
     directory: Path
     vlr_images: tuple[Path, ...]
@@ -58,10 +58,10 @@ class Split:
 
 @dataclass(frozen=True)
 class DatasetScan:
-    """Both halves, the class of each training subject, and what a person should know before training.
+    """Train and val, the class of each training subject, and warnings.
 
-    `subject_to_id` is built from train alone and used for val too. `selection` says what the best epoch is chosen by:
-    class accuracy where every val subject is in train, verification AUC (VLR probes, HR gallery) otherwise.
+    `subject_to_id` is built from train and used for val too. `selection` is the criterion of the best epoch: class
+    accuracy if every val subject is in train, else verification AUC (VLR probes, HR gallery).
     """
 
     train: Split
@@ -73,10 +73,9 @@ class DatasetScan:
 
 
 def scan_dataset(train_dir: Path, val_dir: Path) -> DatasetScan:
-    """List both halves and find what is wrong with them, by names alone: no image is opened.
+    """List train and val and find their problems by file names, without opening images.
 
-    Raises FolderMissing, FolderUnreadable, FolderEmpty, TooFewSubjects or NothingToSelectBy where training is
-    impossible.
+    Raises FolderMissing, FolderUnreadable, FolderEmpty, TooFewSubjects or NothingToSelectBy if training is impossible.
     """
     train = scan_split(train_dir, hr_required=False)
     val = scan_split(val_dir, hr_required=True)
@@ -91,7 +90,7 @@ def scan_dataset(train_dir: Path, val_dir: Path) -> DatasetScan:
 
 
 def paired_hr(split: Split) -> tuple[Path, ...]:
-    """The HR image of each VLR image, in their order. Raises TrainHrMissing, naming those that have none."""
+    """Return the HR image of each VLR image, in order. Raises TrainHrMissing, naming images without one."""
     by_name = {image_name(path): path for path in split.hr_images}
     if missing := [path.name for path in split.vlr_images if image_name(path) not in by_name]:
         raise TrainHrMissing(split.directory / "hr_images", missing, len(split.vlr_images))
@@ -99,7 +98,7 @@ def paired_hr(split: Split) -> tuple[Path, ...]:
 
 
 def scan_split(directory: Path, *, hr_required: bool = True) -> Split:
-    """List one half. Raises FolderMissing, FolderUnreadable or FolderEmpty."""
+    """List one split. Raises FolderMissing, FolderUnreadable or FolderEmpty."""
     try:
         if not directory.is_dir():
             raise FolderMissing(directory)
@@ -111,8 +110,10 @@ def scan_split(directory: Path, *, hr_required: bool = True) -> Split:
 
 
 def scan_hr(directory: Path) -> Split:
-    """The HR images of one half, each of them in the place of its VLR image too, which is to be made of it. Raises
-    FolderMissing, FolderUnreadable or FolderEmpty."""
+    """List the HR images of one split, and list each as its VLR image too, which is made from it.
+
+    Raises FolderMissing, FolderUnreadable or FolderEmpty.
+    """
     try:
         if not directory.is_dir():
             raise FolderMissing(directory)
@@ -153,7 +154,7 @@ def _warnings(train: Split, val: Split, unknown: Sequence[str]) -> Iterable[JobW
 
 
 def split_warnings(split: Split, name: str) -> Iterable[JobWarning]:
-    """What a person should know of one half, called `name`."""
+    """Return the warnings about a split called `name`."""
     if without_hr := _without(split.hr_images, split.vlr_images):
         yield JobWarning(
             code="hr_missing",
@@ -181,13 +182,13 @@ def split_warnings(split: Split, name: str) -> Iterable[JobWarning]:
 
 
 def _without(others: Iterable[Path], images: Iterable[Path]) -> list[str]:
-    """File names of the images that have no namesake among the others."""
+    """Return the file names of the images without an image of the same name among the others."""
     names = {image_name(path) for path in others}
     return [path.name for path in images if image_name(path) not in names]
 
 
 def comparable(val: Split) -> bool:
-    """Whether verification has a genuine and an impostor pair: VLR against HR images, none with itself."""
+    """Return whether VLR and HR images form a genuine and an impostor pair, without pairs of an image with itself."""
     hr_names: dict[str, set[str]] = {}
     for path in val.hr_images:
         hr_names.setdefault(subject_of(path.name), set()).add(image_name(path))

@@ -1,7 +1,8 @@
-"""Evaluation: what was measured of a backbone, as JSON that the trainer writes and everybody reads.
+"""Evaluation: the results of an evaluation, as JSON that the trainer writes and the API serves.
 
-Rates are in 0..1, scores and thresholds cosines in -1..1. A pair or search is accepted that scores at or above the
-threshold.
+Rates are in [0, 1]; scores and thresholds are cosines in [-1, 1]. A pair or search is accepted if it scores at or above
+the threshold. FAR: false accept rate. TAR: true accept rate. FPIR: false positive identification rate. DIR: detection
+and identification rate.
 """
 
 from typing import Literal
@@ -11,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.finetune.job_warning import JobWarning
 
 Backbone = Literal["given", "before", "after"]
-"""`given`: the only one; otherwise before and after fine-tuning."""
+"""`given`: the only backbone; otherwise `before` and `after` fine-tuning."""
 
 Images = Literal["hr", "direct", "bicubic", "dsr"]
-"""How faces come to 112 x 112. `hr`: the HR images. Of VLR images, `direct`: the guide's pipeline with its DSR taken
-out, which leaves the plain bilinear resize at its end; `bicubic`: bicubic interpolation; `dsr`: the DSR network, then
-that bilinear resize. EdgeFace takes nothing smaller than 112 x 112: there is no feeding without enlarging."""
+"""Images and their enlargement to 112 x 112, which EdgeFace needs. `hr`: the HR images. VLR images: `direct`, the
+guide's pipeline without its DSR, which is a bilinear resize; `bicubic`, bicubic interpolation; `dsr`, the DSR network
+followed by that bilinear resize."""
 
 Outcome = Literal["better", "worse", "not distinguishable", "too little data"]
 
@@ -26,15 +27,15 @@ class _Contract(BaseModel):
 
 
 class Interval(_Contract):
-    """95 %, by bootstrap over subjects."""
+    """95 % interval by bootstrap over subjects."""
 
     low: float
     high: float
 
 
 class Estimate(_Contract):
-    """A measured number. `refused` says why there is none; `interval` is null where fewer than five
-    subjects have a genuine pair or a mated search."""
+    """A measured value, or the reason for its refusal. `interval` is null if fewer than five subjects have a genuine
+    pair or a mated search."""
 
     value: float | None = None
     interval: Interval | None = None
@@ -42,7 +43,7 @@ class Estimate(_Contract):
 
 
 class OperatingPoint(_Contract):
-    """`threshold` is the smallest that keeps FAR at or under `far`, never over it."""
+    """TAR at a FAR. `threshold` is the smallest with FAR <= `far`."""
 
     far: float
     tar: Estimate
@@ -50,8 +51,8 @@ class OperatingPoint(_Contract):
 
 
 class BestAccuracy(_Contract):
-    """The LFW protocol over subjects: mean and standard error over `folds`, each tried with the threshold that is best
-    for the others; genuine and impostor pairs weigh alike. `threshold` is the mean of them."""
+    """The LFW protocol over subjects: mean and standard error over `folds`, each tested at the threshold that is best
+    for the others. Genuine and impostor pairs have equal weight. `threshold` is the mean over the folds."""
 
     accuracy: float
     standard_error: float
@@ -60,9 +61,9 @@ class BestAccuracy(_Contract):
 
 
 class SweepPoint(_Contract):
-    """What one threshold gives. `accuracy` is the mean of the genuine pairs accepted and impostor pairs rejected;
-    `identified` the guide's measure: the share of probes whose best match in the gallery is their own subject, at or
-    above the threshold."""
+    """Rates at one threshold. `accuracy` is the mean of the shares of genuine pairs accepted and impostor pairs
+    rejected. `identified` is the guide's accuracy: the share of probes whose best match in the gallery is their own
+    subject, at or above the threshold."""
 
     threshold: float
     far: float
@@ -72,21 +73,21 @@ class SweepPoint(_Contract):
 
 
 class RocCurve(_Contract):
-    """Some points of it, FAR rising."""
+    """Points of the ROC curve by ascending FAR."""
 
     far: list[float]
     tar: list[float]
 
 
 class ScoreHistogram(_Contract):
-    """Pairs in bins of equal width from -1 to 1."""
+    """Numbers of pairs in bins of equal width from -1 to 1."""
 
     genuine: list[int]
     impostor: list[int]
 
 
 class Verification(_Contract):
-    """1:1: is this the same person? `paired_subjects` are those with a genuine pair, whom the intervals rest on."""
+    """1:1 verification. `paired_subjects` counts the subjects with a genuine pair, on which the intervals rest."""
 
     genuine_pairs: int
     paired_subjects: int
@@ -104,9 +105,9 @@ class Verification(_Contract):
 
 
 class RankRates(_Contract):
-    """Closed set. `mates` is `one`: a single gallery image per subject, averaged over the choices of it; or `all`: all
-    images of each subject, the best of which counts. Rank-k is refused in a gallery of k subjects or fewer.
-    `cmc` has ranks 1, 2, ... up to 20 or the number of subjects."""
+    """Closed-set identification. `mates` is `one` (a single gallery image per subject, averaged over its choices) or
+    `all` (all images of each subject; the best score counts). Rank-k is refused in a gallery of k subjects or fewer.
+    `cmc` has the rates of ranks 1, 2, ... up to 20 or the number of subjects."""
 
     mates: Literal["one", "all"]
     searches: int
@@ -117,10 +118,10 @@ class RankRates(_Contract):
 
 
 class DetectionPoint(_Contract):
-    """Open set: the share of mated searches that return their own subject first, at or above the smallest threshold
-    that keeps FPIR, the share of non-mated searches that return anybody, at or under `fpir`. `enrolled`: `all` of the
-    gallery's subjects, where probes of anybody else suffice as `non_mated_searches`; otherwise `halves`, one half of
-    the subjects and then the other, and whoever is not enrolled is searched for too."""
+    """Open-set identification. DIR is the share of mated searches that return their own subject first, at or above the
+    smallest threshold with FPIR <= `fpir`. FPIR is the share of non-mated searches that return a subject. `enrolled` is
+    `all` if probes of people outside the gallery suffice as `non_mated_searches`; else `halves`: one half of the
+    subjects is enrolled, then the other, and probes of subjects not enrolled are searched too."""
 
     fpir: float
     enrolled: Literal["all", "halves"]
@@ -130,7 +131,7 @@ class DetectionPoint(_Contract):
 
 
 class Identification(_Contract):
-    """1:N: who is this?"""
+    """1:N identification."""
 
     gallery_subjects: int
     closed_set: list[RankRates]
@@ -147,7 +148,7 @@ class Comparison(_Contract):
     identification: Identification
 
     def tar_at(self, far: float) -> OperatingPoint:
-        """Raises KeyError for a FAR that is not measured."""
+        """Return the operating point of a FAR. Raises KeyError for a FAR that was not measured."""
         for point in self.verification.operating_points:
             if point.far == far:
                 return point
@@ -155,7 +156,7 @@ class Comparison(_Contract):
 
 
 class Change(_Contract):
-    """What the fine-tuning or the DSR has brought, in one sentence and in numbers."""
+    """Effect of the fine-tuning or of the DSR, in one sentence and in numbers."""
 
     of: Literal["fine-tuning", "DSR"]
     outcome: Outcome
@@ -167,7 +168,8 @@ class Change(_Contract):
 
 
 class EvaluatedOn(_Contract):
-    """The people and images. `sizes`: those of the VLR files, the most frequent first, as WIDTHxHEIGHT (COUNT)."""
+    """Subjects and images of the evaluation. `sizes` of the VLR files, the most frequent first: WIDTHxHEIGHT
+    (COUNT)."""
 
     directory: str
     subjects: int
@@ -177,8 +179,8 @@ class EvaluatedOn(_Contract):
 
 
 class Evaluation(_Contract):
-    """All of it. The `recommended_threshold` is that of FAR 1 % (else of the best accuracy) for the comparison in use:
-    VLR probes, enlarged by the DSR where there is one, against the HR gallery."""
+    """All results. `recommended_threshold` is that of FAR 1 % (else of the best accuracy) for the comparison in use:
+    VLR probes, enlarged by the DSR if there is one, against the HR gallery."""
 
     format_version: Literal[1] = 1
     verdict: str
@@ -187,10 +189,10 @@ class Evaluation(_Contract):
     comparisons: list[Comparison]
     people: EvaluatedOn
     variant: str
-    in_use: Images = Field(description="How the probes are enlarged in use.")
+    in_use: Images = Field(description="Enlargement of the probes in use.")
     enlargement: str = Field(description="The same, in words.")
     resampler: str
-    threshold: float = Field(description="That of the guide's measure.")
+    threshold: float = Field(description="Threshold of the guide's accuracy.")
     tta: bool
     vlr_size: int | None
     draws: int = Field(description="Bootstrap draws behind the intervals.")

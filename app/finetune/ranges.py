@@ -1,4 +1,4 @@
-"""A number that is not known yet: a guess, and how far it may be off."""
+"""Estimates of unknown numbers, with a range."""
 
 import statistics
 from collections.abc import Sequence
@@ -6,26 +6,26 @@ from dataclasses import dataclass
 from typing import Self
 
 _LEAST_SPREAD = (0.9, 1.15)
-"""Of a median of few measurements. A machine is more often busier than idler later on."""
+"""Relative range around a median of few measurements. Later a machine is more often busier than idler."""
 
 _GUESSED_SPREAD = (0.8, 1.3)
-"""Of what was measured once, or on a part of the whole."""
+"""Relative range around a single or partial measurement."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """low <= likely <= high, all of one unit."""
+    """A range: low <= likely <= high, in one unit."""
 
     low: float
     likely: float
     high: float
 
     def __add__(self, other: "Estimate") -> "Estimate":
-        """Of both together, as if whatever slows one down slowed the other down too."""
+        """Add two estimates as if their errors were fully correlated."""
         return Estimate(self.low + other.low, self.likely + other.likely, self.high + other.high)
 
     def times(self, factor: float) -> "Estimate":
-        """Of so many alike; `factor` >= 0."""
+        """Multiply the estimate by `factor` >= 0."""
         return Estimate(self.low * factor, self.likely * factor, self.high * factor)
 
     @classmethod
@@ -34,14 +34,14 @@ class Estimate:
 
     @classmethod
     def about(cls, value: float) -> Self:
-        """Of what was measured once."""
+        """Estimate from a single measurement."""
         low, high = _GUESSED_SPREAD
         return cls(value * low, value, value * high)
 
     @classmethod
     def of(cls, measured: Sequence[float]) -> Self:
-        """The median of at least one measurement, and its least and most; not narrower than a few measurements can
-        tell."""
+        """Estimate from at least one measurement: median, minimum and maximum, with a minimum width for few
+        measurements."""
         likely = statistics.median(measured)
         low, high = _LEAST_SPREAD
         return cls(min(*measured, low * likely), likely, max(*measured, high * likely))

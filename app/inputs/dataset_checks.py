@@ -13,15 +13,15 @@ from app.finetune.same_photo import Print
 
 _THREADS = 8
 _REMEMBERED = 200_000
-"""Prints, of about 500 bytes each."""
+"""Most image fingerprints kept, of about 500 bytes each."""
 
 _FileKey = tuple[Path, int, int]
 """Path, modification time (ns) and size (bytes)."""
 
 
 class DatasetChecks:
-    """Reads each image once: a file is read again only where its time or size changed. At most `limit` files are read
-    at a submission."""
+    """Checks images at submission. A file is read again only if its time or size changed. Reads at most `limit` files
+    per submission."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -29,7 +29,7 @@ class DatasetChecks:
         self._lock = Lock()
 
     def refuse_unreadable(self, paths: Sequence[Path]) -> list[JobWarning]:
-        """Read the images that are new or changed. Returns a warning where they are more than the limit.
+        """Read the new and changed images. Return a warning if there are more than the limit.
 
         Raises UnreadableImages.
         """
@@ -43,16 +43,16 @@ class DatasetChecks:
         return [
             JobWarning(
                 code="images_not_all_checked",
-                message=f"{len(checked)} of {len(unseen)} images were decoded to check them; the rest is checked when "
-                "the job is prepared",
+                message=f"{len(checked)} of {len(unseen)} images were decoded to check them; the others are checked "
+                "during the job's preparation",
             )
         ]
 
     def refuse_equal(self, parts: Mapping[str, Split], allowed: AllowedLeaks) -> None:
-        """Raises PhotoCopied where VLR images of two parts, or of two subjects, have equal pixels.
+        """Raise PhotoCopied if VLR images of two splits, or of two subjects, have equal pixels.
 
-        Only images that `refuse_unreadable` read are compared, up to the limit. Near-duplicates and people under two
-        names are found by the job.
+        Compares only the images that `refuse_unreadable` read. The job finds near-duplicates and people under two
+        names.
         """
         if allowed.everything:
             return

@@ -1,4 +1,4 @@
-"""One watcher a job, however many read its events (docs/decisions/0008-one-watcher-for-all-readers-of-a-job.md)."""
+"""One watcher per job for all readers of its events (docs/decisions/0008-one-watcher-for-all-readers-of-a-job.md)."""
 
 import asyncio
 import contextlib
@@ -17,14 +17,14 @@ POLL_SECONDS = 0.2
 KEEP_ALIVE_SECONDS = 15.0
 
 FRAMES_KEPT = 1000
-"""Newest events of a watched job that are kept in memory; a reader that is further behind reads the rows."""
+"""Newest events of a watched job kept in memory. A reader that is further behind reads the rows."""
 
 FRAMES_AT_ONCE = 100
-"""Most events that are handed to a reader's connection before it has taken the ones before."""
+"""Most events written to a reader's connection before it has taken the previous ones."""
 
 PROGRESS_FRAMES_PER_SECOND = 500
-"""Progress goes to all readers together no more often than this; up to a hundred readers that holds nothing back. Each
-frame costs the API's processor, which the training may need; events are never held back."""
+"""Most progress messages per second to all readers together; up to a hundred readers it delays nothing. Each message
+costs CPU time that the training may need. Events are never delayed."""
 
 _RECONNECT_AFTER = format_sse_event(retry=1000)
 _STILL_HERE = format_sse_event(comment="still here")
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class Feeds:
-    """The jobs whose events are read now. `stopping`, once set, ends all streams."""
+    """Feeds of the jobs whose events are being read. Setting `stopping` ends all streams."""
 
     def __init__(self, database: Database, stopping: Event) -> None:
         self._database = database
@@ -42,15 +42,15 @@ class Feeds:
 
     @property
     def watched(self) -> Collection[str]:
-        """The ids of the jobs that are watched because someone reads their events."""
+        """Ids of the watched jobs."""
         return self._feeds.keys()
 
     async def stream(self, job_id: str, cursor: int) -> AsyncGenerator[bytes, None]:
-        """Every event numbered above `cursor` once and in order, and the progress between them, until the job has
-        ended. Each reader goes at its own pace: nothing is queued for it. Raises JobNotFound."""
+        """Yield every event numbered above `cursor` once and in order, and the progress between them, until the job has
+        ended. Each reader has its own pace, without a queue. Raises JobNotFound."""
         yield _RECONNECT_AFTER
         with self._joined(job_id) as feed:
-            # Of now: what the feed saw last may be older than a retry that has just been answered.
+            # Read now: the feed's last state may be older than a retry that was just answered.
             look = await feed.refresh()
             loop = asyncio.get_running_loop()
             shown, sent_at = b"", loop.time()
@@ -89,7 +89,7 @@ class Feeds:
 
 
 class _Feed:
-    """What all readers of one job share. Lives on one event loop, as long as it has readers."""
+    """State shared by all readers of a job. Lives on one event loop while it has readers."""
 
     def __init__(self, database: Database, job_id: str, stopping: Event) -> None:
         self.readers = 0
@@ -106,11 +106,11 @@ class _Feed:
         self._watcher.cancel()
 
     async def refresh(self) -> Look:
-        """What the rows say now. Raises JobNotFound."""
+        """Read the rows now. Raises JobNotFound."""
         return await self._shared.get()
 
     async def next(self, seen: Look) -> Look:
-        """What comes after `seen`; `seen` itself at the latest after KEEP_ALIVE_SECONDS, or when the service stops."""
+        """Wait for a state after `seen`. Return `seen` itself after KEEP_ALIVE_SECONDS, or when the service stops."""
         if self.look is seen and not self._stopping.is_set():
             await self._bell.wait()
         return self.look
@@ -125,7 +125,7 @@ class _Feed:
                 failing = False
             except Exception:  # whatever it was: the readers wait until it is over, as long as they like
                 if not failing:
-                    _log.exception("the events of job %s cannot be read; trying again", self._job_id)
+                    _log.exception("the events of job %s cannot be read; retrying", self._job_id)
                 failing = True
             silent = loop.time() - rung_at
             if self._is_due(rung, silent) or silent > KEEP_ALIVE_SECONDS:
@@ -134,13 +134,13 @@ class _Feed:
         self._ring()
 
     def _is_due(self, rung: Look, silent: float) -> bool:
-        """Whether there is something new, or only newer progress and its time has come."""
+        """Return whether there are new events, or newer progress that is due."""
         if (self.look.last, self.look.terminal) != (rung.last, rung.terminal):
             return True
         return self.look.progress != rung.progress and silent >= self.readers / PROGRESS_FRAMES_PER_SECOND
 
     def _ring(self) -> None:
-        """Wake all who wait now."""
+        """Wake all waiting readers."""
         bell, self._bell = self._bell, asyncio.Event()
         bell.set()
 

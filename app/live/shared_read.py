@@ -1,4 +1,4 @@
-"""One read for all who ask at the same time."""
+"""Shares one read between concurrent callers."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,9 +10,9 @@ _Result = TypeVar("_Result")
 
 
 class SharedRead(Generic[_Result]):
-    """Calls `read`, which may block, in a thread, one call at a time. Who asks while one goes on shares the next.
+    """Calls `read`, which may block, in a thread, one call at a time. Callers during a call share the next one.
 
-    So every answer is of a call that began after it was asked for: what was committed before is in it.
+    So every result is from a call that began after its request, and contains everything committed before.
     """
 
     def __init__(self, read: Callable[[], _Result]) -> None:
@@ -21,7 +21,7 @@ class SharedRead(Generic[_Result]):
         self._reading: asyncio.Task[None] | None = None
 
     async def get(self) -> _Result:
-        """Raises what the call raises."""
+        """Return the result of a shared call. Raises its exception."""
         waiter: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         if self._reading is None:
@@ -34,7 +34,7 @@ class SharedRead(Generic[_Result]):
                 asking, self._waiting = self._waiting, []
                 try:
                     result = await run_sync(self._read)
-                except Exception as error:  # whatever it was, it is told to each who asked
+                except Exception as error:  # every caller gets the exception
                     for waiter in asking:
                         if not waiter.done():
                             waiter.set_exception(error)

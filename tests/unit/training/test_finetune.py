@@ -269,7 +269,7 @@ def test_report_and_job_say_who_the_people_of_val_are(
     told = {warning.code: warning.message for warning in finished.evaluated.evaluation.warnings}
     assert ("val_subjects_trained_on" in told) == (trained_on is not None)
     assert trained_on is None or f"{trained_on} subjects of val were trained on" in told["val_subjects_trained_on"]
-    assert "chosen on these very faces" in told["val_chose_the_epoch"]
+    assert "selected by these val faces" in told["val_chose_the_epoch"]
     page = finished.evaluated.report.path.read_text()
     for code in {"val_subjects_trained_on", "val_chose_the_epoch"} & told.keys():
         assert told[code] in page

@@ -1,4 +1,4 @@
-"""Collapse: the backbone maps all faces to nearly one place, while the loss on train may still fall."""
+"""Detects collapse: the backbone maps all faces to nearly one point, while the train loss may still fall."""
 
 from app.finetune.dataset import JobWarning
 from worker.training.metrics import Separation
@@ -8,9 +8,9 @@ _D_PRIME_LEFT = 0.7
 
 
 def collapse_warning(before: Separation | None, now: Separation | None) -> JobWarning | None:
-    """A warning where val's impostor pairs are more alike than `before` any training, the gap to the genuine ones is
-    under half of what it was, and d' under 70 % of what it was: all three, since a backbone that merely turns changes
-    one or two of them."""
+    """Return a warning if val's impostor pairs are more similar than `before` the training, the gap to genuine pairs is
+    below half and d' below 70 % of their former values. All three are required, since a mere rotation of the embeddings
+    changes one or two of them."""
     if before is None or now is None or before.d_prime is None or now.d_prime is None or before.gap <= 0:
         return None
     collapses = (

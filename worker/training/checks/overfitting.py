@@ -1,4 +1,4 @@
-"""Overfitting: train's loss still falls while val's people are recognised worse and worse."""
+"""Detects overfitting: the train loss falls while the recognition of val's people gets worse."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ _EPOCHS_AFTER = 2
 
 
 def overfitting_warning(epochs: Sequence[EpochFinished]) -> JobWarning | None:
-    """A warning where stage 2's last validation has an AUC at least 0.005 under the best one, two or more epochs before
-    it, and a lower train loss."""
+    """Return a warning if the last validation of stage 2 has an AUC at least 0.005 below the best one, two or more
+    epochs earlier, and a lower train loss."""
     validated = [(epoch.val_auc, epoch) for epoch in epochs if epoch.stage == 2 and epoch.val_auc is not None]
     if not validated:
         return None

@@ -1,6 +1,7 @@
-"""People under two names: subjects whose images are as alike as those of one person.
+"""Finds people under two names: subjects whose images are as similar as those of one person.
 
-Judged by means over all pairs of images, since the best pair of two people is often better than one person's worst.
+It compares means over all pairs of images, since the best pair of two people often scores higher than one person's
+worst.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,11 +17,11 @@ Doubles = npt.NDArray[np.float64]
 # Shape suffixes: N faces, S subjects, D = 512 dimensions.
 
 ALIKE = 0.9
-"""Where a pair's mean similarity lies between that of different people (0) and that of one person's images, of the less
-alike of the two (1). docs/decisions/0014 has what different people reach, and one person under two names."""
+"""Limit of a pair's mean similarity on a scale from that of different people (0) to that of one person's images, of the
+less similar subject (1). docs/decisions/0014 has the values of different people and of one person under two names."""
 
 LEAST_D_PRIME = 1.5
-"""Of all pairs of faces: a backbone that tells people apart less well says nothing of who is who."""
+"""Least separation of all pairs of faces. A backbone with less does not identify people."""
 
 _PAIRS_AT_ONCE = 2**22
 _SUBJECTS_COMPARED = 1024
@@ -29,7 +30,8 @@ _DEVIATION = 1.4826  # the standard deviation of normal numbers, in median absol
 
 @dataclass(frozen=True)
 class SamePerson:
-    """`similarity` is the mean cosine of their pairs of images; `alike` as ALIKE is."""
+    """Two subjects that look like one person. `similarity` is the mean cosine of their pairs; `alike` is on the scale
+    of ALIKE."""
 
     first: str
     second: str
@@ -39,7 +41,8 @@ class SamePerson:
 
 @dataclass(frozen=True)
 class People:
-    """The mean similarity of each subject's own pairs (of all such pairs, where a subject has one image)."""
+    """Statistics of the subjects: the mean similarity of each subject's own pairs, or of all such pairs for a subject
+    with one image."""
 
     names: list[str]
     means_SD: Doubles
@@ -49,7 +52,7 @@ class People:
 
 
 def gather_people(faces: FaceSet) -> People | None:
-    """None where there are no two subjects, or nobody with two images."""
+    """Gather the statistics. None without two subjects, or without a subject with two images."""
     names, subject_N = np.unique(np.asarray(faces.subjects), return_inverse=True)
     count_S = np.bincount(subject_N, minlength=len(names)).astype(np.float64)
     sums_SD = np.zeros((len(names), faces.embeddings.shape[1]))
@@ -62,7 +65,7 @@ def gather_people(faces: FaceSet) -> People | None:
     total_D = sums_SD.sum(0)
     genuine_mean = float(within_S.sum()) / pairs
     impostor_mean = (float(total_D @ total_D) - float((sums_SD**2).sum())) / impostors
-    # The second moments of all pairs follow from the matrix of products of dimensions, as the first from the sums.
+    # The second moments of all pairs follow from the Gram matrix of the dimensions, the first moments from the sums.
     spread = _spread(faces, subject_N, len(names), pairs, impostors, genuine_mean, impostor_mean)
     own_S = np.where(pairs_S > 0, within_S / np.maximum(pairs_S, 1), genuine_mean)
     return People(
@@ -75,8 +78,8 @@ def gather_people(faces: FaceSet) -> People | None:
 
 
 def find_same_people(people: People, on_block: Callable[[], None] = lambda: None) -> Iterator[SamePerson]:
-    """Pairs of subjects at or above ALIKE that stand out among all pairs, the most alike of each block first.
-    `on_block` is called before each block and may raise."""
+    """Yield pairs of subjects at or above ALIKE that are outliers among all pairs, the most similar of each block
+    first. `on_block` is called before each block and may raise."""
     least = least_outstanding(people)
     at_once = max(1, _PAIRS_AT_ONCE // len(people.names))
     for start in range(0, len(people.names), at_once):
@@ -98,11 +101,11 @@ def find_same_people(people: People, on_block: Callable[[], None] = lambda: None
 
 
 def least_outstanding(people: People) -> float:
-    """The mean similarity that the most alike of as many pairs would reach by chance, were they normal numbers.
+    """Return the mean similarity that the maximum of as many normally distributed pairs would reach by chance.
 
-    ALIKE alone accuses those whose own images are of several people: everybody is as alike as they are. By the median
-    and the median absolute deviation, which hold where half of the pairs are of one person under many names; of at most
-    1024 subjects, evenly chosen.
+    ALIKE alone would accuse subjects whose own images show several people. Uses the median and the median absolute
+    deviation, which are robust if up to half of the pairs are of one person under many names, over at most 1024 evenly
+    spaced subjects.
     """
     subjects = len(people.names)
     chosen = np.linspace(0, subjects - 1, min(subjects, _SUBJECTS_COMPARED)).round().astype(np.int64)
@@ -122,7 +125,7 @@ def _spread(
     genuine_mean: float,
     impostor_mean: float,
 ) -> float:
-    """The pooled standard deviation of genuine and impostor similarities, over all ordered pairs."""
+    """Return the pooled standard deviation of genuine and impostor similarities over all ordered pairs."""
     e_ND = faces.embeddings.astype(np.float64)
     products_DD = e_ND.T @ e_ND
     all_squares = float((products_DD**2).sum())

@@ -1,11 +1,11 @@
-"""Whom val shows, and what it has been used for: what its figures are worth."""
+"""Warnings about the significance of val's figures."""
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import DatasetScan, JobWarning, subject_of
 
 
 def val_people_warnings(scan: DatasetScan, config: FinetuneConfig) -> list[JobWarning]:
-    """That people of val were trained on, if any were; and that the best epoch was chosen by val, if it was."""
+    """Return warnings if people of val were trained on, and if val selected the best epoch."""
     subjects = {subject_of(path.name) for path in (*scan.val.vlr_images, *scan.val.hr_images)}
     known = len(subjects & scan.subject_to_id.keys())
     warnings = []
@@ -13,16 +13,16 @@ def val_people_warnings(scan: DatasetScan, config: FinetuneConfig) -> list[JobWa
         warnings.append(
             JobWarning(
                 code="val_subjects_trained_on",
-                message=f"{known} of {len(subjects)} subjects of val were trained on: val says how well people are "
-                "recognised whom the backbone has learned, and strangers are recognised less well",
+                message=f"{known} of {len(subjects)} subjects of val were trained on: val measures the recognition of "
+                "people that the backbone has learned, and unseen people are recognised less well",
             )
         )
     if config.keep == "best":
         warnings.append(
             JobWarning(
                 code="val_chose_the_epoch",
-                message="the best epoch was chosen on these very faces of val, so its figures flatter it; people that "
-                "neither train nor val shows tell more: `edgeface-finetune evaluate`, POST /evaluations",
+                message="the best epoch was selected by these val faces, so its figures are optimistic; evaluate "
+                "people in neither train nor val: `edgeface-finetune evaluate`, POST /evaluations",
             )
         )
     return warnings

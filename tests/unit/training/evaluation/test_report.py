@@ -119,7 +119,7 @@ def test_the_page_says_who_the_strangers_were(evaluated: Evaluated, folder: Path
     config = EvaluationConfig(eval_dir="val", device="cpu", num_workers=0)
     found = evaluate_backbone(config, EvaluationFiles(tmp_path / "val", folder / "weights.pt"))
     text = render_report(found.evaluation, found.faces)
-    assert "DIR at FPIR 10%: all subjects of the gallery are enrolled" in text
+    assert "DIR at FPIR 10%: all gallery subjects are enrolled" in text
     assert "DIR at FPIR 1%: one half of the subjects is enrolled" in text
 
 
