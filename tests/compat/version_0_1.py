@@ -44,7 +44,7 @@ def main() -> None:
     from tests.unit.training.support import write_drawn_split, write_untrained
 
     var, answers = Path(sys.argv[1]), Path(sys.argv[2])
-    settings = Settings(var_dir=var, save_every_seconds=EVERY_STEP, heartbeat_seconds=0.1)
+    settings = Settings(var_dir=var, save_every_seconds=EVERY_STEP, heartbeat_seconds=0.1, lease_seconds=600.0)
     settings.make_directories()
     for half, images in (("train_processed", range(4)), ("val_processed", range(4, 6))):
         write_drawn_split(settings.datasets_dir / DATASET / half, range(4), images)
