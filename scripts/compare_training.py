@@ -68,7 +68,8 @@ def main() -> int:
                     cwd=worktree,
                     check=True,
                     stdout=subprocess.DEVNULL,
-                    env=os.environ | {"PYTHONPATH": str(worktree)},
+                    env=os.environ
+                    | {"PYTHONPATH": str(worktree), "GOMP_SPINCOUNT": "1000"},  # see worker/process/openmp.py
                 )
             results.append(_results(output))
     first, second = results
