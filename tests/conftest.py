@@ -9,9 +9,8 @@ from hypothesis import settings
 from worker.process.openmp import let_waiting_threads_sleep
 
 let_waiting_threads_sleep()
-# Test processes divide the cores among them. PyTorch reads the number when it is imported, in child processes too.
-_TEST_PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // _TEST_PROCESSES)))
+# Tests run side by side: PyTorch, which reads this when it is imported, must not use all cores in each process.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A busy machine is no failure; pytest-timeout ends an example that hangs.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")

@@ -44,9 +44,18 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def var_dir(tmp_path: Path, sqlite_template: Path) -> Path:
+    """A service's folder with nothing in it but a copy of that database."""
+    folder = tmp_path / "var"
+    folder.mkdir()
+    shutil.copyfile(sqlite_template, folder / "edgeface.sqlite")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def postgresql_template(postgresql: str) -> Iterator[str]:
-    """The name of such a database."""
+    """The name of such a database on PostgreSQL."""
     with postgresql_database(postgresql) as url:
         _migrate(url)
         yield make_url(url).database or ""

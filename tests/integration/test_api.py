@@ -77,8 +77,8 @@ EPOCH: dict[str, Any] = {
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    settings = Settings(var_dir=tmp_path / "var")
+def settings(var_dir: Path) -> Settings:
+    settings = Settings(var_dir=var_dir)
     settings.make_directories()
     write_dataset(settings.datasets_dir / "faces")
     write_edgeface(settings.weights_dir / "edgeface_xxs.pt")

@@ -107,8 +107,8 @@ class Faulty:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    settings = Settings(var_dir=tmp_path / "var", port=free_port())
+def settings(var_dir: Path) -> Settings:
+    settings = Settings(var_dir=var_dir, port=free_port())
     settings.make_directories()
     write_dataset(settings.datasets_dir / "faces")
     write_edgeface(settings.weights_dir / "edgeface_xxs.pt")

@@ -32,8 +32,8 @@ DEADLINE_SECONDS = 240.0
 
 
 @pytest.fixture
-def settings(tmp_path: Path, shared_assets: Path) -> Settings:
-    settings = Settings(var_dir=tmp_path / "var", heartbeat_seconds=0.1, stop_seconds=60.0)
+def settings(var_dir: Path, shared_assets: Path) -> Settings:
+    settings = Settings(var_dir=var_dir, heartbeat_seconds=0.1, stop_seconds=60.0)
     settings.make_directories()
     write_faces(shared_assets, settings.datasets_dir / "faces")
     shutil.copyfile(shared_assets / "weights" / "edgeface_xxs.pt", settings.weights_dir / "edgeface_xxs.pt")

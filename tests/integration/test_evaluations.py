@@ -13,8 +13,8 @@ from tests.support.datasets import write_dataset, write_edgeface
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    settings = Settings(var_dir=tmp_path / "var")
+def settings(var_dir: Path) -> Settings:
+    settings = Settings(var_dir=var_dir)
     settings.make_directories()
     write_dataset(settings.datasets_dir / "faces")
     write_edgeface(settings.weights_dir / "edgeface_xxs.pt")

@@ -18,8 +18,8 @@ from tests.support.job_files import CONFIG, JobFiles
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(var_dir=tmp_path / "var")
+def settings(var_dir: Path) -> Settings:
+    return Settings(var_dir=var_dir)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_before_it_is_there_the_answer_says_when_it_comes(api: TestClient, job: 
     job.end(JobStatus.FAILED)
     late = api.get(f"/jobs/{job.id}/{kind}")
     assert (late.status_code, late.json()["code"]) == (409, "not_evaluated")
-    assert "say why" in late.json()["hint"]
+    assert "give the reason" in late.json()["hint"]
     assert api.get(f"/jobs/nobody/{kind}").json()["code"] == "job_not_found"
 
 

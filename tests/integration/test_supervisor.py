@@ -70,6 +70,7 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 def supervise(database: Database, settings: Settings) -> Iterator[Callable[[TrainerMain], Supervisor]]:
     """Starts a worker without Celery: its rounds ring straight at the supervisor."""
     processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["tests.trainers.fixtures"])  # or each trainer imports it anew
     forkserver.ensure_running()
     started: list[tuple[Supervisor, Rounds, list[threading.Thread]]] = []
 

@@ -1,5 +1,7 @@
 """Tiny datasets and weights that are well formed, for tests that do not care what the faces show."""
 
+import functools
+import io
 from pathlib import Path
 
 import timm
@@ -24,8 +26,17 @@ def write_dataset(
 
 def write_edgeface(path: Path, timm_name: str = "edgenext_xx_small") -> Path:
     """Untrained EdgeFace weights under the official key names."""
-    torch.manual_seed(0)
-    backbone = timm.create_model(timm_name, num_classes=512)
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({f"model.{name}": tensor for name, tensor in backbone.state_dict().items()}, path)
+    path.write_bytes(_edgeface_file(timm_name))
     return path
+
+
+@functools.cache
+def _edgeface_file(timm_name: str) -> bytes:
+    """Building the network takes longer than most tests that need a file of its weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        backbone = timm.create_model(timm_name, num_classes=512)
+    file = io.BytesIO()
+    torch.save({f"model.{name}": tensor for name, tensor in backbone.state_dict().items()}, file)
+    return file.getvalue()

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import psutil
 import pytest
 
 from app.client import Client
+from app.drawn_faces import write_drawn_faces
+from tests.support.datasets import write_edgeface
 from tests.support.servers import free_port, postgresql_database, postgresql_server, redis_server
 
 START_SECONDS = 90.0
@@ -105,6 +108,18 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 def gone(processes: list[psutil.Process]) -> bool:
     return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
+
+
+@pytest.fixture(scope="session")
+def drawn_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`weights/` and `datasets/drawn` of a service: untrained weights and drawn faces."""
+    folder = tmp_path_factory.mktemp("inputs")
+    write_edgeface(folder / "weights" / "edgeface_xxs.pt")
+    write_drawn_faces(folder / "faces", subjects=6, images_per_subject=4, seed=0)
+    arguments = ["dataset", "build", str(folder / "faces"), "--output", str(folder / "datasets" / "drawn")]
+    subprocess.run(command(*arguments), check=True, capture_output=True)
+    shutil.rmtree(folder / "faces")
+    return folder
 
 
 @pytest.fixture

@@ -17,23 +17,19 @@ import pytest
 from app.api_models.events import EventView, StatusEvent
 from app.api_models.job import JobView
 from app.client import Client
-from app.drawn_faces import write_drawn_faces
 from app.jobs.states import JobStatus
-from tests.support.datasets import write_edgeface
 from tests.system.conftest import START_SECONDS, STOP_SECONDS, Machine, descendants, gone, wait_until
+
+pytestmark = pytest.mark.slow
 
 SHORT: dict[str, Any] = {"dataset": "drawn", "stage1_epochs": 1, "stage2_epochs": 2}
 LONG = SHORT | {"stage2_epochs": 1000, "early_stop_patience": 0}
 
 
 @pytest.fixture
-def machine(embedded: Machine) -> Machine:
+def machine(embedded: Machine, drawn_inputs: Path) -> Machine:
     """Drawn faces and untrained weights; an API, and no worker yet."""
-    write_edgeface(embedded.var_dir / "weights" / "edgeface_xxs.pt")
-    write_drawn_faces(embedded.var_dir / "faces", subjects=6, images_per_subject=4, seed=0)
-    embedded.run(
-        "dataset", "build", str(embedded.var_dir / "faces"), "--output", str(embedded.var_dir / "datasets" / "drawn")
-    )
+    shutil.copytree(drawn_inputs, embedded.var_dir, dirs_exist_ok=True)
     embedded.environment |= {
         "EDGEFACE_LEASE_SECONDS": "4",
         "EDGEFACE_RETRY_BACKOFF_SECONDS": "0.1",

@@ -1,34 +1,44 @@
 """Signals, cancel and the command line, with real processes."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from app.api_models.events import EventView, StatusEvent
-from app.drawn_faces import write_drawn_faces
 from app.jobs.states import JobStatus
-from tests.support.datasets import write_edgeface
 from tests.system.conftest import START_SECONDS, STOP_SECONDS, Machine, descendants, gone, wait_until
 
 LONG = {"dataset": "drawn", "stage1_epochs": 0, "stage2_epochs": 1000, "early_stop_patience": 0}
 
 
 @pytest.fixture
-def machine(embedded: Machine) -> Machine:
+def machine(tmp_path: Path, drawn_inputs: Path) -> Iterator[Machine]:
     """Drawn faces, untrained weights, `serve` running."""
-    write_edgeface(embedded.var_dir / "weights" / "edgeface_xxs.pt")
-    write_drawn_faces(embedded.var_dir / "faces", subjects=6, images_per_subject=4, seed=0)
-    embedded.run(
-        "dataset", "build", str(embedded.var_dir / "faces"), "--output", str(embedded.var_dir / "datasets" / "drawn")
-    )
-    embedded.environment["EDGEFACE_LEASE_SECONDS"] = "5"
-    embedded.start("serve")
-    embedded.wait_until_ready()
-    return embedded
+    with serving(tmp_path, drawn_inputs) as machine:
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def lasting_machine(tmp_path_factory: pytest.TempPathFactory, drawn_inputs: Path) -> Iterator[Machine]:
+    """The same, for tests that leave `serve` running and no job."""
+    with serving(tmp_path_factory.mktemp("var"), drawn_inputs) as machine:
+        yield machine
+
+
+@contextlib.contextmanager
+def serving(var_dir: Path, inputs: Path) -> Iterator[Machine]:
+    shutil.copytree(inputs, var_dir, dirs_exist_ok=True)
+    with contextlib.closing(Machine(var_dir, {"EDGEFACE_LEASE_SECONDS": "5"})) as machine:
+        machine.start("serve")
+        machine.wait_until_ready()
+        yield machine
 
 
 def start_long_job(machine: Machine) -> str:
@@ -51,28 +61,28 @@ def trainers(machine: Machine) -> list[int]:
     ]
 
 
-def test_cancel_ends_the_trainer_within_two_seconds_and_keeps_the_checkpoint(machine: Machine) -> None:
-    job_id = start_long_job(machine)
-    assert len(trainers(machine)) == 1
-    with machine.client() as client:
+def test_cancel_ends_the_trainer_within_two_seconds_and_keeps_the_checkpoint(lasting_machine: Machine) -> None:
+    job_id = start_long_job(lasting_machine)
+    assert len(trainers(lasting_machine)) == 1
+    with lasting_machine.client() as client:
         asked = time.monotonic()
         client.cancel(job_id)
         wait_until(lambda: client.get(job_id).terminal, STOP_SECONDS)
         assert time.monotonic() - asked < 2.0
-        assert trainers(machine) == []
+        assert trainers(lasting_machine) == []
         assert client.cancel(job_id).status is JobStatus.CANCELLED
-        assert client.download(job_id, machine.var_dir / "best.pth").stat().st_size > 1_000_000
+        assert client.download(job_id, lasting_machine.var_dir / "best.pth").stat().st_size > 1_000_000
 
 
-def test_a_paused_job_frees_its_worker_and_goes_on_where_it_was(machine: Machine) -> None:
-    job_id = start_long_job(machine)
-    with machine.client() as client:
+def test_a_paused_job_frees_its_worker_and_goes_on_where_it_was(lasting_machine: Machine) -> None:
+    job_id = start_long_job(lasting_machine)
+    with lasting_machine.client() as client:
         paused = client.pause(job_id)
         assert paused.status is JobStatus.PAUSED
         survives = paused.resume_point
         assert survives is not None
         assert survives.stage == 2
-        wait_until(lambda: trainers(machine) == [], STOP_SECONDS)
+        wait_until(lambda: trainers(lasting_machine) == [], STOP_SECONDS)
         other = client.submit(LONG | {"stage2_epochs": 1})
         wait_until(lambda: client.get(other.id).terminal, START_SECONDS)
         assert client.get(job_id).status is JobStatus.PAUSED
@@ -90,7 +100,7 @@ def test_a_paused_job_frees_its_worker_and_goes_on_where_it_was(machine: Machine
         wait_until(lambda: client.get(job_id).status is JobStatus.RUNNING, START_SECONDS)
         assert [each.outcome for each in client.attempts(job_id).attempts] == ["paused", "cancelled", None]
         assert client.cancel(job_id, force=True).status is JobStatus.CANCELLED
-        wait_until(lambda: trainers(machine) == [], STOP_SECONDS)
+        wait_until(lambda: trainers(lasting_machine) == [], STOP_SECONDS)
 
 
 def test_ctrl_c_ends_every_process_and_the_job_goes_on_at_the_next_start(machine: Machine) -> None:
@@ -141,25 +151,25 @@ def test_a_killed_worker_loses_no_job(machine: Machine) -> None:
         wait_until(lambda: client.get(job_id).terminal, STOP_SECONDS)
 
 
-def test_the_commands_do_what_a_person_does(machine: Machine, tmp_path: Path) -> None:
-    checked = machine.run("dataset", "check", str(machine.var_dir / "datasets" / "drawn")).stdout
+def test_the_commands_do_what_a_person_does(lasting_machine: Machine, tmp_path: Path) -> None:
+    checked = lasting_machine.run("dataset", "check", str(lasting_machine.var_dir / "datasets" / "drawn")).stdout
     assert "the best epoch will be chosen by verification_auc" in checked
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"dataset": "drawn", "stage1_epochs": 1, "stage2_epochs": 1}))
-    assert json.loads(machine.run("submit", "--dry-run", str(config)).stdout)["config"]["seed"] == 42
-    job_id = machine.run("submit", str(config)).stdout.strip()
-    shown = machine.run("watch", job_id).stdout
+    assert json.loads(lasting_machine.run("submit", "--dry-run", str(config)).stdout)["config"]["seed"] == 42
+    job_id = lasting_machine.run("submit", str(config)).stdout.strip()
+    shown = lasting_machine.run("watch", job_id).stdout
     assert "stage 2: backbone and ArcFace head, 1 epochs" in shown
     assert shown.rstrip().splitlines()[-1].startswith("succeeded")
     output = tmp_path / "downloaded.pth"
-    assert machine.run("download", job_id, "--output", str(output)).stdout.strip() == str(output)
+    assert lasting_machine.run("download", job_id, "--output", str(output)).stdout.strip() == str(output)
     assert output.is_file()
-    assert job_id in machine.run("jobs").stdout
+    assert job_id in lasting_machine.run("jobs").stdout
     config.write_text(json.dumps({"dataset": "drawn", "epochs": 3}))
-    refused = machine.run("submit", str(config), check=False)
+    refused = lasting_machine.run("submit", str(config), check=False)
     assert refused.returncode == 2
     assert "epochs: there is no such field" in refused.stderr
-    absent = machine.run("watch", "nobody", check=False)
+    absent = lasting_machine.run("watch", "nobody", check=False)
     assert "there is no job nobody" in absent.stderr
 
 

@@ -1,5 +1,7 @@
 """Small trainings on drawn faces, for tests of what a training does rather than of how well."""
 
+import functools
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -23,16 +25,35 @@ def write_drawn_split(folder: Path, subjects: Iterable[int], images: Iterable[in
     for subject in subjects:
         for image in images:
             name = f"{subject:03}_{image:02}.png"
-            face = draw_face(subject, image)
-            face.save(folder / "hr_images" / name)
-            small = face.resize((vlr_size, vlr_size), Image.Resampling.BICUBIC)
-            small.save(folder / "vlr_images" / name)
+            hr, vlr = _drawn_pair(subject, image, vlr_size)
+            (folder / "hr_images" / name).write_bytes(hr)
+            (folder / "vlr_images" / name).write_bytes(vlr)
+
+
+@functools.cache
+def _drawn_pair(subject: int, image: int, vlr_size: int) -> tuple[bytes, bytes]:
+    """The PNG files of the HR image and of the VLR image."""
+    face = draw_face(subject, image)
+    return _png(face), _png(face.resize((vlr_size, vlr_size), Image.Resampling.BICUBIC))
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 def write_untrained(path: Path, variant: str = "edgeface_xxs") -> Path:
     """An untrained backbone; the same for everybody."""
-    torch.save(new_edgeface(variant, seed=0).state_dict(), path)
+    path.write_bytes(_untrained_file(variant))
     return path
+
+
+@functools.cache
+def _untrained_file(variant: str) -> bytes:
+    file = io.BytesIO()
+    torch.save(new_edgeface(variant, seed=0).state_dict(), file)
+    return file.getvalue()
 
 
 def write_training(folder: Path, *, val_subjects: Iterable[int] = range(4)) -> TrainingFiles:
