@@ -82,7 +82,7 @@ def submit(job: JobFiles, kind: str) -> str:
 def test_a_measurement_says_that_it_evaluates_nothing(api: TestClient, job: JobFiles, kind: str) -> None:
     answer = api.get(f"/jobs/{submit(job, DRY_RUN)}/{kind}").json()
     assert "is a dry run" in answer["detail"]
-    assert "`measured`" in answer["hint"]
+    assert "`estimate`" in answer["hint"]
     assert "when the job ends" not in answer["hint"]
 
 
