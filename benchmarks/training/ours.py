@@ -14,7 +14,9 @@ from benchmarks.training.plain import subjects_of
 from worker.training.finetune import finetune
 from worker.training.loop.optimizers import backbone_and_head
 from worker.training.models.edgeface import load_edgeface
-from worker.training.objectives.arcface import ArcFace
+from worker.training.objectives.arcface import ArcFaceMargin
+from worker.training.objectives.classifier import CosineClassifier
+from worker.training.objectives.margin_softmax import MarginSoftmax
 from worker.training.runtime.cpu_parallel import parallel_for
 from worker.training.runtime.device import choose_device, choose_precision
 from worker.training.runtime.microbatches import add_gradients, slices_of
@@ -45,7 +47,8 @@ def ceiling(inputs: Inputs, _output: Path) -> Trained:
     precision = choose_precision(config.mixed_precision, device)
     backbone, _ = load_edgeface(inputs.folder / "edgeface.pt", device)
     subjects = len(subjects_of(inputs))
-    head = ArcFace(512, subjects, config.arcface_scale, config.arcface_margin).to(device)
+    head = CosineClassifier(512, subjects, config.arcface_scale).to(device)
+    arcface = MarginSoftmax(head, ArcFaceMargin(config.arcface_margin))
     images = len(list(inputs.train_vlr.iterdir()))
     faces_NCHW = torch.rand(images, 3, FACE_SIZE, FACE_SIZE, device=device) * 2 - 1
     labels_N = torch.arange(images, device=device) % subjects
@@ -60,7 +63,7 @@ def ceiling(inputs: Inputs, _output: Path) -> Trained:
     def gradients(places: slice) -> tuple[Tensor, ...]:
         with torch.autocast(device.type, precision.autocast, precision.autocast is not None):
             e_BD = backbone(faces_NCHW[places])
-        logits_BS, _ = head(e_BD, labels_N[places])
+        logits_BS, _ = arcface.logits(e_BD, labels_N[places])
         loss = F.cross_entropy(logits_BS, labels_N[places], label_smoothing=config.label_smoothing)
         return torch.autograd.grad(optimization.scaler.scale(loss), optimization.parameters)
 

@@ -19,7 +19,9 @@ from worker.training.data.augment import draw
 from worker.training.data.preprocess import Enlarge, decode, enlarge_bicubic
 from worker.training.metrics import score_pairs, tar_at_far
 from worker.training.models.embedding import embed, face_set
-from worker.training.objectives.arcface import ArcFace
+from worker.training.objectives.arcface import ArcFaceMargin
+from worker.training.objectives.classifier import CosineClassifier
+from worker.training.objectives.margin_softmax import MarginSoftmax
 
 
 def train(inputs: Inputs) -> tuple[float, float]:
@@ -30,7 +32,8 @@ def train(inputs: Inputs) -> tuple[float, float]:
     labels_N = torch.tensor([scan.subject_to_id[subject_of(path.name)] for path in scan.train.vlr_images])
     backbone = load_backbone(inputs)
     generator = torch.Generator().manual_seed(config.seed)
-    head = ArcFace(512, len(scan.subject_to_id), config.arcface_scale, config.arcface_margin, generator)
+    head = CosineClassifier(512, len(scan.subject_to_id), config.arcface_scale, generator)
+    arcface = MarginSoftmax(head, ArcFaceMargin(config.arcface_margin))
     loss = 0.0
     for stage, epochs in ((1, config.stage1_epochs), (2, config.stage2_epochs)):
         backbone.requires_grad_(stage == 2).train(stage == 2)
@@ -47,7 +50,7 @@ def train(inputs: Inputs) -> tuple[float, float]:
             loss_sum = 0.0
             for chosen_B in torch.split(order_N, config.batch_size):
                 x_BCHW = _augmented(faces_u8_NCHW[chosen_B] / 255, draw(len(chosen_B), generator))
-                logits_BS, _ = head(backbone(x_BCHW), labels_N[chosen_B])
+                logits_BS, _ = arcface.logits(backbone(x_BCHW), labels_N[chosen_B])
                 step_loss = F.cross_entropy(logits_BS, labels_N[chosen_B], label_smoothing=config.label_smoothing)
                 optimizer.zero_grad()
                 step_loss.backward()  # type: ignore[no-untyped-call]

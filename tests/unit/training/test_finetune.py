@@ -30,6 +30,7 @@ from app.finetune.events import (
 from app.finetune.training_errors import DeviceUnavailable, DiskFull, LossNotFinite
 from worker.training.finetune import finetune
 from worker.training.models.dsr import DSR
+from worker.training.objectives.classifier import Cosines
 from worker.training.runtime.control import Control
 from worker.training.storage.paths import TrainingFiles
 
@@ -179,8 +180,8 @@ def test_a_loss_that_is_not_finite_ends_the_training_without_a_checkpoint(
     files: TrainingFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "worker.training.objectives.arcface.ArcFace.forward",
-        lambda head, e_BD, _: (e_BD @ head.weight.T * torch.inf,) * 2,
+        "worker.training.objectives.classifier.CosineClassifier.forward",
+        lambda head, e_BD: Cosines(e_BD @ head.weight.T * torch.inf, e_BD, head.weight),
     )
     with pytest.raises(LossNotFinite, match="epoch 1 of stage 2"):
         run(files, stage1_epochs=0)

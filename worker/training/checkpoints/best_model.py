@@ -1,4 +1,4 @@
-"""What is saved of the best epoch: what is handed out."""
+"""The checkpoint of the best epoch, which users get."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.events import WrittenFile
-from worker.training.objectives.arcface import ArcFace
+from worker.training.objectives.classifier import CosineClassifier
 from worker.training.runtime.control import Control
 from worker.training.runtime.profiling import profiled
 from worker.training.storage.atomic import saved_bytes, write_whole
@@ -20,7 +20,7 @@ BACKBONE_NAME = "edgeface_backbone.pth"
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a checkpoint says of how it came about, but for its epoch. Plain values only."""
+    """The origin of a checkpoint, except its epoch. Plain values."""
 
     config: FinetuneConfig
     subject_to_id: dict[str, int]
@@ -30,8 +30,8 @@ class Provenance:
 
 
 class Checkpoints:
-    """The best epochs of one training, under its output folder, each in a folder of its own. None is removed here:
-    whoever hears of a newer one knows when nobody needs the older."""
+    """The checkpoints of one run's best epochs, each in a folder of its own in the output folder. None is removed here:
+    the receiver of the events knows when an older one is needed no more."""
 
     def __init__(self, output_dir: Path, provenance: Provenance, control: Control) -> None:
         self._output_dir = output_dir
@@ -40,15 +40,21 @@ class Checkpoints:
 
     @profiled("checkpoint")
     def snapshot(
-        self, backbone: nn.Module, head: ArcFace, *, epoch: int, val_acc: float | None, val_auc: float | None
+        self,
+        backbone: nn.Module,
+        classifier: CosineClassifier,
+        *,
+        epoch: int,
+        val_acc: float | None,
+        val_auc: float | None,
     ) -> Callable[[], tuple[WrittenFile, WrittenFile]]:
-        """The networks as they are now. What is returned writes `best-epoch-NNN/edgeface_finetuned.pth` and its bare
-        `edgeface_backbone.pth`, in any thread; it raises DiskFull. Both files load with weights_only=True. `val_acc`
-        and `val_auc` in 0..1."""
+        """Copy the networks as they are now. Returns a function that writes `best-epoch-NNN/edgeface_finetuned.pth` and
+        the bare backbone as `edgeface_backbone.pth`, in any thread; it raises DiskFull. Both files load with
+        weights_only=True. `val_acc` and `val_auc` in 0..1."""
         backbone_state_dict = plain(backbone.state_dict())
         content = {
             "backbone_state_dict": backbone_state_dict,
-            "arcface_state_dict": plain(head.state_dict()),
+            "arcface_state_dict": plain(classifier.state_dict()),
             "subject_to_id": self._provenance.subject_to_id,
             "epoch": epoch,
             "val_acc": val_acc,
@@ -75,5 +81,5 @@ class Checkpoints:
 
 
 def plain(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A dict of tensors on the CPU: a state dict is a class of its own and lies where it was trained."""
+    """The same as a dict of tensors on the CPU: a state dict is a class of its own, on the device that trained."""
     return {name: tensor.detach().cpu() for name, tensor in state_dict.items()}

@@ -1,6 +1,6 @@
-"""Where a training at the terminal can go on: `resume.json` in its output folder, beside the states that it names.
+"""The resume points of a run at the terminal: `resume.json` in its output folder, next to the states that it names.
 
-The service keeps the same in its database. Two points are kept, so that a damaged newest one does not lose all.
+The service keeps them in its database. Two points are kept, so that the older one serves where the newest is damaged.
 """
 
 import shutil
@@ -27,7 +27,7 @@ _POINTS_KEPT = 2
 
 @dataclass(frozen=True)
 class Resumable:
-    """What was being trained, and the points to go on from, newest first."""
+    """The config of the run, and its resume points, newest first."""
 
     config: FinetuneConfig | DsrTrainingConfig
     points: tuple[StateSaved, ...]
@@ -37,14 +37,14 @@ _ADAPTER = TypeAdapter(Resumable)
 
 
 class ResumePoints:
-    """The resume points of one output folder; what they supersede is removed from it."""
+    """The resume points of one output folder. The files of superseded points are removed."""
 
     def __init__(self, output_dir: Path) -> None:
         self._folder = output_dir
         self._file = output_dir / FILE_NAME
 
     def read(self) -> Resumable | None:
-        """None where nothing in the folder can be gone on with. Raises ConfigError where the file is damaged."""
+        """None where the folder has no resume point. Raises ConfigError where the file is damaged."""
         try:
             found = _ADAPTER.validate_json(self._file.read_bytes())
         except FileNotFoundError:
@@ -54,7 +54,7 @@ class ResumePoints:
         return replace(found, points=tuple(map(self._here, found.points)))
 
     def newest_whole(self, found: Resumable) -> ResumeFrom:
-        """The newest point whose files are all as they were written. Raises ConfigError where none is."""
+        """The newest point whose files are all unchanged. Raises ConfigError where there is none."""
         for point in found.points:
             files = [point.file, *(point.best.files if point.best else ())]
             if all(_is_whole(file) for file in files):
@@ -72,7 +72,7 @@ class ResumePoints:
         self._remove_superseded(points, kept)
 
     def clear(self) -> None:
-        """The training is over: only its best checkpoint stays."""
+        """Remove everything except the best checkpoint."""
         before = self.read()
         self._file.unlink(missing_ok=True)
         if before:
@@ -87,7 +87,7 @@ class ResumePoints:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _here(self, point: StateSaved) -> StateSaved:
-        """The same where the output folder lies now: it may have been moved, or be named from elsewhere."""
+        """`point` with the paths in the output folder as it is now, which may have been moved."""
         best = point.best and point.best.relocated(lambda path: self._folder / path.parent.name / path.name)
         return replace(point, file=relocated(point.file, lambda path: self._folder / path.name), best=best)
 

@@ -1,4 +1,4 @@
-"""State files: their names, when one is due, and what is in all of them, whichever network is trained."""
+"""State files: their names, when one is due, and the content that fine-tunings and DSR trainings share."""
 
 import itertools
 import time
@@ -18,7 +18,7 @@ _Inputs = TypeVar("_Inputs", bound=Digests)
 
 
 class StateFiles:
-    """Of one training, in its output folder. None is removed here, and none overwritten."""
+    """The state files of one run, in its output folder. None is removed or overwritten here."""
 
     def __init__(self, output_dir: Path, control: Control) -> None:
         self._output_dir = output_dir
@@ -26,11 +26,11 @@ class StateFiles:
         self.restart_clock()
 
     def restart_clock(self) -> None:
-        """The time to the next state begins."""
+        """Begin the time to the next state."""
         self._started_at = time.monotonic()
 
     def is_due(self) -> bool:
-        """Whether it is time for a state inside an epoch."""
+        """Whether `save_every_seconds` have passed."""
         return time.monotonic() - self._started_at >= self._control.save_every_seconds
 
     def new_path(self, steps_done: int) -> Path:
@@ -41,8 +41,10 @@ class StateFiles:
 
 
 class StateContent(Generic[_Inputs]):
-    """What one holds. Raises WeightsUnreadable, WeightsUnsafe or WeightsQuantized for what is no such file, which
-    `mark`, a key and its value, tells."""
+    """The content of a state file, which has the key and the value of `mark`.
+
+    Raises WeightsUnreadable, WeightsUnsafe or WeightsQuantized where the file is none.
+    """
 
     def __init__(self, path: Path, mark: tuple[str, object], inputs: type[_Inputs]) -> None:
         self._path = path
@@ -51,7 +53,7 @@ class StateContent(Generic[_Inputs]):
         if not isinstance(content, dict) or content.get(key) != format_:
             raise WeightsUnreadable(path, f"it is no training state of format {format_}")
         self._content = content
-        with self._damage_told():
+        with self._refuse_damage():
             self.progress = float(content["progress"])
             self.inputs = inputs(**content["inputs"])
             self.best_epoch = int(content["best"]["epoch"])
@@ -62,15 +64,15 @@ class StateContent(Generic[_Inputs]):
             raise InputsChanged(changed)
 
     def checkpoint_of(self, resume: ResumeFrom) -> CheckpointWritten | None:
-        """The best checkpoint that goes with the state. Raises WeightsUnreadable where another or none is given."""
+        """The best checkpoint of the state. Raises WeightsUnreadable where `resume` has another or none."""
         given = resume.best.epoch if resume.best else 0
         if given != self.best_epoch:
             raise WeightsUnreadable(self._path, f"its best epoch is {self.best_epoch}, the checkpoint given of {given}")
         return resume.best
 
     @contextmanager
-    def _damage_told(self) -> Iterator[None]:
-        """WeightsUnreadable in place of what goes wrong where something is missing or does not fit."""
+    def _refuse_damage(self) -> Iterator[None]:
+        """Raises WeightsUnreadable where something is missing or does not fit."""
         try:
             yield
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:

@@ -1,7 +1,7 @@
-"""What is handed out of a training: the trained weights, or some on the way to them.
+"""Interpolation between the initial weights and the trained ones.
 
-Weights part of the way keep more of what the network could do on faces that the training set does not show: WiSE-FT,
-Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, arXiv:2109.01903, equation 1.
+Interpolated weights keep more of the network's recognition of faces unlike those of the train set: WiSE-FT, Wortsman
+et al., "Robust fine-tuning of zero-shot models", CVPR 2022, arXiv:2109.01903, equation 1.
 """
 
 import copy
@@ -21,9 +21,9 @@ def weights_of(backbone: EdgeFace) -> Weights:
 
 
 @torch.no_grad()
-def interpolated(given: Weights, trained: EdgeFace, share: float) -> EdgeFace:
-    """A network of its own, `share` (0..1) of the way from the weights `given` to those `trained`."""
+def interpolated(initial: Weights, trained: EdgeFace, share: float) -> EdgeFace:
+    """A network of its own, `share` (0..1) of the way from the `initial` weights to those of `trained`."""
     between = copy.deepcopy(trained)
     for name, tensor in between.state_dict().items():
-        torch.lerp(given[name], tensor, share, out=tensor)
+        torch.lerp(initial[name], tensor, share, out=tensor)
     return between

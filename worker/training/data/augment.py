@@ -1,10 +1,10 @@
-"""Flips and colour jitter of whole batches, on the device, one draw per image."""
+"""Flips and colour jitter of whole batches on the device, with random numbers of each face's own."""
 
 import torch
 from torch import Tensor
 
 # Shape suffixes: B faces, C = 3 channels (RGB), H and W pixels; _u8 is uint8 in 0..255, without it float in [0, 1];
-# B111 is one number per face; 4 draws a face.
+# B111 is one number per face; 4 random numbers per face.
 
 FLIP_PROBABILITY = 0.5
 BRIGHTNESS = 0.05
@@ -15,13 +15,13 @@ _LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, the weights torchvision takes
 
 
 def draw(faces: int, generator: torch.Generator) -> Tensor:
-    """What `augment` is to do to each face: [4, B] in [0, 1), on the generator's device, so that every device sees the
-    same, and however the batch is divided."""
+    """The random numbers for `augment`: [4, B] in [0, 1), on the generator's device, so that every device and every
+    division of the batch sees the same."""
     return torch.rand(4, faces, generator=generator, device=generator.device)
 
 
 def augment(x_u8_BCHW: Tensor, drawn_4B: Tensor) -> Tensor:
-    """uint8 faces -> faces in [0, 1], each flipped or not and jittered by factors of its own, as `draw` says.
+    """uint8 faces -> faces in [0, 1], each flipped or not and jittered by its random numbers from `draw`.
 
     Horizontal flip with p 0.5; then brightness 1 +- 0.05, contrast 1 +- 0.05 and saturation 1 +- 0.03, in this order,
     by torchvision's definitions.
@@ -34,7 +34,7 @@ def augment(x_u8_BCHW: Tensor, drawn_4B: Tensor) -> Tensor:
 
 
 def flip(x_BCHW: Tensor, flip_B: Tensor) -> Tensor:
-    """Mirrored where the number drawn is below 0.5."""
+    """Mirror the faces whose random number is below 0.5."""
     return torch.where(_per_face(flip_B) < FLIP_PROBABILITY, x_BCHW.flip(3), x_BCHW)
 
 

@@ -1,41 +1,89 @@
-"""A batch of the running epoch, by its places in the epoch's order."""
+"""Batches of an epoch, and the interface of what they are made from."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
 from torch import Tensor
 
-from worker.training.data.augment import augment
-from worker.training.data.multi_scale import make_views
-from worker.training.data.preprocess import normalise
-from worker.training.loop.context import RunContext
-from worker.training.loop.epoch import EpochState
-from worker.training.runtime.profiling import profiled
+from worker.training.runtime.cpu_parallel import SINGLE_THREAD, CpuParallel
+from worker.training.runtime.microbatches import slices_of
+from worker.training.runtime.out_of_memory import in_parts_that_fit
 
-# Shape suffixes: B faces, C = 3 channels (RGB), H = W = 112.
+# Shape suffixes: B faces of a batch, C = 3 channels (RGB), H = W = 112 pixels, D = 512 dimensions.
 
 
-def augmented_faces(context: RunContext, epoch_state: EpochState, places: slice) -> Tensor:
-    """The faces at these places, as the backbone takes them: [B, 3, 112, 112] in [-1, 1], on the course's device."""
-    with profiled("feed"):
-        faces_u8_BCHW = context.faces_u8_NCHW[epoch_state.order_N[places]].to(context.device, non_blocking=True)
-    with profiled("augmentation"):
-        return normalise(augment(faces_u8_BCHW, epoch_state.drawn_4N[:, places]))
+@dataclass(frozen=True)
+class Batch:
+    """What one step trains on, on the device that trains.
+
+    `inputs` [B, ...] is what the model takes: faces [B, 3, 112, 112] in [-1, 1], or embeddings [B, 512] of them by a
+    frozen backbone. `labels_B` [B] are class ids. A slice of a batch shares its memory.
+    """
+
+    inputs: Tensor
+    labels_B: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels_B)
+
+    def __getitem__(self, places: slice) -> "Batch":
+        return Batch(self.inputs[places], self.labels_B[places])
 
 
-def views_at(context: RunContext, epoch_state: EpochState, places: slice) -> Tensor:
-    """The views at these places of an epoch that has some, as the backbone takes them, on the course's device."""
-    targets = context.targets
-    assert epoch_state.views is not None and targets is not None, "an epoch of views"  # noqa: S101
-    with profiled("views"):
-        return make_views(
-            epoch_state.views.at(places),
-            targets.invented_u8_QCHW,
-            targets.enlarge,
-            context.faces_u8_NCHW,
-            epoch_state.order_N[places],
-            epoch_state.drawn_4N[:, places],
-            context.device,
-        )
+class EpochFaces(Protocol):
+    """The faces of one epoch. Everything random about them was drawn at its start, so that a face depends on its place
+    in the epoch alone: not on the batches, and not on an interruption."""
+
+    def __len__(self) -> int:
+        """The number of faces in the epoch."""
+
+    def faces(self, places: slice) -> Tensor:
+        """The faces [B, 3, 112, 112] in [-1, 1] at these places, on the device that trains. Callable in any thread."""
+
+    def labels(self, places: slice) -> Tensor:
+        """Their class ids [B], on the device that trains."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was drawn, as tensors on the CPU."""
 
 
-def labels_at(context: RunContext, epoch_state: EpochState, places: slice) -> Tensor:
-    """The class ids [B] of the faces at these places, on the course's device."""
-    return context.labels_N[epoch_state.order_N[places]].to(context.device, non_blocking=True)
+class FaceSource(Protocol):
+    """The faces that a stage trains on."""
+
+    def __len__(self) -> int:
+        """The number of faces in every epoch."""
+
+    def draw_epoch(self, generator: torch.Generator) -> EpochFaces:
+        """The faces of a new epoch, drawn from `generator`."""
+
+    def load_epoch(self, state: Mapping[str, Any], generator: torch.Generator) -> EpochFaces:
+        """The faces of the epoch whose `state_dict` is in `state`. Raises KeyError where something is missing."""
+
+
+class Loader:
+    """The batches of an epoch from step `first` on, `batch_size` faces each; the last one may be smaller.
+
+    `parallel` threads make the faces of a batch, fewer at a time where memory is short. Raises OutOfMemory where one
+    face does not fit.
+    """
+
+    def __init__(
+        self, epoch: EpochFaces, batch_size: int, first: int = 0, parallel: CpuParallel = SINGLE_THREAD
+    ) -> None:
+        self._epoch = epoch
+        self._batch_size = batch_size
+        self._first = first
+        self._parallel = parallel
+
+    def __iter__(self) -> Iterator[Batch]:
+        for places in slices_of(self._first * self._batch_size, len(self._epoch), self._batch_size):
+            yield Batch(self._faces(places), self._epoch.labels(places))
+
+    def _faces(self, places: slice) -> Tensor:
+        def faces_at(chosen: Tensor) -> Tensor:
+            return self._epoch.faces(slice(int(chosen[0]), int(chosen[-1]) + 1))
+
+        chosen = torch.arange(places.start, places.stop)
+        return in_parts_that_fit(faces_at, chosen, len(chosen), parallel=self._parallel)

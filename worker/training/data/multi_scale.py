@@ -1,30 +1,35 @@
-"""Views: which face stage 2 shows at a place of an epoch that has invented people, and how large.
+"""Multi-scale views: faces of synthetic identities at many resolutions, mixed with VLR images.
 
-The face of an invented person, as large as it is or reduced to a size of VLR; or a VLR image as given, since those may
-come from a real camera.
+A view is the face of a synthetic identity, as large as it is or reduced to a VLR size; or a VLR image of the train set,
+which may come from a real camera.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from app.finetune.config import FACE_SIZE, FACES_OF_EACH, FinetuneConfig
 from worker.training.data.augment import augment
-from worker.training.data.preprocess import Enlarge, normalise, resize_bicubic, to_u8
+from worker.training.data.preprocess import Enlarge, resize_bicubic, to_u8
+from worker.training.data.vlr_faces import VlrEpoch, VlrFaces
+from worker.training.models.edgeface import normalise
+from worker.training.runtime.profiling import profiled
 
-# Shape suffixes: N training faces, Q invented faces, B faces of a batch or a part of one, C = 3 channels (RGB),
-# H = W = 112 pixels; 4 draws a face; _u8 is uint8 in 0..255, without it float in [-1, 1].
+# Shape suffixes: N training faces, Q synthetic faces, B faces of a batch or a part of one, C = 3 channels (RGB),
+# H = W = 112 pixels; 4 random numbers per face; _u8 is uint8 in 0..255, without it float in [-1, 1].
 
 AS_GIVEN = -1
-"""In place of an invented face: the VLR image at this place of the epoch's order."""
+"""In place of a synthetic face: the VLR image at this place of the epoch's order."""
 
 
 @dataclass(frozen=True)
 class DrawnViews:
-    """At each place of an epoch, or of a part of one: which invented face is shown, and how large in pixels, FACE_SIZE
-    where it is not reduced. On the CPU."""
+    """For each place of an epoch, or of a part of one, on the CPU: the index of the synthetic face, and its size in
+    pixels, FACE_SIZE where it is not reduced."""
 
     invented_B: Tensor
     sizes_B: Tensor
@@ -33,8 +38,68 @@ class DrawnViews:
         return DrawnViews(self.invented_B[places], self.sizes_B[places])
 
 
+@dataclass(frozen=True)
+class MultiScaleViews:
+    """A `FaceSource`: as many views an epoch as there are training faces.
+
+    `synthetic_u8_QCHW` are the faces of the synthetic identities, 8 each, on any device; `enlarge` enlarges a reduced
+    face. `config` has the shares and sizes of the views. Labels are identities: the synthetic ones, then the classes of
+    the train set.
+    """
+
+    vlr: VlrFaces
+    synthetic_u8_QCHW: Tensor
+    enlarge: Enlarge
+    config: FinetuneConfig
+
+    def __len__(self) -> int:
+        return len(self.vlr)
+
+    @property
+    def synthetic_identities(self) -> int:
+        return len(self.synthetic_u8_QCHW) // FACES_OF_EACH
+
+    def draw_epoch(self, generator: torch.Generator) -> "ViewsEpoch":
+        vlr = self.vlr.draw_epoch(generator)
+        return ViewsEpoch(self, vlr, draw_views(self.config, len(self), generator))
+
+    def load_epoch(self, state: Mapping[str, Any], generator: torch.Generator) -> "ViewsEpoch":
+        return ViewsEpoch(self, self.vlr.load_epoch(state, generator), DrawnViews(**state["views"]))
+
+
+class ViewsEpoch:
+    """The `EpochFaces` of `views`; where one shows a VLR image, it is the one that `vlr` has in its place."""
+
+    def __init__(self, source: MultiScaleViews, vlr: VlrEpoch, views: DrawnViews) -> None:
+        self._source = source
+        self._vlr = vlr
+        self._views = views
+
+    def __len__(self) -> int:
+        return len(self._vlr)
+
+    def faces(self, places: slice) -> Tensor:
+        source, vlr = self._source, self._vlr
+        with profiled("views"):
+            return make_views(
+                self._views.at(places),
+                source.synthetic_u8_QCHW,
+                source.enlarge,
+                source.vlr.faces_u8_NCHW,
+                vlr.order_N[places],
+                vlr.drawn_4N[:, places],
+                source.vlr.device,
+            )
+
+    def labels(self, places: slice) -> Tensor:
+        return identities_of(self._views.at(places), self._vlr.labels(places), self._source.synthetic_identities)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**self._vlr.state_dict(), "views": vars(self._views)}
+
+
 def draw_views(config: FinetuneConfig, faces: int, generator: torch.Generator) -> DrawnViews:
-    """For an epoch of so many faces: no invented face twice before each was shown once."""
+    """For an epoch of so many faces: no synthetic face twice before each was shown once."""
     kind_B, octave_B = torch.rand(2, faces, generator=generator)
     invented = config.synthetic_identities * FACES_OF_EACH
     orders = [torch.randperm(invented, generator=generator) for _ in range(-(-faces // invented))]
@@ -48,25 +113,34 @@ def draw_views(config: FinetuneConfig, faces: int, generator: torch.Generator) -
 
 def make_views(
     drawn: DrawnViews,
-    invented_u8_QCHW: Tensor,
+    synthetic_u8_QCHW: Tensor,
     enlarge: Enlarge,
     vlr_u8_NCHW: Tensor,
     order_B: Tensor,
     drawn_4B: Tensor,
     device: torch.device,
 ) -> Tensor:
-    """[B, 3, 112, 112] in [-1, 1] on `device`. The VLR images of `order_B`, enlarged already, are augmented as
-    `drawn_4B` says; `enlarge` enlarges what is reduced here."""
+    """Views [B, 3, 112, 112] in [-1, 1] on `device`.
+
+    The VLR images at `order_B`, which are enlarged, are augmented by the random numbers `drawn_4B`; `enlarge` enlarges
+    the synthetic faces that are reduced here.
+    """
     x_u8_BCHW = torch.empty(len(order_B), 3, FACE_SIZE, FACE_SIZE, dtype=torch.uint8, device=device)
     given_B = drawn.invented_B == AS_GIVEN
     for size in sorted(set(drawn.sizes_B[~given_B].tolist())):
         rows = (~given_B & (drawn.sizes_B == size)).nonzero()[:, 0]
-        faces_u8 = _taken(invented_u8_QCHW, drawn.invented_B[rows], device)
+        faces_u8 = _taken(synthetic_u8_QCHW, drawn.invented_B[rows], device)
         x_u8_BCHW[rows] = faces_u8 if size == FACE_SIZE else enlarge(resize_bicubic(faces_u8, size)).to(device)
     if len(rows := given_B.nonzero()[:, 0]):
         given_u8 = _taken(vlr_u8_NCHW, order_B[rows], device)
         x_u8_BCHW[rows] = to_u8(augment(given_u8, drawn_4B[:, rows]))
     return normalise(x_u8_BCHW)
+
+
+def identities_of(drawn: DrawnViews, labels_B: Tensor, synthetic_identities: int) -> Tensor:
+    """The identities [B] that the views show: synthetic ones by number, then the train set's classes `labels_B`."""
+    invented_B = drawn.invented_B.to(labels_B.device)
+    return torch.where(invented_B == AS_GIVEN, synthetic_identities + labels_B, invented_B // FACES_OF_EACH)
 
 
 def _taken(faces_u8: Tensor, chosen: Tensor, device: torch.device) -> Tensor:

@@ -12,7 +12,8 @@ from worker.training.data.face_cache import PreparedFaces, prepared_key
 from worker.training.data.preprocess import Enlarge, Faces, enlarge_bicubic, enlarge_images, size_warnings
 from worker.training.data.val_faces import ValFaces
 from worker.training.runtime.control import Control
-from worker.training.runtime.progress import BICUBIC_WORK, DSR_WORK, Progress
+from worker.training.runtime.cost_model import BICUBIC_WORK, DSR_WORK
+from worker.training.runtime.progress import Progress
 from worker.training.storage.digests import InputDigests, digest_images, refuse_unreadable
 
 

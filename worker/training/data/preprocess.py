@@ -133,13 +133,6 @@ def enlarge_by_dsr(
     return enlarge
 
 
-def normalise(faces_NCHW: Tensor) -> Tensor:
-    """uint8 in 0..255 or float in [0, 1] -> float in [-1, 1], as EdgeFace was trained: mean 0.5, std 0.5."""
-    if faces_NCHW.dtype == torch.uint8:
-        faces_NCHW = faces_NCHW.float() / 255
-    return (faces_NCHW * 2).sub_(1)
-
-
 def size_warnings(name: str, sizes: Counter[tuple[int, int]], vlr_size: int | None) -> Iterator[JobWarning]:
     """What a person should know of the sizes (width, height) of the VLR images; `name` is train or val."""
     listed = ", ".join(f"{width}x{height} ({count})" for (width, height), count in sizes.most_common(5))

@@ -1,8 +1,7 @@
-"""Invented people: from a few hundred photos of real ones, thousands of HR faces of people that nobody knows.
+"""Synthetic identities: thousands of HR faces of people that do not exist, from a few hundred photos of real ones.
 
-A person is two subjects, a mask that blends them and a bend of the face, kept for all faces of the person; a face is a
-photo of each subject, in a pose and a light of its own. Nobody need say who is seen: that is what the untouched
-backbone says.
+An identity is two subjects, a mask that blends them and a bend of the face, the same for all its faces; a face is a
+photo of each subject, in its own pose and light. They need no labels: the teacher's embeddings are the targets.
 """
 
 import hashlib
@@ -18,8 +17,8 @@ from app.finetune.config import FACE_SIZE, FACES_OF_EACH
 from worker.training.data.preprocess import Faces, to_u8
 from worker.training.data.warps import bend, blend, light, pose
 
-# Shape suffixes: N HR images of the train set, P invented people, Q = 8 P faces of them, B some of these faces, C = 3
-# channels (RGB), H = W = 112 pixels; _u8 is uint8 in 0..255.
+# Shape suffixes: N HR images of the train set, P synthetic identities, Q = 8 P faces of them, B some of these faces,
+# C = 3 channels (RGB), H = W = 112 pixels; _u8 is uint8 in 0..255.
 
 _BLENDED = 0.7
 _BEND = 3.0
@@ -33,8 +32,8 @@ _PEOPLE_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class SyntheticIdentities:
-    """As drawn: which two HR images each face is made of, and what is done to them. Of every person's numbers there is
-    one, of every face's one each."""
+    """The random choices: the two HR images that each face is made from, and the parameters of each change, one per
+    identity [P, ...] or per face [Q, ...]."""
 
     photos_Q2: Tensor
     blended_P: Tensor
@@ -50,7 +49,7 @@ class SyntheticIdentities:
         return len(self.blended_P)
 
     def faces(self, hr_u8_NCHW: Tensor) -> Iterator[Faces]:
-        """All of them, some at a time: the first person's, then the second's."""
+        """All faces, some at a time, in the order of the identities. `hr_u8_NCHW` are the train set's HR faces."""
         for first in range(0, len(self), _PEOPLE_AT_ONCE):
             people_B = torch.arange(first, min(first + _PEOPLE_AT_ONCE, len(self))).repeat_interleave(FACES_OF_EACH)
             start = first * FACES_OF_EACH
@@ -70,7 +69,7 @@ class SyntheticIdentities:
 
 
 def draw_identities(labels_N: Tensor, people: int, seed: int) -> SyntheticIdentities:
-    """`labels_N` are the class ids of the HR images."""
+    """Draw `people` identities from HR images with class ids `labels_N`."""
     generator, faces = torch.Generator().manual_seed(seed), people * FACES_OF_EACH
     images_S = labels_N.unique(return_counts=True)[1]  # type: ignore[no-untyped-call]
     by_subject_N, first_S = labels_N.argsort(stable=True), images_S.cumsum(0) - images_S
@@ -91,6 +90,6 @@ def draw_identities(labels_N: Tensor, people: int, seed: int) -> SyntheticIdenti
 
 
 def synthetic_key(train_hr: str, people: int, seed: int) -> str:
-    """The name of their prepared faces; `train_hr` is a digest as in InputDigests."""
+    """The key of their prepared faces; `train_hr` is a digest as in InputDigests."""
     made_from = ["invented", _FORMAT_VERSION, train_hr, people, FACES_OF_EACH, seed]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()

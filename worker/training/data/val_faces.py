@@ -1,4 +1,4 @@
-"""Val's faces and their classes."""
+"""The faces of val and their classes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,7 @@ from app.finetune.dataset import subject_of
 
 @dataclass(frozen=True)
 class ValFaces:
-    """Val's VLR probes and HR gallery, uint8 [., 3, 112, 112], and the class id of each probe, -1 for a subject that
-    train lacks."""
+    """Val's VLR probes and HR gallery, uint8 [., 3, 112, 112], and the class ids of the train set's subjects."""
 
     probes_u8_PCHW: Tensor
     probe_paths: tuple[Path, ...]
@@ -21,4 +20,5 @@ class ValFaces:
     subject_to_id: dict[str, int]
 
     def labels(self) -> Tensor:
+        """The class id [P] of each probe, -1 for a subject that the train set lacks."""
         return torch.tensor([self.subject_to_id.get(subject_of(path.name), -1) for path in self.probe_paths])

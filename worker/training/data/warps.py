@@ -1,6 +1,6 @@
 """Changes of whole batches of faces that are larger than those of `augment`: blends, bends, pose, light.
 
-What they do to a face is drawn elsewhere, so that every device sees the same.
+The caller draws their random numbers, so that every device sees the same.
 """
 
 import math
@@ -13,7 +13,7 @@ from app.finetune.config import FACE_SIZE
 from worker.training.data.augment import adjust_brightness, adjust_contrast
 
 # Shape suffixes: B faces, C = 3 channels (RGB), H = W = 112 pixels, K knots on a side of a grid; faces are float in
-# [0, 1]; B111 is one number per face. What is drawn is `uniform` in [0, 1), or of the normal distribution.
+# [0, 1]; B111 is one number per face. Random numbers are `uniform` in [0, 1), or of the normal distribution.
 
 TURN = math.radians(6)
 SCALE = 0.08
@@ -24,24 +24,23 @@ LOWER_CONTRAST, HIGHER_CONTRAST = 0.4, 0.3
 BRIGHTNESS = 0.25
 
 _PIXEL = 2 / FACE_SIZE
-"""A grid to sample by goes from -1 to 1."""
+"""In the coordinates of a sampling grid, which are -1 to 1."""
 
 
 def blend(x_BCHW: Tensor, other_BCHW: Tensor, knots_B1KK: Tensor, bias_B: Tensor) -> Tensor:
-    """By a smooth mask of uniform `knots`: here more of the one, there more of the other; with the uniform `bias`, more
-    of the one in all."""
+    """Mix two faces by a smooth mask from uniform `knots`; the uniform `bias` adds to the mask, which is `x_BCHW`'s."""
     mask_B1HW = (2 * _smooth(knots_B1KK) - 1 + _per_face(bias_B)).clamp(0, 1)
     return torch.lerp(other_BCHW, x_BCHW, mask_B1HW)
 
 
 def bend(x_BCHW: Tensor, knots_B2KK: Tensor) -> Tensor:
-    """Each place of the face is taken from where it is displaced to, smoothly; `knots` in pixels."""
+    """Displace each pixel by a smooth field from `knots`, in pixels."""
     return _sampled(x_BCHW, _identity(len(x_BCHW), x_BCHW.device), knots_B2KK)
 
 
 def pose(x_BCHW: Tensor, uniform_B6: Tensor, knots_B2KK: Tensor) -> Tensor:
-    """Mirrored or not, turned up to 6 degrees, scaled up to 8 % and stretched up to 4 %, shifted up to 2 pixels, and
-    bent."""
+    """Mirror or not, rotate by up to 6 degrees, scale by up to 8 %, stretch by up to 4 %, shift by up to 2 pixels, and
+    bend."""
     turn_B, scale_B, stretch_B, right_B, down_B = (2 * uniform_B6[:, :5] - 1).unbind(1)
     mirror_B = torch.where(uniform_B6[:, 5] < 0.5, -1.0, 1.0)
     turn_B = TURN * turn_B
@@ -55,7 +54,7 @@ def pose(x_BCHW: Tensor, uniform_B6: Tensor, knots_B2KK: Tensor) -> Tensor:
 
 
 def light(x_BCHW: Tensor, uniform_B5: Tensor) -> Tensor:
-    """Another tone curve, light from a side, contrast and brightness."""
+    """Change the tone curve, add light from one side, and change contrast and brightness."""
     gamma_B111, side_B111, strength_B111, contrast_B111, brightness_B111 = map(_per_face, uniform_B5.unbind(1))
     x_BCHW = x_BCHW.clamp_min(1e-4).pow(torch.exp(GAMMA * (2 * gamma_B111 - 1)))
     across_W = torch.linspace(-1, 1, FACE_SIZE, device=x_BCHW.device)

@@ -1,4 +1,4 @@
-"""What the evaluation after a training will take, found out on a little of it."""
+"""The cost of the evaluation after a training, measured on a part of it."""
 
 import time
 from collections.abc import Sequence
@@ -14,7 +14,6 @@ from app.finetune.errors import EdgefaceError
 from app.finetune.images import find_unreadable
 from worker.training.data.preprocess import Enlarge, enlarge_bicubic, enlarge_bilinear, enlarge_images
 from worker.training.data.val_faces import ValFaces
-from worker.training.estimation.cost_model import EvaluationCosts
 from worker.training.evaluation.estimates import FEWEST_SUBJECTS
 from worker.training.evaluation.identification import FPIRS, identification_of
 from worker.training.evaluation.verification import FARS, verification_of
@@ -22,6 +21,7 @@ from worker.training.metrics import FaceSet, score_pairs
 from worker.training.metrics.bootstrap import DRAWS, draw_dir, draw_subjects, draw_verification
 from worker.training.metrics.identification import Mates, Searches, search
 from worker.training.metrics.open_set import open_set
+from worker.training.runtime.cost_model import EvaluationCosts
 from worker.training.validation.validate import ValEmbeddings
 
 _BACKBONES = 2  # before and after
@@ -34,7 +34,7 @@ _ANY_THRESHOLD = 0.5
 def time_evaluation(
     config: FinetuneConfig, split: Split, embeddings: ValEmbeddings, by_dsr: Enlarge | None
 ) -> EvaluationCosts:
-    """Of val, as `split` has its files and `embeddings` as many faces, whatever they show."""
+    """The cost for val with the files of `split`; `embeddings` has as many faces, of any content."""
     if not comparable(split):
         return EvaluationCosts(0.0, 0.0)  # refused at once
     vlr, hr = len(split.vlr_images), len(split.hr_images)
@@ -51,7 +51,7 @@ def time_evaluation(
 
 
 def unknown_embeddings(val: ValFaces, device: torch.device) -> ValEmbeddings:
-    """As many as val has, of any direction: what the metrics take depends on the number alone."""
+    """Random embeddings for the faces of val: the time of the metrics depends on their number alone."""
     generator = torch.Generator().manual_seed(0)
     probes_PD, gallery_GD = (
         F.normalize(torch.randn(len(paths), EMBEDDING_SIZE, generator=generator)).to(device)
@@ -61,7 +61,7 @@ def unknown_embeddings(val: ValFaces, device: torch.device) -> ValEmbeddings:
 
 
 def _seconds_of_row(probes: FaceSet, gallery: FaceSet) -> float:
-    """Of a row of the table, as `compare` makes it, but for most of the bootstrap's draws: those are alike."""
+    """The time of one row of the table; most draws of the bootstrap take alike, and a few are timed."""
     started = time.monotonic()
     scores = score_pairs(probes, gallery)
     searches: dict[Mates, Searches] = {"one": search(probes, gallery, "one"), "all": search(probes, gallery, "all")}
@@ -87,7 +87,7 @@ def _seconds_of_row(probes: FaceSet, gallery: FaceSet) -> float:
 def _seconds_of_faces(
     paths: Sequence[Path], enlargements: Sequence[Enlarge], threads: int, vlr_size: int | None
 ) -> float:
-    """Of checking all files and enlarging them in each way, by a few of them."""
+    """The time to check all files and enlarge them in each way, by some of them."""
     chosen = paths[:: max(1, len(paths) // _IMAGES_TIMED)][:_IMAGES_TIMED]
     started = time.monotonic()
     if find_unreadable(chosen, threads):

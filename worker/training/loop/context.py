@@ -1,53 +1,57 @@
 """The parts of a training run that stay constant from the first step to the last."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import Selection
-from app.finetune.events import Report
+from app.finetune.events import Report, Stage
 from worker.training.checkpoints.weight_interpolation import Weights, interpolated
+from worker.training.data.loader import FaceSource
 from worker.training.data.val_faces import ValFaces
 from worker.training.models.edgeface import EdgeFace
-from worker.training.objectives.teacher import TeacherTargets
 from worker.training.runtime.control import Control
 from worker.training.runtime.cpu_parallel import SINGLE_THREAD, CpuParallel
 from worker.training.runtime.device import Precision
 from worker.training.runtime.progress import Progress
-
-# Shape suffixes: N training faces, C = 3 channels (RGB), H = W = 112; _u8 is uint8 in 0..255.
 
 
 @dataclass(frozen=True)
 class RunContext:
     """Data, device, callbacks and controls of one training run.
 
-    `faces_u8_NCHW` may lie on another device than `device`, or on disk; `labels_N` lie on the same device as the faces.
-    The loop calls `after_step` after each optimizer step. `targets` are stage 2's teacher targets, None where stage 2
-    trains ArcFace. `initial_weights` are the backbone's weights before the first step, None where `interpolation` is 1.
+    `sources` are the faces that each stage trains on. The loop calls `step_listeners` after each optimizer step, before
+    the next batch is loaded. `initial_weights` are the backbone's weights before the first step, None where
+    `interpolation` is 1.
     """
 
     config: FinetuneConfig
     device: torch.device
     precision: Precision
-    faces_u8_NCHW: Tensor
-    labels_N: Tensor
+    sources: Mapping[Stage, FaceSource]
     val: ValFaces
     selection: Selection
     report: Report
     progress: Progress
     control: Control
     parallel: CpuParallel = SINGLE_THREAD
-    after_step: Callable[[], None] = lambda: None
-    targets: TeacherTargets | None = None
     initial_weights: Weights | None = None
+    step_listeners: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def images(self) -> int:
+        """The number of faces in an epoch."""
+        return len(self.sources[1])
 
     @property
     def steps_per_epoch(self) -> int:
-        return -(-len(self.labels_N) // self.config.batch_size)
+        return -(-self.images // self.config.batch_size)
+
+    def epochs(self, stage: Stage) -> int:
+        """The number of epochs of a stage, if it does not stop early."""
+        return self.config.stage1_epochs if stage == 1 else self.config.stage2_epochs
 
     def exported(self, backbone: EdgeFace) -> EdgeFace:
         """The model to export: `backbone`, or its interpolation with the initial weights."""

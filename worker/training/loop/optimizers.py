@@ -1,4 +1,4 @@
-"""What moves the weights in each stage: AdamW, the loss scaler where fp16 needs one, and stage 2's schedule."""
+"""The optimizer of each stage: AdamW, the loss scaler that fp16 needs, and the schedule of stage 2."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -11,12 +11,15 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
 from app.finetune.config import FinetuneConfig
+from worker.training.runtime.profiling import profiled
 
 
 @dataclass(frozen=True)
 class Optimizers:
-    """`schedule` is None where the learning rates stay. The last parameter group is the head's, one before it the
-    backbone's."""
+    """AdamW with what belongs to it. `schedule` is None where the learning rates are constant.
+
+    The last parameter group is the objective's; in stage 2 one before it is the backbone's.
+    """
 
     optimizer: AdamW
     scaler: GradScaler
@@ -24,17 +27,29 @@ class Optimizers:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """All that the optimizer moves."""
+        """All parameters that the optimizer updates."""
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     @property
     def rates(self) -> tuple[float, float | None]:
-        """The head's learning rate and the backbone's, None where it is frozen."""
+        """The learning rates of the objective and of the backbone, None where the backbone is frozen."""
         *backbone_lr, head_lr = (float(group["lr"]) for group in self.optimizer.param_groups)
         return head_lr, backbone_lr[0] if backbone_lr else None
 
+    def zero_grad(self) -> None:
+        """The gradients keep their memory, which lies as the parameters do: see `add_gradients`."""
+        self.optimizer.zero_grad(set_to_none=False)
+
+    def step(self) -> None:
+        """Update the parameters, then the loss scale and the learning rates."""
+        with profiled("optimizer"):
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        if self.schedule is not None:
+            self.schedule.step()
+
     def scale_rates(self, factor: float) -> None:
-        """From here on all learning rates are `factor` times what they would have been."""
+        """Multiply all learning rates by `factor`, from the next step to the last."""
         for group in self.optimizer.param_groups:
             group["lr"] *= factor
             if self.schedule is not None:
@@ -57,9 +72,11 @@ class Optimizers:
             self.schedule.load_state_dict(state["schedule"])
 
 
-def head_alone(head: nn.Module, config: FinetuneConfig, *, scale: float, device: str, scaled: bool) -> Optimizers:
-    """Stage 1: a constant head_lr. `scale` is a factor of the config's learning rates."""
-    optimizer = AdamW(head.parameters(), lr=scale * config.head_lr, weight_decay=config.weight_decay, fused=True)
+def head_alone(
+    head: Iterable[nn.Parameter], config: FinetuneConfig, *, scale: float, device: str, scaled: bool
+) -> Optimizers:
+    """Stage 1: a constant head_lr. `scale` multiplies the learning rates; `scaled` turns the loss scaler on."""
+    optimizer = AdamW(head, lr=scale * config.head_lr, weight_decay=config.weight_decay, fused=True)
     return Optimizers(optimizer, GradScaler(device, enabled=scaled), None)
 
 
@@ -73,8 +90,8 @@ def backbone_and_head(
     device: str,
     scaled: bool,
 ) -> Optimizers:
-    """Stage 2: each at its own rate, both along a cosine to zero at the last of `steps`, after a rise from zero where
-    the config has a warm-up."""
+    """Stage 2: `backbone_lr` and `head_lr_stage2`, both along a cosine to zero at the last of `steps`, after a linear
+    rise from zero where the config has a warm-up. `scale` and `scaled` as in `head_alone`."""
     optimizer = AdamW(
         [
             {"params": backbone.parameters(), "lr": scale * config.backbone_lr},
@@ -84,14 +101,14 @@ def backbone_and_head(
         fused=True,
     )
     schedule = (
-        LambdaLR(optimizer, lambda step: _risen(step, config.warmup * steps) * _along_cosine(step, steps))
+        LambdaLR(optimizer, lambda step: _warmed_up(step, config.warmup * steps) * _along_cosine(step, steps))
         if config.warmup
         else CosineAnnealingLR(optimizer, T_max=steps)
     )
     return Optimizers(optimizer, GradScaler(device, enabled=scaled), schedule)
 
 
-def _risen(step: int, steps: float) -> float:
+def _warmed_up(step: int, steps: float) -> float:
     return min(1.0, (step + 1) / max(1.0, steps))
 
 

@@ -1,6 +1,7 @@
-"""Going on after what would have ended a training: a step that does not fit the memory, numbers gone bad.
+"""Recovery from a step that does not fit the memory, and from a loss or weight that is NaN or infinity.
 
-Both go back to the newest saved state, so that a step is never half done, and go on from there with what they learned.
+Both restore the newest saved state, so that no step is half done, and continue with smaller microbatches or lower
+learning rates.
 """
 
 import contextlib
@@ -12,13 +13,14 @@ from app.finetune.training_errors import LossNotFinite, OutOfMemory
 from worker.training.checkpoints.best_model import Checkpoints
 from worker.training.loop.context import RunContext
 from worker.training.loop.stages import train_all, train_head
-from worker.training.loop.state import NotFinite, TrainState
-from worker.training.loop.step import StepDidNotFit
+from worker.training.loop.state import TrainState
+from worker.training.loop.step import NotFinite, StepDidNotFit
 from worker.training.loop.train_state_file import TrainStateFiles
+from worker.training.runtime.out_of_memory import release_memory
 from worker.training.validation.validate import ValEmbeddings
 
 LEARNING_RATE_SCALE = 0.1
-"""What the learning rates are multiplied by after going back."""
+"""The factor of the learning rates after a rollback."""
 
 
 def train_to_the_end(
@@ -28,18 +30,18 @@ def train_to_the_end(
     checkpoints: Checkpoints,
     frozen: ValEmbeddings | None,
 ) -> CheckpointWritten:
-    """Both stages, or what is left of them; the best epoch's checkpoint. `frozen` is for stage 1.
+    """Train the rest of both stages; returns the best epoch's checkpoint. `frozen` is for stage 1.
 
-    Raises OutOfMemory, LossNotFinite, DiskFull and StopRequested, once all epochs that are finished are told.
+    Raises OutOfMemory, LossNotFinite, DiskFull and StopRequested, after reporting all finished epochs.
     """
     try:
-        while (prepare_to_go_on := _train(context, state, state_files, checkpoints, frozen)) is not None:
-            # Out of its except block: what the failed step held is free.
-            prepare_to_go_on(context, state, state_files)
-        state_files.writer.settle()
+        while (recover := _train(context, state, state_files, checkpoints, frozen)) is not None:
+            # Past the except block, where the tensors of the failed step are free.
+            recover(context, state, state_files)
+        state_files.writer.join()
     except Exception:
         with contextlib.suppress(Exception):
-            state_files.writer.settle()
+            state_files.writer.join()
         raise
     assert state.checkpoint is not None, "the last epoch is validated, and the first validation is the best so far"  # noqa: S101
     return state.checkpoint
@@ -52,7 +54,7 @@ def _train(
     checkpoints: Checkpoints,
     frozen: ValEmbeddings | None,
 ) -> Callable[[RunContext, TrainState, TrainStateFiles], None] | None:
-    """To the end, or to a step that failed: then what lets the training go on."""
+    """Train to the end, or to a step that fails; then returns the recovery."""
     try:
         if state.stage == 1:
             train_head(context, state, state_files, frozen)
@@ -65,24 +67,25 @@ def _train(
 
 
 def split_batches(context: RunContext, state: TrainState, state_files: TrainStateFiles) -> None:
-    """Halve what is computed at once. Raises OutOfMemory where that is one image already."""
+    """Halve the microbatches. Raises OutOfMemory where they are single images already."""
     if state.micro_batch_size == 1:
         raise OutOfMemory(1)
+    release_memory()
     micro_batch_size = state.micro_batch_size // 2
-    _go_back(context, state, state_files, micro_batch_size, state.learning_rate_scale)
+    _restore(context, state, state_files, micro_batch_size, state.learning_rate_scale)
     context.report(BatchSplit(context.config.batch_size, micro_batch_size, state.stage, state.epoch, state.step))
 
 
 def roll_back(context: RunContext, state: TrainState, state_files: TrainStateFiles) -> None:
-    """Lower the learning rates, once. Raises LossNotFinite where that was done already."""
+    """Lower the learning rates, once. Raises LossNotFinite the second time."""
     stage, epoch = state.stage, state.epoch + 1
     if state.learning_rate_scale < 1:
         raise LossNotFinite(stage, epoch)
-    _go_back(context, state, state_files, state.micro_batch_size, LEARNING_RATE_SCALE)
+    _restore(context, state, state_files, state.micro_batch_size, LEARNING_RATE_SCALE)
     context.report(RolledBack(LEARNING_RATE_SCALE, state.stage, state.epoch, state.step))
     message = (
         f"the loss became NaN or infinity in epoch {epoch} of stage {stage}: the training went back to "
-        f"{_place(state)} and goes on with learning rates times {LEARNING_RATE_SCALE}"
+        f"{_place(state)} and continues with learning rates times {LEARNING_RATE_SCALE}"
     )
     context.report(Warned(JobWarning(code="rolled_back", message=message)))
 
@@ -93,15 +96,15 @@ def _place(state: TrainState) -> str:
     return f"the end of epoch {state.epoch} of stage {state.stage}" if state.epoch else "its start"
 
 
-def _go_back(
+def _restore(
     context: RunContext,
     state: TrainState,
     state_files: TrainStateFiles,
     micro_batch_size: int,
     learning_rate_scale: float,
 ) -> None:
-    """To the newest saved state, keeping what was learned since it was saved."""
+    """Restore the newest saved state, but keep the microbatches and the scale of the learning rates."""
     state_files.newest().restore(state, context)
     state.micro_batch_size = micro_batch_size
-    state.optimization.scale_rates(learning_rate_scale / state.learning_rate_scale)
+    state.optimizers.scale_rates(learning_rate_scale / state.learning_rate_scale)
     state.learning_rate_scale = learning_rate_scale

@@ -1,8 +1,7 @@
-"""The two stages, an epoch, a step."""
+"""The two stages, and what follows each epoch: validation, checkpoint, state and events."""
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from app.finetune.config import FinetuneConfig
@@ -18,36 +17,22 @@ from app.finetune.events import (
 from worker.training.checkpoints.best_model import Checkpoints
 from worker.training.checks.collapse import collapse_warning
 from worker.training.loop.context import RunContext
-from worker.training.loop.epoch import start_epoch
-from worker.training.loop.frozen_embeddings import embeddings_of
 from worker.training.loop.state import TrainState
-from worker.training.loop.step import StepDidNotFit, train_step
+from worker.training.loop.train_epoch import EpochTotals, train_epoch
 from worker.training.loop.train_state_file import TrainStateFiles
 from worker.training.models.edgeface import EdgeFace
 from worker.training.runtime.control import StopRequested
-from worker.training.runtime.microbatches import slices_of
-from worker.training.runtime.out_of_memory import unless_out_of_memory
-from worker.training.runtime.progress import work_of_a_face
 from worker.training.validation.selection import Best, Validated
 from worker.training.validation.validate import ValEmbeddings, embed_val, validate
-
-
-@dataclass(frozen=True)
-class EpochTotals:
-    """Mean loss (with margin and label smoothing) and accuracy (0..1, without margin) over the images of an epoch."""
-
-    loss: float
-    accuracy: float
-    images_per_second: float
 
 
 def train_head(
     context: RunContext, state: TrainState, state_files: TrainStateFiles, frozen: ValEmbeddings | None
 ) -> None:
-    """What is left of stage 1: the backbone is frozen and in eval mode, the head learns at a constant head_lr.
+    """Train the rest of stage 1: the backbone is frozen and in eval mode, the head trains at a constant head_lr.
 
-    `frozen` are val's embeddings by the frozen backbone and serve every validation. Raises NotFinite, StepDidNotFit,
-    StopRequested and DiskFull.
+    `frozen` are val's embeddings by the frozen backbone, which every validation uses. Raises NotFinite, StepDidNotFit,
+    OutOfMemory, StopRequested and DiskFull.
     """
     epochs = context.config.stage1_epochs
     state.backbone.eval()
@@ -57,18 +42,19 @@ def train_head(
         totals = train_epoch(context, state, state_files)
         validated = None
         if frozen is not None and _validation_is_due(epoch, epochs, context.config.val_interval):
-            validated = validate(frozen, state.head)
+            validated = validate(frozen, state.classifier)
         _finish_epoch(context, state, state_files, totals, validated, epochs, write_checkpoint=None)
 
 
 def train_all(context: RunContext, state: TrainState, state_files: TrainStateFiles, checkpoints: Checkpoints) -> None:
-    """What is left of stage 2: backbone and head learn, each at its own rate, both along a cosine to zero.
+    """Train the rest of stage 2: backbone and objective, each at its own rate, both along a cosine to zero.
 
-    Every better epoch gets a checkpoint. Ends early after early_stop_patience validations without a better one. Raises
-    what `train_head` raises, and OutOfMemory.
+    Writes a checkpoint of every better epoch. Stops early after early_stop_patience validations without one. Raises
+    what `train_head` raises.
     """
     config, epochs = context.config, context.config.stage2_epochs
-    _enter_stage_2(context, state)
+    if state.stage == 1:
+        state.start_stage(context, 2)
     state.backbone.train()
     _report_start(context, state, state_files, epochs)
     while state.epoch < epochs and not _patience_is_spent(config, state.best):
@@ -83,55 +69,17 @@ def train_all(context: RunContext, state: TrainState, state_files: TrainStateFil
         _finish_epoch(context, state, state_files, totals, validated, epochs, write_checkpoint)
 
 
-def train_epoch(context: RunContext, state: TrainState, state_files: TrainStateFiles) -> EpochTotals:
-    """What is left of an epoch: every training face once, in a drawn order, the last batch as small as it is."""
-    if state.epoch_state is None:
-        state.epoch_state = start_epoch(context, state.generator, state.optimization)
-    epoch_state, stage, images = state.epoch_state, state.stage, len(state.epoch_state.order_N)
-    epochs = context.config.stage1_epochs if stage == 1 else context.config.stage2_epochs
-    work = work_of_a_face(stage, context.config)
-    context.progress.start_epoch(stage, state.epoch + 1, epochs, step=epoch_state.step, steps_done=state.steps_done)
-    embeddings = embeddings_of(context, state, epoch_state)
-    for batch in slices_of(epoch_state.step * context.config.batch_size, images, context.config.batch_size):
-        started = time.monotonic()
-        if unless_out_of_memory(partial(train_step, context, state, epoch_state, embeddings, batch)) is None:
-            raise StepDidNotFit
-        epoch_state.step += 1
-        state.steps_done += 1
-        epoch_state.seconds += time.monotonic() - started
-        context.progress.advance((batch.stop - batch.start) * work, steps=1)
-        _save_if_asked(context, state, state_files)
-        context.after_step()
-    state.refuse_not_finite()
-    return EpochTotals(
-        epoch_state.loss_sum.item() / images, epoch_state.correct.item() / images, images / epoch_state.seconds
-    )
-
-
-def _enter_stage_2(context: RunContext, state: TrainState) -> None:
-    if state.stage == 1:
-        state.stage, state.epoch = 2, 0
-        state.start_optimizer(context)
-
-
 def _report_start(context: RunContext, state: TrainState, state_files: TrainStateFiles, epochs: int) -> None:
-    """Told once, and not where the training is to stop: a resumed training then tells it."""
-    state_files.writer.settle()
+    """Once per stage. A run that is to stop leaves it to the resumed run."""
+    state_files.writer.join()
     context.control.refuse_if_stopped()
     if state.stage not in state.stages_started:
         state.stages_started.add(state.stage)
         context.report(StageStarted(state.stage, epochs))
 
 
-def _save_if_asked(context: RunContext, state: TrainState, state_files: TrainStateFiles) -> None:
-    state_files.writer.report_if_done()
-    if context.control.stop.is_set() or state_files.is_due():
-        context.report(state_files.write(state, context))
-    context.control.refuse_if_stopped()
-
-
 def _validate(context: RunContext, state: TrainState, backbone: EdgeFace, state_files: TrainStateFiles) -> Validated:
-    """Stage 2's, of the `backbone` that is handed out. Where it is stopped the state of before it is saved."""
+    """Validate the exported `backbone`. A stop saves the state of before the validation."""
     started, work_done = time.monotonic(), context.progress.work_done
     try:
         embeddings = embed_val(
@@ -141,7 +89,7 @@ def _validate(context: RunContext, state: TrainState, backbone: EdgeFace, state_
         context.progress.go_back(work_done)
         context.report(state_files.write(state, context))
         raise
-    validated = validate(embeddings, state.head)
+    validated = validate(embeddings, state.classifier)
     if state.epoch_state is not None:
         state.epoch_state.seconds += time.monotonic() - started
     return validated
@@ -150,8 +98,10 @@ def _validate(context: RunContext, state: TrainState, backbone: EdgeFace, state_
 def _checkpoint_of(
     state: TrainState, backbone: EdgeFace, checkpoints: Checkpoints, epoch: int, validated: Validated
 ) -> Callable[[], CheckpointWritten]:
-    """What writes the networks as they are now, in any thread."""
-    write = checkpoints.snapshot(backbone, state.head, epoch=epoch, val_acc=validated.accuracy, val_auc=validated.auc)
+    """A function that writes the networks as they are now, callable in any thread."""
+    write = checkpoints.snapshot(
+        backbone, state.classifier, epoch=epoch, val_acc=validated.accuracy, val_auc=validated.auc
+    )
     score = state.best.score(validated)
 
     def write_checkpoint() -> CheckpointWritten:
@@ -170,35 +120,35 @@ def _finish_epoch(
     epochs: int,
     write_checkpoint: Callable[[], CheckpointWritten] | None,
 ) -> None:
-    """Begin to write checkpoint and state; once they are on the disk the epoch is told: what was told is never trained
-    again, and at last told where the state is."""
+    """Begin to write checkpoint and state. The epoch is reported once they are on the disk, and the state last: a
+    reported epoch never trains again."""
     finished = _epoch_finished(state, totals, validated, epochs, best=write_checkpoint is not None)
     state.epochs_reported.append(finished)
-    told: list[TrainingEvent] = []
+    events: list[TrainingEvent] = []
     state.epoch, state.epoch_state = state.epoch + 1, None
     if validated is not None and not state.collapse_warned:
         warning = collapse_warning(state.before.separation, validated.separation)
         if warning is not None:
             state.collapse_warned = True
-            told.append(Warned(warning))
+            events.append(Warned(warning))
     if state.stage == 2 and state.epoch < epochs and _patience_is_spent(context.config, state.best):
-        told.append(StoppedEarly(state.epoch, state.best.epoch))
+        events.append(StoppedEarly(state.epoch, state.best.epoch))
     context.progress.finish_epoch()
     write_state = state_files.snapshot(state, context)
-    state_files.writer.start(partial(_write_epoch, state, finished, write_checkpoint, told, write_state))
+    state_files.writer.start(partial(_write_epoch, state, finished, write_checkpoint, events, write_state))
 
 
 def _write_epoch(
     state: TrainState,
     finished: EpochFinished,
     write_checkpoint: Callable[[], CheckpointWritten] | None,
-    told: Sequence[TrainingEvent],
+    events: Sequence[TrainingEvent],
     write_state: Callable[[CheckpointWritten | None], StateSaved],
 ) -> list[TrainingEvent]:
     if write_checkpoint is None:
-        return [finished, *told, write_state(state.checkpoint)]
-    state.checkpoint = write_checkpoint()  # read by nobody before this is settled
-    return [finished, state.checkpoint, *told, write_state(state.checkpoint)]
+        return [finished, *events, write_state(state.checkpoint)]
+    state.checkpoint = write_checkpoint()  # nothing reads it before the writer is joined
+    return [finished, state.checkpoint, *events, write_state(state.checkpoint)]
 
 
 def _validation_is_due(epoch: int, epochs: int, interval: int) -> bool:

@@ -1,42 +1,43 @@
-"""All of a training that changes while it trains: in memory, and as a file that a later training goes on from."""
+"""The mutable state of a run. train_state_file.py saves and restores it."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from app.finetune.events import CheckpointWritten, EpochFinished, Stage
 from worker.training.loop.context import RunContext
 from worker.training.loop.epoch import EpochState
 from worker.training.loop.optimizers import Optimizers, backbone_and_head, head_alone
+from worker.training.loop.step import NotFinite
 from worker.training.models.edgeface import EdgeFace
-from worker.training.objectives.arcface import ArcFace
+from worker.training.objectives.classifier import CosineClassifier
+from worker.training.objectives.objective import Objective
+from worker.training.runtime.cost_model import Sizes
 from worker.training.validation.measure import Measurement
 from worker.training.validation.selection import Best
-
-
-class NotFinite(Exception):
-    """The loss or a weight is NaN or infinity. Caught in recovery.py."""
 
 
 @dataclass
 class TrainState:
     """Everything that changes while a run trains.
 
-    `epoch` epochs of `stage` are finished; `epoch_state` belongs to the next one, None before its first step.
-    `checkpoint` is the best epoch's. `prototypes` [P, 512], one per identity, train in place of the head where there
-    are teacher targets; else None. `learning_rate_scale` is below 1 after a rollback.
+    `objectives` are those of the stages, whose parameters train; `classifier`, of the classes of the train set,
+    classifies val and is saved with the checkpoints. `epoch` epochs of `stage` are finished; `epoch_state` belongs to
+    the next one, None before its first step. `checkpoint` is the best epoch's. `learning_rate_scale` is below 1 after
+    a rollback.
     """
 
     backbone: EdgeFace
-    head: ArcFace
+    objectives: Mapping[Stage, Objective]
+    classifier: CosineClassifier
     generator: torch.Generator
     before: Measurement
     best: Best
     micro_batch_size: int
     stage: Stage
-    optimization: Optimizers
-    prototypes: nn.Parameter | None = None
+    optimizers: Optimizers
     checkpoint: CheckpointWritten | None = None
     epoch: int = 0
     steps_done: int = 0
@@ -48,20 +49,45 @@ class TrainState:
 
     @property
     def step(self) -> int:
-        """Optimizer steps done in the running epoch."""
+        """Optimizer steps done in the current epoch."""
         return 0 if self.epoch_state is None else self.epoch_state.step
 
-    def start_optimizer(self, context: RunContext) -> None:
-        """The stage's optimizer, before its first step."""
-        self.optimization = optimizers_of(
-            self.stage, context, self.backbone, self.head, self.prototypes, scale=self.learning_rate_scale
+    @property
+    def sizes(self) -> Sizes:
+        """Bytes of the weights."""
+        stage1, stage2 = _bytes_of(self.objectives[1].parameters()), _bytes_of(self.objectives[2].parameters())
+        return Sizes(
+            backbone=_bytes_of(self.backbone.state_dict().values()),
+            objectives=stage1 if self.objectives[1] is self.objectives[2] else stage1 + stage2,
+            stage1=stage1,
+            stage2=stage2,
+            classifier=_bytes_of(self.classifier.parameters()),
         )
 
+    def start_stage(self, context: RunContext, stage: Stage) -> None:
+        """Enter `stage` before its first epoch."""
+        self.stage, self.epoch, self.epoch_state = stage, 0, None
+        self.start_optimizers(context)
+
+    def start_optimizers(self, context: RunContext) -> None:
+        """Replace the optimizer by the stage's, as it is before its first step."""
+        self.optimizers = optimizers_of(
+            self.stage, context, self.backbone, self.objectives[self.stage], scale=self.learning_rate_scale
+        )
+
+    def start_epoch(self, context: RunContext) -> EpochState:
+        """The current epoch; a new one is drawn from `generator` where the last is finished."""
+        if self.epoch_state is None:
+            head_lr, backbone_lr = self.optimizers.rates
+            faces = context.sources[self.stage].draw_epoch(self.generator)
+            self.epoch_state = EpochState(faces, head_lr, backbone_lr).to(context.device)
+        return self.epoch_state
+
     def refuse_not_finite(self) -> None:
-        """Raises NotFinite where a weight, or the loss of any step of the running epoch, is NaN or infinity."""
-        numbers: list[Tensor] = [*self.backbone.parameters(), *self.head.parameters()]
-        if self.prototypes is not None:
-            numbers.append(self.prototypes)
+        """Raises NotFinite where a weight, or the loss of any step of the current epoch, is NaN or infinity."""
+        numbers: list[Tensor] = [*self.backbone.parameters()]
+        for objective in self.objectives.values():
+            numbers += objective.parameters()
         if self.epoch_state is not None:
             numbers.append(self.epoch_state.loss_sum)
         if not torch.stack([number.isfinite().all() for number in numbers]).all():
@@ -69,42 +95,41 @@ class TrainState:
 
 
 def begin(
-    context: RunContext, backbone: EdgeFace, head: ArcFace, generator: torch.Generator, before: Measurement
+    context: RunContext,
+    backbone: EdgeFace,
+    objectives: Mapping[Stage, Objective],
+    classifier: CosineClassifier,
+    generator: torch.Generator,
+    before: Measurement,
 ) -> TrainState:
-    """A training before its first step."""
+    """The state of a run before its first step. `before` is the recognition of the initial weights."""
     config = context.config
     stage: Stage = 1 if config.stage1_epochs else 2
-    prototypes = None
-    if context.targets is not None:
-        prototypes = nn.Parameter(context.targets.prototypes_PD.clone())
-        if stage == 2:  # The real ones are the head, in the same memory.
-            head.weight.data = prototypes.data[context.targets.invented_people :]
     return TrainState(
         backbone=backbone,
-        head=head,
+        objectives=objectives,
+        classifier=classifier,
         generator=generator,
         before=before,
         best=Best(context.selection, keeps_last=config.keep == "last"),
-        micro_batch_size=min(config.batch_size, len(context.labels_N)),
+        micro_batch_size=min(config.batch_size, context.images),
         stage=stage,
-        optimization=optimizers_of(stage, context, backbone, head, prototypes, scale=1.0),
-        prototypes=prototypes,
+        optimizers=optimizers_of(stage, context, backbone, objectives[stage], scale=1.0),
     )
 
 
 def optimizers_of(
-    stage: Stage,
-    context: RunContext,
-    backbone: EdgeFace,
-    head: ArcFace,
-    prototypes: nn.Parameter | None,
-    *,
-    scale: float,
+    stage: Stage, context: RunContext, backbone: EdgeFace, objective: Objective, *, scale: float
 ) -> Optimizers:
-    """A stage's optimizer before its first step. In stage 2 the head rests where there are `prototypes`."""
+    """The optimizer of a stage before its first step. `scale` multiplies the learning rates."""
     device, scaled, config = context.device.type, context.precision.scaled, context.config
     if stage == 1:
-        return head_alone(head, config, scale=scale, device=device, scaled=scaled)
+        return head_alone(objective.parameters(), config, scale=scale, device=device, scaled=scaled)
     steps = config.stage2_epochs * context.steps_per_epoch
-    classes = head.parameters() if prototypes is None else [prototypes]
-    return backbone_and_head(backbone, classes, config, steps=steps, scale=scale, device=device, scaled=scaled)
+    return backbone_and_head(
+        backbone, objective.parameters(), config, steps=steps, scale=scale, device=device, scaled=scaled
+    )
+
+
+def _bytes_of(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)

@@ -1,77 +1,65 @@
-"""One step of the optimizer."""
+"""Forward and backward of one batch: the place for gradient accumulation, CPU data parallelism or a CUDA graph."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from worker.training.loop.context import RunContext
-from worker.training.loop.epoch import EpochState
-from worker.training.loop.state import NotFinite, TrainState
-from worker.training.objectives.objective import Embeddings, part_loss
-from worker.training.runtime.cpu_parallel import SINGLE_THREAD
+from worker.training.data.loader import Batch
+from worker.training.loop.optimizers import Optimizers
+from worker.training.objectives.objective import Loss, Model, Objective
+from worker.training.runtime.cpu_parallel import SINGLE_THREAD, CpuParallel
 from worker.training.runtime.microbatches import add_gradients, slices_of
 from worker.training.runtime.profiling import profiled
 
-_GPU_STEPS_BETWEEN_LOOKS = 50
+
+class NotFinite(Exception):
+    """The loss or a weight is NaN or infinity. Caught in recovery.py."""
 
 
 class StepDidNotFit(Exception):
     """A step ran out of memory. Caught in recovery.py."""
 
 
-@profiled("loss and the rest of a step")
-def train_step(
-    context: RunContext, state: TrainState, epoch_state: EpochState, embeddings: Embeddings, batch: slice
-) -> bool:
-    """One step of the optimizer on a batch, at most micro_batch_size faces of it at once, whose gradients add up.
-
-    CpuParallel share them. Divided or not, the loss is the mean over the whole batch and every face is augmented alike.
-    Raises NotFinite: on a CPU before any weight moves; on a GPU, which would have to be waited for, some steps later,
-    and always before anything is saved. True, so that None can mean that memory ran out.
-    """
-    optimization, images = state.optimization, batch.stop - batch.start
-    parallel = context.parallel if state.stage == 2 else SINGLE_THREAD  # stage 1's embeddings are made in lanes already
-    side_by_side = min(parallel.count, state.micro_batch_size, images)
-    divided = state.micro_batch_size < images
-    at_once = state.micro_batch_size // side_by_side if divided else -(-images // side_by_side)
-    compute = partial(_part_of_step, context, state, epoch_state, embeddings, images)
-    parts = list(slices_of(batch.start, batch.stop, at_once))
-    optimization.optimizer.zero_grad(set_to_none=False)
-    for first in range(0, len(parts), side_by_side):
-        for part in parallel.map(compute, parts[first : first + side_by_side]):
-            add_gradients(optimization.parameters, part.gradients)
-            epoch_state.loss_sum += part.loss_sum
-            epoch_state.correct += part.correct
-    if _is_looked_at(epoch_state.step, context.device) and not epoch_state.loss_sum.isfinite():
-        raise NotFinite
-    with profiled("optimizer"):
-        optimization.scaler.step(optimization.optimizer)
-        optimization.scaler.update()
-    if optimization.schedule is not None:
-        optimization.schedule.step()
-    return True
-
-
 @dataclass(frozen=True)
-class _Part:
-    """Of a batch: the gradients of its share of the scaled loss, and sums over its faces."""
+class ForwardBackward:
+    """`objective(model, batch)` and its gradients.
 
-    gradients: tuple[Tensor, ...]
-    loss_sum: Tensor
-    correct: Tensor
+    At most `micro_batch_size` faces are computed at once, over all threads of `parallel`. The gradients of the
+    microbatches add up to those of the mean loss over the whole batch, in the order of the microbatches.
+    """
 
+    model: Model
+    objective: Objective
+    optimizers: Optimizers
+    micro_batch_size: int
+    parallel: CpuParallel = SINGLE_THREAD
 
-def _part_of_step(
-    context: RunContext, state: TrainState, epoch_state: EpochState, embeddings: Embeddings, images: int, places: slice
-) -> _Part:
-    part = part_loss(context, state, epoch_state, embeddings, places)
-    scaled = state.optimization.scaler.scale(part.loss / images)
-    with profiled("backward"):
-        gradients = torch.autograd.grad(scaled, state.optimization.parameters, materialize_grads=True)
-    return _Part(gradients, part.loss.detach(), part.correct)
+    def __call__(self, batch: Batch) -> list[Loss]:
+        """Add the gradients of `batch` to `grad` of the parameters; the losses of its microbatches, detached."""
+        losses = []
+        for at_once in self._microbatches(batch):
+            for gradients, loss in self.parallel.map(partial(self._gradients, len(batch)), at_once):
+                add_gradients(self.optimizers.parameters, gradients)
+                losses.append(loss)
+        return losses
 
+    def _gradients(self, images: int, microbatch: Batch) -> tuple[tuple[Tensor, ...], Loss]:
+        """In any thread: `backward()` would let the threads write to the same `grad`, in no certain order."""
+        loss = self.objective(self.model, microbatch)
+        scaled = self.optimizers.scaler.scale(loss.loss / images)
+        with profiled("backward"):
+            gradients = torch.autograd.grad(scaled, self.optimizers.parameters, materialize_grads=True)
+        return gradients, Loss(loss.loss.detach(), loss.correct)
 
-def _is_looked_at(step: int, device: torch.device) -> bool:
-    return device.type == "cpu" or step % _GPU_STEPS_BETWEEN_LOOKS == 0
+    def _microbatches(self, batch: Batch) -> Iterator[list[Batch]]:
+        """The microbatches that are computed at the same time, then the next ones."""
+        images = len(batch)
+        threads = min(self.parallel.count, self.micro_batch_size, images)
+        divided = self.micro_batch_size < images
+        size = self.micro_batch_size // threads if divided else -(-images // threads)
+        microbatches = [batch[places] for places in slices_of(0, images, size)]
+        for first in range(0, len(microbatches), threads):
+            yield microbatches[first : first + threads]

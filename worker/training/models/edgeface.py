@@ -45,6 +45,13 @@ class EdgeFace(nn.Module):
         return e_BD
 
 
+def normalise(faces_NCHW: Tensor) -> Tensor:
+    """RGB faces, uint8 in 0..255 or float in [0, 1] -> float in [-1, 1], as EdgeFace was trained: mean 0.5, std 0.5."""
+    if faces_NCHW.dtype == torch.uint8:
+        faces_NCHW = faces_NCHW.float() / 255
+    return (faces_NCHW * 2).sub_(1)
+
+
 def load_edgeface(path: Path, device: torch.device = _CPU) -> tuple[EdgeFace, EdgeFaceVariant]:
     """Load an EdgeFace strictly onto `device`. The variant is inferred from the tensors.
 

@@ -1,4 +1,4 @@
-"""Faces -> embeddings."""
+"""Embeddings of faces."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,9 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from app.finetune.dataset import image_name, subject_of
-from worker.training.data.preprocess import normalise
 from worker.training.metrics import FaceSet
-from worker.training.models.edgeface import EdgeFace
+from worker.training.models.edgeface import EdgeFace, normalise
 from worker.training.runtime.cpu_parallel import SINGLE_THREAD, CpuParallel
 from worker.training.runtime.device import Precision
 from worker.training.runtime.out_of_memory import in_parts_that_fit
@@ -41,8 +40,8 @@ def embed(
     parallel: CpuParallel = SINGLE_THREAD,
 ) -> Tensor:
     """uint8 faces [N, 3, 112, 112] -> L2-normalised embeddings [N, 512] on `device`, in eval mode and float32,
-    whatever precision trains, in batches that fit its memory. `on_faces` hears how many more are done. With `tta`
-    (test-time augmentation) each face's mirror image is embedded too, and both are added before normalising.
+    in every precision, in batches that fit the memory. `on_faces` is called with the number of faces embedded. With
+    `tta` (test-time augmentation) the mirror image of each face is embedded too, and both are added before normalising.
 
     Raises OutOfMemory.
     """
@@ -61,6 +60,6 @@ def embed(
 
 
 def face_set(e_ND: Tensor, paths: Sequence[Path]) -> FaceSet:
-    """Embeddings with the subjects and names that the dataset's layout gives their files."""
+    """Embeddings with the subjects and names of their files."""
     subjects, names = [subject_of(path.name) for path in paths], [image_name(path) for path in paths]
     return FaceSet(e_ND.cpu().numpy(), subjects, names)

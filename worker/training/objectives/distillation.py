@@ -1,46 +1,58 @@
-"""What the untouched backbone says of a person's large faces, the student is to say of each small one.
+"""Distillation: the student learns the teacher's similarities between identities.
 
-The loss is the cross-entropy between how similar the teacher finds the face's person to all people and how similar the
-student finds the face to them: soft targets, as in SEED (Fang et al., ICLR 2021, arXiv:2101.04731, equation 3), but of
-people in place of images. All that the teacher says is known before the first step, and a face's loss depends on no
-other face of its batch. What the student's people are is learned with it, from what the teacher says of them.
+The teacher is the backbone with its initial weights on high-resolution faces; the student sees views of them at many
+resolutions. The loss is the cross-entropy between the teacher's similarities of the face's identity to all identities
+and the student's similarities of the face to all prototypes: soft targets, as in SEED (Fang et al., ICLR 2021,
+arXiv:2101.04731, equation 3), but of identities in place of images. The teacher's embeddings are computed once, before
+the first step. The prototypes start from them and train with the student.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from app.finetune.config import FACES_OF_EACH
-from worker.training.data.multi_scale import AS_GIVEN, DrawnViews
-from worker.training.objectives.teacher import TeacherTargets
+from worker.training.data.loader import Batch
+from worker.training.objectives.objective import Loss, Model
 
-# Shape suffixes: B faces, D = 512 dimensions, P people: the invented ones, then the real ones of the train set.
+# Shape suffixes: B faces, D = 512 dimensions, P identities: the synthetic ones, then the real ones of the train set.
 
 
-@dataclass(frozen=True)
 class Distillation:
-    """Sums over the faces: of the loss, and of those whose most similar person is their own."""
+    """The `Objective` of a student. A batch's labels are identities, rows of the teacher's embeddings [P, 512].
 
-    loss: Tensor
-    correct: Tensor
+    `teacher_PD` are L2-normalised; `temperature` > 0.
+    """
+
+    def __init__(self, teacher_PD: Tensor, temperature: float) -> None:
+        self.teacher_PD = teacher_PD
+        self.temperature = temperature
+        self.prototypes = nn.Parameter(teacher_PD.clone())
+
+    def __call__(self, model: Model, batch: Batch) -> Loss:
+        return distil(model(batch.inputs), batch.labels_B, self.prototypes, self.teacher_PD, self.temperature)
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        return [self.prototypes]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"people": self.prototypes.detach().cpu()}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.prototypes.copy_(state["people"])
 
 
-def distil(
-    e_BD: Tensor, person_B: Tensor, prototypes_PD: Tensor, teacher_PD: Tensor, temperature: float
-) -> Distillation:
-    """Embeddings of views and the student's of all people, of any length; which people the views show; and the
-    teacher's embeddings of all people, L2-normalised. In float32 whatever autocast does."""
+def distil(e_BD: Tensor, identity_B: Tensor, prototypes_PD: Tensor, teacher_PD: Tensor, temperature: float) -> Loss:
+    """The loss of embeddings [B, D] of any length, whose faces show these identities. In float32 under autocast too.
+
+    `prototypes_PD` are the student's, of any length; `teacher_PD` the teacher's embeddings, L2-normalised.
+    """
     with torch.autocast(e_BD.device.type, enabled=False):
         similarity_BP = F.normalize(e_BD.float()) @ F.normalize(prototypes_PD).T
-        wanted_BP = (teacher_PD[person_B] @ teacher_PD.T / temperature).softmax(1)
-        loss = F.cross_entropy(similarity_BP / temperature, wanted_BP, reduction="sum")
-        correct = (similarity_BP.detach().argmax(1) == person_B).sum()
-    return Distillation(loss, correct)
-
-
-def people_of(targets: TeacherTargets, views: DrawnViews, labels_M: Tensor) -> Tensor:
-    """The numbers [M] of the people that the views show."""
-    invented_M = views.invented_B.to(labels_M.device)
-    return torch.where(invented_M == AS_GIVEN, targets.invented_people + labels_M, invented_M // FACES_OF_EACH)
+        target_BP = (teacher_PD[identity_B] @ teacher_PD.T / temperature).softmax(1)
+        loss = F.cross_entropy(similarity_BP / temperature, target_BP, reduction="sum")
+        correct = (similarity_BP.detach().argmax(1) == identity_B).sum()
+    return Loss(loss, correct)

@@ -1,45 +1,39 @@
-"""What is learned from the faces at some places of an epoch."""
+"""The interface of a training objective."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from worker.training.data.loader import labels_at, views_at
-from worker.training.loop.context import RunContext
-from worker.training.loop.epoch import EpochState
-from worker.training.loop.state import TrainState
-from worker.training.models.embedding import embed_faces
-from worker.training.objectives.distillation import distil, people_of
+from worker.training.data.loader import Batch
 
-# Shape suffixes: M faces, those of a part of a batch, S subjects, D = 512 dimensions.
-
-Embeddings = Callable[[slice], Tensor]
-"""Places of the running epoch -> embeddings [M, 512] of the augmented faces there."""
+Model = Callable[[Tensor], Tensor]
+"""Maps the inputs of a batch to embeddings [B, 512]."""
 
 
 @dataclass(frozen=True)
-class PartLoss:
-    """Sums over the faces: of the loss, and of those classified rightly."""
+class Loss:
+    """Sums over the faces of a batch, both scalars.
+
+    `loss` is differentiable; `correct` counts the faces whose most similar class is their own.
+    """
 
     loss: Tensor
     correct: Tensor
 
 
-def part_loss(
-    context: RunContext, state: TrainState, epoch_state: EpochState, embeddings: Embeddings, places: slice
-) -> PartLoss:
-    """ArcFace on `embeddings`; in an epoch of views what the teacher says of them."""
-    labels_M = labels_at(context, epoch_state, places)
-    if epoch_state.views is not None:
-        assert context.targets is not None and state.prototypes is not None, "views are of people"  # noqa: S101
-        e_MD = embed_faces(state.backbone, views_at(context, epoch_state, places), context.precision)
-        person_M = people_of(context.targets, epoch_state.views.at(places), labels_M)
-        distilled = distil(
-            e_MD, person_M, state.prototypes, context.targets.prototypes_PD, context.config.contrastive_temperature
-        )
-        return PartLoss(distilled.loss, distilled.correct)
-    logits_MS, cosine_logits_MS = state.head(embeddings(places), labels_M)
-    loss_sum = F.cross_entropy(logits_MS, labels_M, label_smoothing=context.config.label_smoothing, reduction="sum")
-    return PartLoss(loss_sum, (cosine_logits_MS.argmax(1) == labels_M).sum())
+class Objective(Protocol):
+    """A loss with parameters of its own, which train together with the backbone or on a frozen one."""
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """The parameters to optimise, without those of the model."""
+
+    def __call__(self, model: Model, batch: Batch) -> Loss:
+        """The loss of `model` on `batch`. A face's loss does not depend on the other faces of its batch."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The parameters on the CPU, under the keys that they have in a saved train state."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Read the parameters from a saved train state. Raises KeyError and RuntimeError where they do not fit."""

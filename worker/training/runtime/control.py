@@ -1,4 +1,4 @@
-"""What a training may be told while it runs."""
+"""How the caller of a run controls it."""
 
 import threading
 from collections.abc import Callable
@@ -6,19 +6,18 @@ from dataclasses import dataclass, field
 
 
 class StopRequested(Exception):
-    """`stop` was set. Raised where a training can end; caught in the recipe, which then tells `Stopped`."""
+    """`stop` was set. Raised where a run can end; `report_outcome` catches it and reports `Stopped`."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """`stop`: set it, and the training saves its state at the next step and ends with `Stopped`.
+    """Set `stop`, and the run saves its state at the next step and ends with `Stopped`.
 
-    `save_every_seconds`: how often the state is saved inside an epoch. `before_write` is called before any file is
+    `save_every_seconds` is the time between two states inside an epoch. `before_write` is called before any file is
     written or renamed; it does not return where writing is no longer allowed. `release_space` is called when the disk
-    is full and tells whether it could free some, so that the write is worth another try. `slot` tells trainings that
-    run at once on one machine apart: see `choose_device`. `at_work` is called every now and then, from any thread,
-    where long work goes on without an event. `predict_duration`: whether to tell how long it will take, which costs
-    a few steps.
+    is full; it returns whether it freed space, so that the write is worth another try. `slot` numbers the runs at the
+    same time on one machine: see `choose_device`. `at_work` is called every now and then, from any thread, during long
+    work without an event. `predict_duration` turns the prediction of the duration on, which costs a few steps.
     """
 
     save_every_seconds: float = 60.0
@@ -30,7 +29,7 @@ class Control:
     predict_duration: bool = True
 
     def refuse_if_stopped(self) -> None:
-        """For places with nothing of their own to save. Raises StopRequested."""
+        """For code without a state to save. Raises StopRequested."""
         self.at_work()
         if self.stop.is_set():
             raise StopRequested

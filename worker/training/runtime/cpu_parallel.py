@@ -17,22 +17,22 @@ _Part = TypeVar("_Part")
 _Result = TypeVar("_Result")
 
 _FEWEST_FACES = 8
-"""Of a lane: below it, calling the operations takes longer than the operations."""
+"""Per thread: below it, calling the operations takes longer than the operations."""
 
 
 class CpuParallel:
-    """`count` threads, each with `cores` of PyTorch's; with one lane, the caller's own thread and its cores."""
+    """`count` threads with `cores` cores each for PyTorch's operations; for a `count` of 1, the caller's own thread."""
 
     def __init__(self, count: int = 1, cores: int = 1) -> None:
         self.count = count
         self._threads = (
-            ThreadPoolExecutor(count, "lane", initializer=torch.set_num_threads, initargs=(cores,))
+            ThreadPoolExecutor(count, "cpu-parallel", initializer=torch.set_num_threads, initargs=(cores,))
             if count > 1
             else None
         )
 
     def map(self, compute: Callable[[_Part], _Result], parts: Iterable[_Part]) -> list[_Result]:
-        """The results, in the order of `parts`. Raises what the first part that failed raised, once all have ended."""
+        """The results, in the order of `parts`. Raises the error of the first that failed, after all have ended."""
         if self._threads is None:
             return [compute(part) for part in parts]
         computed = [self._threads.submit(compute, part) for part in parts]
@@ -44,16 +44,16 @@ SINGLE_THREAD = CpuParallel()
 
 
 def parallel_on_all_cores(device: torch.device) -> CpuParallel:
-    """One on a GPU, and while the parts of a training's time are told apart; else one for each of a CPU's cores."""
-    return _lanes(device, torch.get_num_threads())
+    """One thread on a GPU, and while profiling; else one for each core of the CPU."""
+    return _threads(device, torch.get_num_threads())
 
 
 def parallel_for(device: torch.device, batch_size: int) -> CpuParallel:
-    """As many of them as a batch is large enough for; they share the cores."""
-    return _lanes(device, batch_size // _FEWEST_FACES)
+    """As `parallel_on_all_cores`, but at most one thread for 8 faces of a batch; the threads share the cores."""
+    return _threads(device, batch_size // _FEWEST_FACES)
 
 
-def _lanes(device: torch.device, most: int) -> CpuParallel:
+def _threads(device: torch.device, most: int) -> CpuParallel:
     cores = torch.get_num_threads()
     count = min(cores, most)
     if device.type != "cpu" or is_profiling() or count < 2:

@@ -1,4 +1,4 @@
-"""Which device trains, and in which precision."""
+"""The device that trains, and its precision."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class Precision:
 
 
 def choose_device(name: str, slot: int = 0) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:N` -> a device that is there; `auto` is GPU number `slot`, counted round, where
-    there is one. Raises DeviceUnavailable."""
+    """`auto`, `cpu`, `cuda` or `cuda:N` -> an available device; `auto` is GPU number `slot` modulo the number of GPUs,
+    or the CPU where there is none. Raises DeviceUnavailable."""
     gpus = torch.cuda.device_count()
     if name == "auto":
         return torch.device(f"cuda:{slot % gpus}" if gpus else "cpu")
@@ -37,7 +37,7 @@ def describe_device(device: torch.device) -> str:
 
 
 def choose_precision(wanted: str, device: torch.device) -> Precision:
-    """`auto`, `bf16`, `fp16` or `off` on this device. A CPU knows no fp16: there it is float32."""
+    """`auto`, `bf16`, `fp16` or `off` on this device. A CPU has no fp16: there it is float32."""
     if wanted == "off" or (
         device.type == "cpu" and not (wanted == "bf16" or (wanted == "auto" and _multiplies_bf16()))
     ):
@@ -53,13 +53,13 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
 
 
 def _multiplies_bf16() -> bool:
-    """Whether this CPU multiplies bf16 numbers itself, and so faster than float32 ones."""
+    """Whether this CPU has instructions for bf16, which make it faster than float32."""
     capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # since PyTorch 2.12
     return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def to_device_if_it_fits(data: Tensor, device: torch.device) -> Tensor:
-    """`data` on the device where a quarter of its free memory holds it, else where it is."""
+    """`data` on the device where it fits a quarter of the free memory there, else where it is."""
     if device.type != "cuda" or data.nbytes > torch.cuda.mem_get_info(device)[0] / 4:
         return data
     return data.to(device)

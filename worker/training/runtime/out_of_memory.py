@@ -1,7 +1,8 @@
-"""Running out of memory without dying of it."""
+"""Catch a lack of memory, and compute in smaller parts."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -13,8 +14,8 @@ from worker.training.runtime.cpu_parallel import SINGLE_THREAD, CpuParallel
 
 _Result = TypeVar("_Result")
 
-# What PyTorch's CPU allocator and CUDA's libraries say in a plain RuntimeError.
-_SAYINGS = (
+# Messages of PyTorch's CPU allocator and of CUDA's libraries in a plain RuntimeError.
+_MESSAGES = (
     "out of memory",
     "can't allocate memory",
     "not enough memory",
@@ -24,24 +25,39 @@ _SAYINGS = (
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether the error says that memory ran out, on a GPU or on the CPU."""
+    """Whether the error means that memory ran out, on a GPU or on the CPU."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(saying in str(error) for saying in _SAYINGS)
+    return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
 
 
 def unless_out_of_memory(compute: Callable[[], _Result]) -> _Result | None:
-    """What `compute` returns; None where memory ran out, and then all that it held is free again."""
+    """The result of `compute`; None where memory ran out, and then the tensors that it held are free."""
     try:
         return compute()
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-    # Only here, past the except block, is the traceback gone whose frames hold the tensors.
+    release_memory()  # Past the except block the traceback is gone whose frames hold the tensors.
+    return None
+
+
+@contextmanager
+def out_of_memory_as(error: type[Exception]) -> Iterator[None]:
+    """Raises `error` where memory runs out inside. Whoever catches it calls `release_memory` past its except block."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as reason:
+        if not is_out_of_memory(reason):
+            raise
+        raise error from reason
+
+
+def release_memory() -> None:
+    """Free the memory of tensors that nothing refers to any more."""
     gc.collect()
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
-    return None
 
 
 def in_parts_that_fit(
@@ -51,11 +67,11 @@ def in_parts_that_fit(
     on_part: Callable[[int], None] = lambda _: None,
     parallel: CpuParallel = SINGLE_THREAD,
 ) -> Tensor:
-    """`compute` over parts [n, ...] of `x_N` [N, ...], put together again; `on_part` hears each part's n.
+    """Concatenate `compute` of parts [n, ...] of `x_N` [N, ...]; `on_part` is called with each part's n.
 
-    Every lane has a part at a time. Starts with n = `at_once`, or less where lanes would be idle, and halves it
-    whenever memory runs out; where even one in each lane does not fit, it goes on with one lane. Raises OutOfMemory
-    where even one does not fit.
+    Every thread of `parallel` computes one part at a time. Starts with n = `at_once`, or less where threads would be
+    idle, and halves n whenever memory runs out; where one in each thread does not fit, it continues in one thread.
+    Raises OutOfMemory where a single one does not fit.
     """
     at_once = min(at_once, -(-len(x_N) // parallel.count))
     results: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""How what a trainer does ends: by its result, or stopped."""
+"""The last event of a run: its result, or `Stopped`."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,7 +10,7 @@ _Result = TypeVar("_Result", Finished, DryRunFinished, EvaluationWritten)
 
 
 def report_outcome(work: Callable[[], _Result], report: Report) -> _Result | Stopped:
-    """What `work` returns, or `Stopped` where it was asked to stop; told to `report` as the last event."""
+    """The result of `work`, or `Stopped` where it raised StopRequested; reported as the last event."""
     last: _Result | Stopped
     try:
         last = work()

@@ -1,4 +1,4 @@
-"""Names for the parts of a training's time: seen by `torch.profiler`, and noted, while `profiling()` is on.
+"""Named parts of a run's time, for `torch.profiler` and for a list, while `profiling()` is on.
 
 Off, a part costs about a microsecond.
 """
@@ -11,7 +11,7 @@ import torch
 from torch.profiler import record_function
 
 PREFIX = "edgeface: "
-"""What the names of our parts begin with in a trace."""
+"""The prefix of the parts' names in a trace."""
 
 Span = tuple[float, float, str]
 """Seconds of `time.perf_counter` at start and end, and the part's name."""
@@ -21,7 +21,7 @@ _spans: list[Span] | None = None
 
 @contextmanager
 def profiled(part: str) -> Iterator[None]:
-    """As a context or a decorator: what happens inside is `part`. Parts may nest. For the training's own thread."""
+    """A context manager and decorator that names what runs inside. Parts may nest. For the run's own thread."""
     if _spans is None:
         yield
         return
@@ -36,13 +36,13 @@ def profiled(part: str) -> Iterator[None]:
 
 
 def is_profiling() -> bool:
-    """Whether parts are told apart: then everything has to happen in one thread."""
+    """Whether parts are noted: then everything has to run in one thread."""
     return _spans is not None
 
 
 @contextmanager
 def profiling() -> Iterator[list[Span]]:
-    """Parts are noted in the list meanwhile."""
+    """Note the parts that run inside in the list."""
     global _spans
     noted: list[Span] = []
     _spans = noted

@@ -1,75 +1,24 @@
-"""How far a training is, and when it will be done."""
+"""The progress of a run and the time that it has left."""
 
 import time
 from collections.abc import Callable
 from statistics import median
 
-from app.finetune.config import BICUBIC, FACES_OF_EACH, FinetuneConfig
-from app.finetune.dataset import DatasetScan
 from app.finetune.events import Progressed, Report, Stage
-
-# What an image costs, in forward passes of EdgeFace-XXS, measured on 2 cores. DSR: 64 channels, 8 blocks, 16 to 160 px.
-BICUBIC_WORK = 0.15
-DSR_WORK = 10.0
-FORWARD_WORK = 1.0
-SYNTHESIS_WORK = 3.0
-TRAINING_WORK = 3.0
 
 _SECONDS_BETWEEN_REPORTS = 0.5
 _ALMOST = 0.999
-"""Told until all is done: the last files are written after the last work that is counted."""
+"""The most that is reported before the end: the last files are written after the last work that is counted."""
 _STEADY = 1.25
 
 
-def work_of_a_face(stage: Stage, config: FinetuneConfig) -> float:
-    """What an epoch of a stage costs a face, in forward passes; where views are enlarged by a DSR network, with it."""
-    if stage == 1:
-        return FORWARD_WORK
-    if not config.synthetic_identities:
-        return TRAINING_WORK
-    reduced = 1 - config.vlr_share - config.hr_share
-    return TRAINING_WORK + reduced * (BICUBIC_WORK if config.dsr == BICUBIC else DSR_WORK)
-
-
-def teacher_work(config: FinetuneConfig, train: int) -> float:
-    """What it costs to invent people from so many HR images, and to ask the teacher about all of them."""
-    if not config.synthetic_identities:
-        return 0.0
-    invented = config.synthetic_identities * FACES_OF_EACH
-    return train * (BICUBIC_WORK + FORWARD_WORK) + invented * (SYNTHESIS_WORK + FORWARD_WORK)
-
-
-def total_work(config: FinetuneConfig, scan: DatasetScan, *, with_dsr: bool) -> float:
-    """What a whole training costs, in forward passes, if it does not stop early."""
-    train, probes, gallery = len(scan.train.vlr_images), len(scan.val.vlr_images), len(scan.val.hr_images)
-    preparing = (train + probes) * (DSR_WORK if with_dsr else BICUBIC_WORK) + gallery * BICUBIC_WORK
-    training = train * (
-        config.stage1_epochs * work_of_a_face(1, config) + config.stage2_epochs * work_of_a_face(2, config)
-    )
-    preparing += teacher_work(config, train)
-    validations = -(-config.stage2_epochs // config.val_interval) + 1  # and one before
-    validating = validations * (probes + gallery) * FORWARD_WORK
-    return preparing + training + validating + work_after_training(scan, with_dsr=with_dsr)
-
-
-def work_after_training(scan: DatasetScan, *, with_dsr: bool) -> float:
-    """What measuring the best checkpoint and the evaluation cost, in forward passes."""
-    faces = len(scan.val.vlr_images) + len(scan.val.hr_images)
-    return faces * FORWARD_WORK + evaluation_work(scan, with_dsr=with_dsr)
-
-
-def evaluation_work(scan: DatasetScan, *, with_dsr: bool) -> float:
-    """What evaluating val before and after costs, in forward passes: of the enlargements that did not train."""
-    return 2 * (2 if with_dsr else 1) * len(scan.val.vlr_images) * FORWARD_WORK
-
-
 class Progress:
-    """Turns work done into `Progressed` events: at most two a second, progress never falling, whatever is done again.
+    """Turns work done into `Progressed` events: at most two a second, and the progress never falls.
 
-    `total_work` is an estimate in forward passes; early stopping makes it too high. `told` is the progress, in 0..1,
-    that was told before this process began. The ETA is None until the last two whole epochs of stage 2, or of a DSR
-    network, took alike (within 25 %), since only then is the past a fair guess of the future. `work_after` is what of
-    the work comes after the training.
+    `total_work` is an estimate in forward passes (see cost_model.py); early stopping makes it too high. `reported` is
+    the progress, in 0..1, that earlier processes reported. The ETA is None until the last two whole epochs of stage 2,
+    or of a DSR network, took alike (within 25 %), since only then is the past a fair guess of the future. `work_after`
+    is the part of the work that follows the training.
     """
 
     def __init__(
@@ -78,7 +27,7 @@ class Progress:
         report: Report,
         now: Callable[[], float] = time.monotonic,
         *,
-        told: float = 0.0,
+        reported: float = 0.0,
         work_after: float = 0.0,
     ) -> None:
         self.work_done = 0.0
@@ -88,7 +37,7 @@ class Progress:
         self._trained_at: float | None = None
         self._report = report
         self._now = now
-        self._told = told
+        self._reported = reported
         self._stage: Stage | None = None
         self._epoch: int | None = None
         self._step: int | None = None
@@ -103,46 +52,48 @@ class Progress:
 
     @property
     def share(self) -> float:
-        """The work done in 0..1, which may be less than was told."""
+        """The work done in 0..1, which may be less than was reported."""
         return min(self.work_done / self._total_work, 1.0)
 
     def go_back(self, work_done: float) -> None:
-        """To where a saved state was; what was told stays told."""
+        """Set the work done to that of a saved state; the reported progress stays."""
         self.work_done = work_done
 
     def start_epoch(self, stage: Stage, epoch: int, epochs: int, *, step: int = 0, steps_done: int = 0) -> None:
-        """`step` optimizer steps of it are done already, `steps_done` of the whole training."""
+        """Begin or resume an epoch: `step` of its optimizer steps are done, `steps_done` of the whole run."""
         self._stage, self._epoch, self._step, self._steps_done = stage, epoch, step, steps_done
         self._epoch_started_at, self._epoch_began_with = self._now(), self.work_done
         self._epoch_is_whole = step == 0
         self._epochs_left = 0 if stage == 1 else epochs - epoch + 1
 
     def finish_epoch(self) -> None:
+        """Note how long the epoch took, for the ETA."""
         self._epochs_left -= 1
         if self._stage != 1 and self._epoch_is_whole:
             self._epoch_seconds.append(self._now() - self._epoch_started_at)
             self._epoch_work = self.work_done - self._epoch_began_with
 
     def expect_after(self, seconds: float) -> None:
-        """How long what comes after the training will take; it is guessed by its work where this is not told."""
+        """Set the seconds that follow the training; without it they are estimated from `work_after`."""
         self._seconds_after = seconds
 
     def finish_training(self) -> None:
-        """What it has left out, such as epochs where it stopped early, counts as done."""
+        """Count the training as done, with the epochs that early stopping left out."""
         self.work_done = max(self.work_done, self._total_work - self._work_after)
         self._trained_at = self._now()
 
     def advance(self, work: float, *, steps: int = 0) -> None:
-        """`work` in forward passes, `steps` of the optimizer."""
+        """Add work in forward passes, and steps of the optimizer."""
         self.work_done += work
         self._steps_done += steps
         if self._step is not None:
             self._step += steps
         if self._now() - self._reported_at >= _SECONDS_BETWEEN_REPORTS:
-            self._tell(min(self.share, _ALMOST), self._eta())
+            self._emit(min(self.share, _ALMOST), self._eta())
 
     def finish(self) -> None:
-        self._tell(1.0, 0.0)
+        """Report 1.0."""
+        self._emit(1.0, 0.0)
 
     def _eta(self) -> float | None:
         if self._trained_at is not None:
@@ -156,7 +107,7 @@ class Progress:
         return max(0.0, self._epochs_left * median(self._epoch_seconds) - into_epoch) + (self._expected_after() or 0.0)
 
     def _eta_after(self, trained_at: float) -> float | None:
-        """By the clock, but not below what the work that is left takes."""
+        """By the clock, but at least the time that the remaining work takes."""
         if (expected := self._expected_after()) is None:
             return None
         left = (self._total_work - self.work_done) / self._work_after if self._work_after else 0.0
@@ -167,7 +118,7 @@ class Progress:
             return self._work_after * median(self._epoch_seconds) / self._epoch_work
         return self._seconds_after
 
-    def _tell(self, progress: float, eta_seconds: float | None) -> None:
+    def _emit(self, progress: float, eta_seconds: float | None) -> None:
         self._reported_at = self._now()
-        self._told = max(self._told, progress)
-        self._report(Progressed(self._told, eta_seconds, self._stage, self._epoch, self._step, self._steps_done))
+        self._reported = max(self._reported, progress)
+        self._report(Progressed(self._reported, eta_seconds, self._stage, self._epoch, self._step, self._steps_done))

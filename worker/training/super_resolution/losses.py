@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from app.finetune.dsr_config import DsrTrainingConfig
-from worker.training.data.preprocess import normalise
-from worker.training.models.edgeface import EdgeFace
+from worker.training.models.edgeface import EdgeFace, normalise
 
 # Shape suffixes: B faces, C = 3 channels (RGB), H = W = 112 pixels, K channels of a map of side M, D = 512 dimensions.
 

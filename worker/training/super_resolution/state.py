@@ -59,7 +59,7 @@ class SavedDsrState(StateContent[DsrInputs]):
         Raises WeightsUnreadable if the state does not fit the network.
         """
         content = self._content
-        with self._damage_told():
+        with self._refuse_damage():
             state.dsr.load_state_dict(content["dsr"], strict=True)
             state.optimizer.load_state_dict(content["optimizer"])
             state.best = Best("verification_auc", **content["best"])

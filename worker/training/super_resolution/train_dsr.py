@@ -36,10 +36,11 @@ from worker.training.models.dsr import DSR, load_dsr
 from worker.training.models.edgeface import load_edgeface
 from worker.training.models.embedding import face_set
 from worker.training.runtime.control import Control
+from worker.training.runtime.cost_model import FORWARD_WORK
 from worker.training.runtime.cpu_parallel import parallel_for
 from worker.training.runtime.device import choose_device, describe_device
 from worker.training.runtime.outcome import report_outcome
-from worker.training.runtime.progress import FORWARD_WORK, Progress
+from worker.training.runtime.progress import Progress
 from worker.training.storage.atomic import saved_bytes, write_whole
 from worker.training.storage.digests import digest_images, sha256_of
 from worker.training.storage.paths import TrainingFiles
@@ -140,7 +141,7 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
     # Train
     work = _work(dsr.layout, config)
     each_epoch = len(train.hr_images) * work.step + len(val.hr_images) * len(config.vlr_sizes) * work.validation
-    progress = Progress(config.epochs * each_epoch, report, told=saved.progress if saved else 0.0)
+    progress = Progress(config.epochs * each_epoch, report, reported=saved.progress if saved else 0.0)
     optimizer = torch.optim.Adam(dsr.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=True)
     state = DsrTrainState(dsr, optimizer, micro_batch_size=config.batch_size)
     state_files = DsrTrainStateFiles(files.output_dir, inputs, control, progress)

@@ -1,4 +1,4 @@
-"""Embeddings, and the few figures that a training tells while it runs: VLR probes against the HR gallery of val."""
+"""The recognition of a backbone: VLR probes against the HR gallery of val."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,6 @@ from worker.training.metrics import (
     tar_at_far,
     verification_auc,
 )
-
-# Shape suffixes: N faces, B of a batch, C = 3 channels (RGB), H = W = 112 pixels, D = 512 dimensions; _u8 is uint8.
 
 
 @dataclass(frozen=True)

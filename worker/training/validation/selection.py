@@ -23,8 +23,8 @@ class Best:
     """The best validation so far, and how many have passed since it.
 
     By accuracy, and among equal accuracies (val sets are small) by lower loss; or by AUC. A later epoch has to be
-    strictly better; with `keeps_last` each is better than those before. `rank` is what epochs are compared by, `epoch`
-    0 while there is none.
+    strictly better; with `keeps_last` each is better than those before. Epochs are compared by `rank`; `epoch` is 0
+    before the first validation.
     """
 
     selection: Selection
@@ -47,11 +47,11 @@ class Best:
         return True
 
     def saved(self) -> dict[str, Any]:
-        """The fields that a training's state keeps."""
+        """The fields that a saved state has."""
         return {"rank": self.rank, "epoch": self.epoch, "validations_since": self.validations_since}
 
     def score(self, validated: Validated) -> float:
-        """What epochs are chosen by, in 0..1."""
+        """The figure that epochs are selected by, in 0..1."""
         score = validated.auc if self.selection == "verification_auc" else validated.accuracy
         assert score is not None, f"scan_dataset chose {self.selection} for a val that has none"  # noqa: S101
         return score

@@ -1,4 +1,4 @@
-"""Validation after an epoch: class accuracy on the subjects that train knows, verification on all of val."""
+"""Validation after an epoch: class accuracy on the subjects of the train set, verification on all of val."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from worker.training.data.val_faces import ValFaces
 from worker.training.metrics import FaceSet, score_pairs, separation, verification_auc
 from worker.training.models.embedding import embed, face_set
-from worker.training.objectives.arcface import ArcFace
+from worker.training.objectives.classifier import CosineClassifier
 from worker.training.runtime.control import Control
+from worker.training.runtime.cost_model import FORWARD_WORK
 from worker.training.runtime.cpu_parallel import SINGLE_THREAD, CpuParallel
 from worker.training.runtime.profiling import profiled
-from worker.training.runtime.progress import FORWARD_WORK, Progress
+from worker.training.runtime.progress import Progress
 from worker.training.validation.measure import Measurement, measure
 from worker.training.validation.selection import Validated
 
@@ -23,7 +24,7 @@ from worker.training.validation.selection import Validated
 
 @dataclass(frozen=True)
 class ValEmbeddings:
-    """L2-normalised embeddings of both, from one state of the backbone."""
+    """L2-normalised embeddings of val's probes and gallery."""
 
     val: ValFaces
     probes_PD: Tensor
@@ -39,7 +40,7 @@ class ValEmbeddings:
 
     @profiled("validation")
     def measure(self) -> Measurement:
-        """Verification and rank-1 of the probes against the gallery."""
+        """The recognition of the probes against the gallery."""
         return measure(self.probes, self.gallery)
 
 
@@ -52,7 +53,7 @@ def embed_val(
     control: Control,
     parallel: CpuParallel = SINGLE_THREAD,
 ) -> ValEmbeddings:
-    """Val as the backbone sees it now. Raises OutOfMemory and StopRequested."""
+    """The embeddings of val by the backbone as it is now. Raises OutOfMemory and StopRequested."""
 
     def on_faces(count: int) -> None:
         progress.advance(count * FORWARD_WORK)
@@ -65,7 +66,7 @@ def embed_val(
 
 @profiled("validation")
 @torch.inference_mode()
-def validate(embeddings: ValEmbeddings, head: ArcFace) -> Validated:
+def validate(embeddings: ValEmbeddings, classifier: CosineClassifier) -> Validated:
     """The metrics of one epoch."""
     val = embeddings.val
     scores = score_pairs(embeddings.probes, embeddings.gallery)
@@ -74,6 +75,6 @@ def validate(embeddings: ValEmbeddings, head: ArcFace) -> Validated:
     known_P = labels_P >= 0
     if not known_P.any():
         return Validated(None, None, auc, separated)
-    logits_KS, labels_K = head.cosine_logits(embeddings.probes_PD[known_P]), labels_P[known_P]
+    logits_KS, labels_K = classifier.logits(embeddings.probes_PD[known_P]), labels_P[known_P]
     loss = F.cross_entropy(logits_KS, labels_K).item()
     return Validated(loss, (logits_KS.argmax(1) == labels_K).float().mean().item(), auc, separated)

@@ -10,7 +10,7 @@ import torch
 from tests.unit.training.support import tiny_config
 from worker.training.checkpoints.best_model import Checkpoints, Provenance
 from worker.training.models.edgeface import EdgeFace, load_edgeface, new_edgeface
-from worker.training.objectives.arcface import ArcFace
+from worker.training.objectives.classifier import CosineClassifier
 from worker.training.runtime.control import Control
 
 
@@ -20,8 +20,8 @@ def backbone() -> EdgeFace:
 
 
 @pytest.fixture
-def head() -> ArcFace:
-    return ArcFace(512, 3, 64.0, 0.5, torch.Generator().manual_seed(0))
+def head() -> CosineClassifier:
+    return CosineClassifier(512, 3, 64.0, torch.Generator().manual_seed(0))
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
     return Checkpoints(tmp_path / "output", provenance, Control())
 
 
-def test_plain_pytorch_loads_it_strictly(checkpoints: Checkpoints, backbone: EdgeFace, head: ArcFace) -> None:
+def test_plain_pytorch_loads_it_strictly(checkpoints: Checkpoints, backbone: EdgeFace, head: CosineClassifier) -> None:
     full, bare = checkpoints.snapshot(backbone, head, epoch=7, val_acc=0.5, val_auc=0.75)()
     content = torch.load(full.path, weights_only=True)
     assert list(content) == [
@@ -56,7 +56,9 @@ def test_plain_pytorch_loads_it_strictly(checkpoints: Checkpoints, backbone: Edg
     assert load_edgeface(full.path)[1] == load_edgeface(bare.path)[1]
 
 
-def test_what_is_written_is_what_is_reported(checkpoints: Checkpoints, backbone: EdgeFace, head: ArcFace) -> None:
+def test_what_is_written_is_what_is_reported(
+    checkpoints: Checkpoints, backbone: EdgeFace, head: CosineClassifier
+) -> None:
     for written in checkpoints.snapshot(backbone, head, epoch=1, val_acc=None, val_auc=0.5)():
         content = written.path.read_bytes()
         assert (written.size, written.sha256) == (len(content), hashlib.sha256(content).hexdigest())
@@ -64,7 +66,7 @@ def test_what_is_written_is_what_is_reported(checkpoints: Checkpoints, backbone:
 
 @torch.no_grad()
 def test_a_snapshot_stays_as_it_was_taken_while_the_training_goes_on(
-    checkpoints: Checkpoints, backbone: EdgeFace, head: ArcFace
+    checkpoints: Checkpoints, backbone: EdgeFace, head: CosineClassifier
 ) -> None:
     write = checkpoints.snapshot(backbone, head, epoch=1, val_acc=None, val_auc=0.5)
     taken = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
@@ -76,7 +78,7 @@ def test_a_snapshot_stays_as_it_was_taken_while_the_training_goes_on(
 
 
 def test_every_checkpoint_stays_until_somebody_else_removes_it(
-    checkpoints: Checkpoints, backbone: EdgeFace, head: ArcFace, tmp_path: Path
+    checkpoints: Checkpoints, backbone: EdgeFace, head: CosineClassifier, tmp_path: Path
 ) -> None:
     for epoch in (1, 4, 12):
         checkpoints.snapshot(backbone, head, epoch=epoch, val_acc=0.5, val_auc=0.5)()

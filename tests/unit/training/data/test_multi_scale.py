@@ -11,10 +11,9 @@ from torch import Tensor
 from app.finetune.config import FACE_SIZE, FACES_OF_EACH
 from tests.unit.training.support import tiny_config
 from worker.training.data.augment import augment
-from worker.training.data.multi_scale import AS_GIVEN, DrawnViews, draw_views, make_views
-from worker.training.data.preprocess import enlarge_bicubic, normalise, resize_bicubic, to_u8
-from worker.training.objectives.distillation import people_of
-from worker.training.objectives.teacher import TeacherTargets
+from worker.training.data.multi_scale import AS_GIVEN, DrawnViews, draw_views, identities_of, make_views
+from worker.training.data.preprocess import enlarge_bicubic, resize_bicubic, to_u8
+from worker.training.models.edgeface import normalise
 
 CPU = torch.device("cpu")
 
@@ -65,13 +64,11 @@ def test_each_view_is_the_face_that_it_says() -> None:
     assert torch.equal(views, normalise(torch.cat(expected)))
 
 
-def test_a_view_shows_the_person_that_the_teacher_speaks_of() -> None:
-    """Invented people come first, 8 faces each, then the real ones by class id."""
-    invented_u8 = torch.zeros(3 * FACES_OF_EACH, 1, 1, 1, dtype=torch.uint8)
-    teaching = TeacherTargets(invented_u8, enlarge_bicubic, torch.eye(5, 512))
+def test_the_label_of_a_view_is_the_identity_of_its_face() -> None:
+    """Synthetic identities come first, 8 faces each, then the real ones by class id."""
     drawn = DrawnViews(torch.tensor([0, 7, AS_GIVEN, 8, 23, AS_GIVEN]), torch.full((6,), FACE_SIZE))
-    people = people_of(teaching, drawn, torch.tensor([1, 1, 1, 0, 0, 0]))
-    assert people.tolist() == [0, 0, 3 + 1, 1, 2, 3 + 0]
+    identities = identities_of(drawn, torch.tensor([1, 1, 1, 0, 0, 0]), 3)
+    assert identities.tolist() == [0, 0, 3 + 1, 1, 2, 3 + 0]
 
 
 def test_a_view_is_the_same_whatever_it_is_made_with() -> None:

@@ -21,11 +21,11 @@ from worker.training.data.preprocess import (
     enlarge_bilinear,
     enlarge_by_dsr,
     enlarge_images,
-    normalise,
     resize_bicubic,
     size_warnings,
 )
 from worker.training.models.dsr import DSR
+from worker.training.models.edgeface import normalise
 
 CPU = torch.device("cpu")
 

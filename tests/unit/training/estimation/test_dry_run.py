@@ -13,7 +13,7 @@ from app.finetune.errors import EdgefaceError, UnreadableImages
 from app.finetune.events import CheckpointWritten, DryRunFinished, StateSaved, Stopped, TrainingEvent
 from tests.unit.training.support import run, tiny_config, write_drawn_split, write_training
 from worker.training.estimation.dry_run import dry_run
-from worker.training.objectives.arcface import ArcFace
+from worker.training.objectives.classifier import CosineClassifier
 from worker.training.runtime.control import Control
 from worker.training.storage.paths import TrainingFiles
 
@@ -101,7 +101,7 @@ def test_asked_to_stop_in_a_step_it_leaves_no_state(files: TrainingFiles, stage1
     control = Control()
 
     def stop(module: nn.Module, _: object, __: object) -> None:
-        if isinstance(module, ArcFace):
+        if isinstance(module, CosineClassifier):
             control.stop.set()
 
     hook = register_module_forward_hook(stop)

@@ -11,10 +11,10 @@ from app.cli.event_lines import event_line
 from app.finetune.events import DurationPredicted, EpochFinished, Progressed, StateSaved, TrainingEvent
 from app.finetune.ranges import NOTHING, Estimate
 from tests.unit.training.support import tiny_config, write_training
-from worker.training.estimation.cost_model import Costs, EvaluationCosts, Parts, Position, Sizes, batches_of, parts_left
 from worker.training.finetune import finetune
 from worker.training.models.edgeface import EdgeFace
 from worker.training.runtime.control import Control
+from worker.training.runtime.cost_model import Costs, EvaluationCosts, Parts, Position, Sizes, batches_of, parts_left
 from worker.training.storage.paths import ResumeFrom, TrainingFiles
 
 CHANGES: dict[str, object] = {"backbone_lr": 1e-4, "head_lr": 1e-2, "stage1_epochs": 2, "stage2_epochs": 2}
@@ -143,7 +143,7 @@ def test_steps_that_do_not_fit_beside_the_training_are_foretold_from_the_real_on
     assert stages == [1, 1, 2], "in the last epoch of stage 2, which is the second"
 
 
-SIZES = Sizes(backbone=1000, head=100)
+SIZES = Sizes(backbone=1000, objectives=100, stage1=100, stage2=100, classifier=100)
 COSTS = Costs(
     stage1_step=Estimate.exactly(1.0),
     stage2_step=Estimate.exactly(3.0),

@@ -12,12 +12,12 @@ from app.finetune.events import EpochFinished, Progressed, TrainingEvent
 from tests.unit.training.support import tiny_config, write_drawn_split, write_training
 from worker.training.data.preprocess import Enlarge, enlarge_bilinear
 from worker.training.data.val_faces import ValFaces
-from worker.training.estimation.cost_model import EvaluationCosts
 from worker.training.estimation.evaluation_cost import time_evaluation, unknown_embeddings
 from worker.training.evaluation.comparison import Row, compare
 from worker.training.finetune import finetune
 from worker.training.models.embedding import face_set
 from worker.training.runtime.control import Control
+from worker.training.runtime.cost_model import EvaluationCosts
 from worker.training.validation.validate import ValEmbeddings
 
 SECONDS_OF_A_FACE = 0.01

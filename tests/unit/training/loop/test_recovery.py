@@ -23,7 +23,7 @@ from app.finetune.training_errors import LossNotFinite, OutOfMemory
 from tests.unit.training.support import run, run_unpredicted, tiny_config, write_training
 from worker.training.finetune import finetune
 from worker.training.models.edgeface import EdgeFace
-from worker.training.objectives.arcface import ArcFace
+from worker.training.objectives.classifier import CosineClassifier, Cosines
 from worker.training.runtime.control import Control
 from worker.training.runtime.out_of_memory import in_parts_that_fit, is_out_of_memory
 from worker.training.storage.paths import ResumeFrom, TrainingFiles
@@ -176,15 +176,17 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(files: TrainingFiles, m
 
 
 def spoil_loss(monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
-    """The head gives NaN in these steps, counted from 1 over all tries."""
-    forward, count = ArcFace.forward, [0]
+    """The classifier gives NaN in these steps, counted from 1 over all tries."""
+    forward, count = CosineClassifier.forward, [0]
 
-    def spoiled(head: ArcFace, e_BD: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
+    def spoiled(classifier: CosineClassifier, e_BD: Tensor) -> Cosines:
+        cosines = forward(classifier, e_BD)
+        if not torch.is_grad_enabled():  # validation
+            return cosines
         count[0] += 1
-        logits_BS, cosine_logits_BS = forward(head, e_BD, labels_B)
-        return logits_BS * torch.nan if count[0] in steps else logits_BS, cosine_logits_BS
+        return cosines._replace(cosine_BS=cosines.cosine_BS * torch.nan) if count[0] in steps else cosines
 
-    monkeypatch.setattr(ArcFace, "forward", spoiled)
+    monkeypatch.setattr(CosineClassifier, "forward", spoiled)
 
 
 def test_a_loss_gone_bad_is_rolled_back_once_with_lower_rates(

@@ -96,7 +96,7 @@ def test_stage_1_says_nothing_of_stage_2() -> None:
 
 def test_going_back_is_not_told_and_steps_are_counted() -> None:
     clock, events = Clock(), list[TrainingEvent]()
-    progress = Progress(100, events.append, clock, told=0.3)
+    progress = Progress(100, events.append, clock, reported=0.3)
 
     def advance(work: float) -> None:
         clock.seconds += 1

@@ -34,17 +34,17 @@ def test_nothing_is_told_before_it_is_written_and_all_in_order() -> None:
     beside.start(lambda: write(1))
     assert told == [_told(0), _told(1)]
     on_disk[1].set()
-    beside.settle()
+    beside.join()
     assert told == [_told(0), _told(1), _told(10), _told(11)]
     assert tellers == {threading.get_ident()}
 
 
-def test_what_a_writing_raises_is_raised_where_the_training_settles_it(tmp_path: Path) -> None:
+def test_what_a_writing_raises_is_raised_where_the_training_joins_it(tmp_path: Path) -> None:
     def write() -> list[TrainingEvent]:
         raise DiskFull(tmp_path)
 
     beside = BackgroundWriter(lambda _: None)
     beside.start(write)
     with pytest.raises(DiskFull):
-        beside.settle()
-    beside.settle()
+        beside.join()
+    beside.join()

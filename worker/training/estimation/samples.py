@@ -1,0 +1,152 @@
+"""Samples of the faces of a run, and how long it takes to prepare all of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from app.finetune.config import FACES_OF_EACH, FinetuneConfig
+from app.finetune.dataset import DatasetScan, paired_hr
+from worker.training.data.face_cache import PreparedFaces, prepared_key
+from worker.training.data.preprocess import Enlarge, Faces, enlarge_bicubic, enlarge_images
+from worker.training.data.synthetic_identities import draw_identities, synthetic_key
+from worker.training.data.val_faces import ValFaces
+from worker.training.runtime.control import Control
+from worker.training.runtime.phase_timer import PhaseTimer
+from worker.training.storage.digests import InputDigests, refuse_unreadable
+
+# Shape suffixes: N faces, C = 3 channels (RGB), H = W = 112; _u8 is uint8 in 0..255.
+
+_SAMPLED = 64
+"""The number of images of a kind that are decoded and enlarged, the first _WARM of them twice."""
+
+_WARM = 8
+
+TRIAL_IDENTITIES = 8
+"""The most synthetic identities that are made."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some faces of a kind, uint8 [N, 3, 112, 112].
+
+    `seconds` is the time to prepare all faces of the kind, `missing` the number that is not prepared yet, and `unseen`
+    the number that is not in the sample.
+    """
+
+    faces_u8_NCHW: Tensor
+    seconds: float
+    missing: int
+    unseen: int
+
+    def repeated(self, count: int) -> Tensor:
+        """`count` faces, the same ones again where the sample has fewer."""
+        return self.faces_u8_NCHW[torch.arange(count) % len(self.faces_u8_NCHW)]
+
+
+NO_FACES = Sample(torch.empty(0), 0.0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Of the train set's VLR faces and, where the run reads them, its HR faces; and of val's probes and gallery."""
+
+    train: Sample
+    train_hr: Sample | None
+    probes: Sample
+    gallery: Sample
+
+    @property
+    def all(self) -> list[Sample]:
+        return [self.train, self.probes, self.gallery, *([] if self.train_hr is None else [self.train_hr])]
+
+    def val(self, scan: DatasetScan) -> ValFaces:
+        """With the names of all files of val, of which it has only some faces."""
+        probes, gallery = self.probes.faces_u8_NCHW, self.gallery.faces_u8_NCHW
+        return ValFaces(probes, scan.val.vlr_images, gallery, scan.val.hr_images, scan.subject_to_id)
+
+
+def sample_faces(
+    config: FinetuneConfig,
+    scan: DatasetScan,
+    inputs: InputDigests,
+    by_dsr: Enlarge | None,
+    prepared_dir: Path,
+    control: Control,
+    digest_seconds: float,
+) -> Samples:
+    """`digest_seconds` is the time that it took to read all files once.
+
+    Raises UnreadableImages, of the sampled images alone, and StopRequested.
+    """
+    store = PreparedFaces(prepared_dir, control)
+    train_hr = () if inputs.train_hr is None else paired_hr(scan.train)
+    total = sum(map(len, (scan.train.vlr_images, train_hr, scan.val.vlr_images, scan.val.hr_images)))
+    enlarge = by_dsr or enlarge_bicubic
+
+    def sample(paths: Sequence[Path], key: str, enlarge: Enlarge, vlr_size: int | None) -> Sample:
+        timer = PhaseTimer()
+        with timer.phase("find"):
+            kept = store.find(key, len(paths))
+        chosen = spread(len(paths), _SAMPLED)
+        if kept is not None:
+            return Sample(kept.pixels_u8[chosen], timer.seconds["find"], 0, len(paths) - len(chosen))
+        some = [paths[index] for index in chosen.tolist()]
+        make = partial(_enlarged, enlarge=enlarge, config=config, vlr_size=vlr_size, control=control)
+        make(some[:_WARM])
+        with timer.phase("make"):
+            faces_u8_NCHW = make(some)
+        # Every image is decoded twice, and its file read once more afterwards.
+        seconds = len(paths) * (timer.seconds["make"] / len(some) + digest_seconds / total)
+        return Sample(faces_u8_NCHW, seconds, len(paths), len(paths) - len(faces_u8_NCHW))
+
+    def vlr(paths: Sequence[Path], digest: str) -> Sample:
+        key = prepared_key(digest, enlargement=inputs.dsr, vlr_size=config.vlr_size)
+        return sample(paths, key, enlarge, config.vlr_size)
+
+    def hr(paths: Sequence[Path], digest: str) -> Sample:
+        return sample(paths, prepared_key(digest), enlarge_bicubic, None)
+
+    return Samples(
+        train=vlr(scan.train.vlr_images, inputs.train_vlr),
+        train_hr=None if inputs.train_hr is None else hr(train_hr, inputs.train_hr),
+        probes=vlr(scan.val.vlr_images, inputs.val_vlr),
+        gallery=hr(scan.val.hr_images, inputs.val_hr),
+    )
+
+
+def sample_synthetic_identities(
+    config: FinetuneConfig,
+    hr_u8_NCHW: Tensor,
+    hr_digest: str,
+    labels_N: Tensor,
+    prepared_dir: Path,
+    control: Control,
+) -> Sample:
+    """The faces of some of `config.synthetic_identities` identities, from HR faces with class ids `labels_N`."""
+    identities, trial = config.synthetic_identities, min(config.synthetic_identities, TRIAL_IDENTITIES)
+    timer, faces = PhaseTimer(), identities * FACES_OF_EACH
+    drawn = draw_identities(labels_N, trial, config.seed)
+    with timer.phase("make"):
+        synthetic_u8_NCHW = torch.cat([some.pixels_u8 for some in drawn.faces(hr_u8_NCHW)])
+    seconds, missing = timer.seconds["make"] * identities / trial, faces
+    if PreparedFaces(prepared_dir, control).find(synthetic_key(hr_digest, identities, config.seed), faces) is not None:
+        seconds, missing = 0.0, 0
+    return Sample(synthetic_u8_NCHW, seconds, missing, missing)
+
+
+def spread(count: int, most: int) -> Tensor:
+    """At most `most` indices, spread over 0..count-1: neighbours are of one subject."""
+    return torch.linspace(0, count - 1, min(count, most)).long()
+
+
+def _enlarged(
+    paths: Sequence[Path], *, enlarge: Enlarge, config: FinetuneConfig, vlr_size: int | None, control: Control
+) -> Tensor:
+    refuse_unreadable(paths, config.num_workers, control)
+    control.refuse_if_stopped()
+    chunks: list[Faces] = list(enlarge_images(paths, enlarge, threads=config.num_workers, vlr_size=vlr_size))
+    return torch.cat([faces.pixels_u8 for faces in chunks])

@@ -1,0 +1,97 @@
+"""Trials on a run that is thrown away: embedding, optimizer steps of each stage, and files."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from app.finetune.events import CheckpointWritten
+from app.finetune.ranges import Estimate
+from app.finetune.training_errors import LossNotFinite, OutOfMemory
+from worker.training.checkpoints.best_model import Checkpoints
+from worker.training.data.val_faces import ValFaces
+from worker.training.loop.context import RunContext
+from worker.training.loop.setup import Loaded
+from worker.training.loop.state import TrainState
+from worker.training.loop.step import NotFinite, StepDidNotFit
+from worker.training.loop.train_epoch import train_epoch
+from worker.training.loop.train_state_file import TrainStateFiles
+from worker.training.models.embedding import embed
+from worker.training.runtime.control import Control
+from worker.training.runtime.cost_model import batches_of
+from worker.training.runtime.out_of_memory import release_memory
+from worker.training.runtime.phase_timer import PhaseTimer
+from worker.training.validation.selection import Validated
+
+_WARM = 8
+
+
+def time_embedding(loaded: Loaded, val: ValFaces, control: Control) -> float:
+    """Seconds to embed all of val, by the faces of `val`, which may be fewer. Raises OutOfMemory and StopRequested."""
+    some_u8_NCHW = torch.cat([val.probes_u8_PCHW, val.gallery_u8_GCHW])
+    embed(loaded.backbone, some_u8_NCHW[:_WARM], loaded.device, parallel=loaded.parallel)
+    control.refuse_if_stopped()
+    started = time.monotonic()
+    embed(loaded.backbone, some_u8_NCHW, loaded.device, parallel=loaded.parallel).sum().item()  # waits for the device
+    seconds = time.monotonic() - started
+    return seconds * (len(val.probe_paths) + len(val.gallery_paths)) / len(some_u8_NCHW)
+
+
+def time_steps(context: RunContext, state: TrainState, state_files: TrainStateFiles) -> Estimate:
+    """Seconds of a step on a whole batch, by two epochs after one that warms up. Raises OutOfMemory, LossNotFinite and
+    StopRequested."""
+    state.backbone.train(state.stage == 2)
+    _time_epoch(context, state, state_files)
+    batches = batches_of(context.images, context.config.batch_size, context.device.type)
+    return Estimate.of([_time_epoch(context, state, state_files) / batches for _ in range(2)])
+
+
+def _time_epoch(context: RunContext, state: TrainState, state_files: TrainStateFiles) -> float:
+    while True:
+        started = time.monotonic()
+        state.epoch_state = None
+        try:
+            train_epoch(context, state, state_files)
+        except NotFinite:
+            raise LossNotFinite(state.stage, 1) from None
+        except StepDidNotFit:
+            pass
+        else:
+            state.epoch_state = None
+            return time.monotonic() - started
+        release_memory()
+        if state.micro_batch_size == 1:
+            raise OutOfMemory(1)
+        state.micro_batch_size //= 2
+
+
+@dataclass(frozen=True)
+class TrialFiles:
+    """Bytes of a state of stage 2 and of a checkpoint, and the seconds to write both."""
+
+    state_bytes: int
+    checkpoint_bytes: int
+    seconds: float
+
+
+def time_writing(
+    context: RunContext, state: TrainState, state_files: TrainStateFiles, checkpoints: Checkpoints, validated: Validated
+) -> TrialFiles:
+    """Raises DiskFull."""
+    timer = PhaseTimer()
+    write_checkpoint = checkpoints.snapshot(
+        state.backbone, state.classifier, epoch=1, val_acc=validated.accuracy, val_auc=validated.auc
+    )
+    full, backbone = write_checkpoint()
+    state.checkpoint = CheckpointWritten(epoch=1, score=0.0, full=full, backbone=backbone)
+    state_file = state_files.write(state, context).file
+    return TrialFiles(state_file.size, full.size + backbone.size, timer.elapsed)
+
+
+def remove_trial_files(output_dir: Path) -> None:
+    """Remove what `time_writing` wrote, and the states of steps that were stopped."""
+    for path in (*output_dir.glob("best-epoch-*/*"), *output_dir.glob("state-*.pth")):
+        path.unlink()
+    for folder in output_dir.glob("best-epoch-*"):
+        folder.rmdir()
