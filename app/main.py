@@ -1,4 +1,4 @@
-"""The API, put together."""
+"""create_app: builds the API."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,14 +21,13 @@ from app.queue import Bell, make_celery
 from app.routes import (
     actions,
     attempts,
-    checkpoints,
+    downloads,
     events,
     health,
     inputs,
     jobs,
     metrics,
     pins,
-    reports,
 )
 from app.routes.dependencies import Service
 from app.routes.submitting import submission_router
@@ -37,14 +36,15 @@ from app.settings import Settings
 DESCRIPTION = """\
 Fine-tunes the EdgeFace recogniser on very-low-resolution faces.
 
-1. `POST /jobs` with a config: `{"dataset": "orl16"}` is enough. `GET /datasets` and `GET /weights` list what there is.
-2. `GET /jobs/{id}` shows where it is; `GET /jobs/{id}/events` streams it.
+1. `POST /jobs` submits a config, such as `{"dataset": "orl16"}`. `GET /datasets` and `GET /weights` list the names.
+2. `GET /jobs/{id}` returns the job; `GET /jobs/{id}/events` streams its events.
 3. `GET /jobs/{id}/checkpoint` downloads `edgeface_finetuned.pth`.
 
-A job that was accepted ends as succeeded, failed or cancelled, whatever dies in between; `pause`, `resume` and `retry`
-go on from its last saved state. Send an `Idempotency-Key` with `POST /jobs`, and sending it again is safe.
+A job resumes from its last saved state after a crash of any process, a pause or a retry. Send an `Idempotency-Key` with
+`POST /jobs` to repeat the request safely.
 
-Errors are RFC 9457 problem details with a stable `code`, a `hint` that says what to do next, and `blame`.
+Errors are RFC 9457 problem details with a stable `code`, a `hint` with the next step, and `blame`. Requests that use a
+former name are answered with the header `Deprecation` (RFC 9745).
 """
 
 
@@ -87,8 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
         attempts.router,
         metrics.router,
         events.router,
-        checkpoints.router,
-        reports.router,
+        downloads.router,
         *(submission_router(kind) for kind in KINDS.values() if kind.path != jobs.router.prefix),
         pins.router,
         inputs.router,

@@ -235,15 +235,15 @@ def test_an_answer_to_current_names_announces_nothing(api: TestClient) -> None:
     assert api.get(job.headers["location"]).json()["estimate"] is None
 
 
-def test_a_measurement_has_no_checkpoint_and_says_what_it_has(api: TestClient) -> None:
+def test_a_dry_run_has_no_checkpoint_and_names_its_result(api: TestClient) -> None:
     job_id = api.post("/jobs?dry_run=estimate", json={"dataset": "faces"}).json()["id"]
     for answer in (api.get(f"/jobs/{job_id}/checkpoint"), api.post(f"/jobs/{job_id}/pin")):
         assert answer.status_code == 409
         assert "is a dry run, and makes no checkpoint" in answer.json()["detail"]
-        assert "`measured`" in answer.json()["hint"]
+        assert "`estimate`" in answer.json()["hint"]
 
 
-def test_a_measurement_of_what_cannot_work_is_refused_at_once(api: TestClient) -> None:
+def test_a_dry_run_of_an_invalid_config_is_refused_at_once(api: TestClient) -> None:
     answer = api.post("/jobs", params={"dry_run": "estimate"}, json={"dataset": "nobody"})
     assert refused(answer, 422, "dataset_not_found")["errors"][0]["field"] == "train_dir"
 
@@ -256,7 +256,7 @@ def test_a_dry_run_that_is_none_is_refused_by_name(api: TestClient) -> None:
     assert "estimate" in problem["detail"]
 
 
-def test_a_key_that_came_with_a_measurement_makes_no_training(api: TestClient) -> None:
+def test_a_key_of_a_dry_run_makes_no_training(api: TestClient) -> None:
     measured = send_with_key(api, "key", dry_run="estimate")
     again = send_with_key(api, "key", dry_run="estimate")
     assert (again.status_code, again.json()["id"]) == (200, measured.json()["id"])

@@ -79,7 +79,7 @@ def submit(job: JobFiles, kind: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["report", "evaluation"])
-def test_a_measurement_says_that_it_evaluates_nothing(api: TestClient, job: JobFiles, kind: str) -> None:
+def test_a_dry_run_has_no_evaluation(api: TestClient, job: JobFiles, kind: str) -> None:
     answer = api.get(f"/jobs/{submit(job, DRY_RUN)}/{kind}").json()
     assert "is a dry run" in answer["detail"]
     assert "`estimate`" in answer["hint"]
