@@ -1,4 +1,4 @@
-"""Deletes what is no longer needed: by the settings, and what killed processes left behind."""
+"""Deletes expired files and rows by the settings, and leftovers of killed processes."""
 
 import logging
 
@@ -18,7 +18,7 @@ FORGET_WORKER_SECONDS = SECONDS_A_DAY
 
 
 def clean(database: Database, settings: Settings) -> Freed:
-    """Safe to call at any time, in several processes at once, and to be killed anywhere. Minutes where much is old."""
+    """Clean up. Safe at any time, in several processes at once, and if killed. Takes minutes if there is much to do."""
     retention = Retention.of(settings)
     freed = (
         clean_jobs(database, settings.artifacts_dir, retention)
@@ -33,6 +33,6 @@ def clean(database: Database, settings: Settings) -> Freed:
 
 
 def forget_gone_workers(database: Database) -> None:
-    """Those not seen for a day: every start has an id of its own, so none of them comes back."""
+    """Delete workers that have not reported for a day. Each start has a new id, so none of them returns."""
     with database.writing() as session:
         session.execute(delete(WorkerSeen).where(col(WorkerSeen.seen_at) < database_now() - FORGET_WORKER_SECONDS))

@@ -31,7 +31,7 @@ class Face:
 
 @dataclass(frozen=True)
 class BuiltPart:
-    """How many images of how many subjects one part has."""
+    """Number of images and subjects of a split."""
 
     name: Part
     images: int
@@ -40,7 +40,7 @@ class BuiltPart:
 
 @dataclass(frozen=True)
 class BuiltDataset:
-    """What was written where: train, val and, unless it was not asked for or is impossible, test."""
+    """The dataset written to `output`: train, val and, if requested and possible, test."""
 
     output: Path
     parts: tuple[BuiltPart, ...]
@@ -54,16 +54,16 @@ class BuiltDataset:
 
 
 class FaceSource(Protocol):
-    """Where HR faces come from, other than the centres of the images: PhotoAligner is one."""
+    """Source of HR faces other than the centre crop of the images, such as PhotoAligner."""
 
     def keep(self, folder: Path, sources: Sequence[Path]) -> Collection[Path]:
-        """The images in `folder` that a face can be had of; the others are left out."""
+        """Return the images in `folder` that yield a face. The others are skipped."""
 
     def face(self, source: Path) -> Image.Image:
-        """The RGB face of an image kept, 112x112. Raises UnreadableImages."""
+        """Return the RGB face, 112x112, of an image that `keep` returned. Raises UnreadableImages."""
 
     def describe(self, dataset: Path) -> None:
-        """Write what a person should see of it beside the parts of the dataset, or its folds, which are there."""
+        """Write a description of the faces into the folder of the finished dataset, or of its folds."""
 
 
 def build_dataset(
@@ -79,11 +79,11 @@ def build_dataset(
 ) -> BuiltDataset:
     """Write `output/{train,val,test}_processed/{vlr_images,hr_images}` from `faces/SUBJECT/IMAGE`.
 
-    HR images are the centre square at 112x112, or what `face_source` makes of an image, which may leave images out;
-    VLR images are those reduced to `vlr_size` (4..111 px). Both by Pillow's antialiased bicubic. `split` by "subjects"
-    gives each person to one part; by "images" each part some images of each. There is no test where `test_fraction` is
-    0, nor where the subjects (the images of all of them) are too few for it.
-    The folder appears once it is whole; names and split depend on the names in `faces` and on `seed` alone.
+    HR images are the centre square at 112x112, or the faces of `face_source`, which may skip images. VLR images are HR
+    images reduced to `vlr_size` (4 to 111 px). Both use Pillow's antialiased bicubic filter. `split` by "subjects" puts
+    each person into one split, by "images" some images of each person into each. There is no test split if
+    `test_fraction` is 0 or the subjects (or the images of each) are too few. The folder appears once it is complete.
+    Names and splits depend only on the names in `faces` and on `seed`.
 
     Raises FolderMissing, FolderEmpty, UnreadableImages, NamesCollide, OutputNotEmpty or TooFewToSplit.
     """
@@ -106,9 +106,9 @@ def build_folds(
     seed: int = 42,
 ) -> list[BuiltDataset]:
     """Write the datasets `output/fold-1`, `output/fold-2`, ... for a cross-validation over people: each person is in
-    test in one of them, and val is drawn from the others. All appear at once; otherwise as `build_dataset`.
+    the test split of one of them, and val is drawn from the others. All appear at once. Otherwise like `build_dataset`.
 
-    Raises what `build_dataset` raises, and CannotFold.
+    Raises the exceptions of `build_dataset`, and CannotFold.
     """
     if output.exists():
         raise OutputNotEmpty(output)
@@ -128,8 +128,7 @@ def build_folds(
 def split_subjects(
     subjects: Iterable[str], val_fraction: float, test_fraction: float, chance: random.Random
 ) -> dict[str, Part] | None:
-    """The part of each subject, two at least in each part: test is left out where they are fewer than six. None where
-    they are fewer than four."""
+    """Return the split of each subject, at least two per split. No test below six subjects; None below four."""
     names = sorted(subjects)
     if len(names) < 2 * FEWEST_SUBJECTS:
         return None
@@ -144,8 +143,8 @@ def split_subjects(
 def split_folds(
     subjects: Iterable[str], folds: int, val_fraction: float, chance: random.Random
 ) -> list[dict[str, Part]] | None:
-    """The part of each subject, fold by fold: test goes round, val is who comes next. None where some part would have
-    fewer than two."""
+    """Return the split of each subject for each fold: test rotates, and val follows it. None if a split would have
+    fewer than two subjects."""
     names = sorted(subjects)
     chance.shuffle(names)
     splits: list[dict[str, Part]] = []
@@ -168,7 +167,7 @@ def _part_at(place: int, in_val: int, in_test: int) -> Part:
 
 @contextmanager
 def _complete(output: Path, face_source: FaceSource | None) -> Iterator[Path]:
-    """A partial folder that becomes `output` when the block ends, with the description of `face_source` in it."""
+    """Yield a temporary folder that becomes `output`, with the description of `face_source`, when the block ends."""
     with atomic_folder(output) as partial:
         yield partial
         if face_source is not None:
@@ -178,7 +177,7 @@ def _complete(output: Path, face_source: FaceSource | None) -> Iterator[Path]:
 def _write_dataset(
     parts: dict[Part, list[Face]], folder: Path, output: Path, vlr_size: int, face_source: FaceSource | None
 ) -> BuiltDataset:
-    """Into `folder`, which will be `output`."""
+    """Write a dataset into `folder`, which becomes `output`."""
     for name, part in parts.items():
         _write_part(part, folder / PART_FOLDERS[name], vlr_size, face_source)
     built = [BuiltPart(name, len(part), len({face.subject for face in part})) for name, part in parts.items()]
@@ -211,7 +210,7 @@ def _find_faces(folder: Path, face_source: FaceSource | None) -> list[Face]:
 
 
 def _subject(source: Path) -> str:
-    """The folder's name without `_`, which ends the subject in a file name."""
+    """Return the folder's name without `_`, which ends the subject in a file name."""
     return re.sub(r"[_\s]+", "-", source.parent.name)
 
 
@@ -242,7 +241,7 @@ def _split(
 def _split_images(
     faces: list[Face], val_fraction: float, test_fraction: float, chance: random.Random
 ) -> dict[str, Part]:
-    """A subject with one image keeps it for training, one with two has none in test."""
+    """Split the images of each subject. One image goes to train; of two, none goes to test."""
     in_val = min(max(1, round(len(faces) * val_fraction)), len(faces) - 1)
     in_test = min(max(1, round(len(faces) * test_fraction)), len(faces) - in_val - 1) if test_fraction else 0
     drawn = chance.sample(faces, in_val + in_test)
@@ -251,7 +250,7 @@ def _split_images(
 
 
 def _by_part(found: list[Face], part_of: Callable[[Face], Part]) -> dict[Part, list[Face]]:
-    """Train, val and test in this order, test only where it has a face."""
+    """Return train, val and test in this order; test only if it has a face."""
     parts: dict[Part, list[Face]] = {"train": [], "val": [], "test": []}
     for face in found:
         parts[part_of(face)].append(face)
@@ -274,7 +273,7 @@ def _named(part: list[Face], reasons: Iterator[str | None]) -> Iterator[tuple[Pa
 
 
 def _write_face(face: Face, directory: Path, vlr_size: int, face_source: FaceSource | None) -> str | None:
-    """Return the reason where the image cannot be read, else None."""
+    """Write a face. Return the reason if its image cannot be read, else None."""
     try:
         hr = face_source.face(face.source) if face_source is not None else _centre(read_rgb(face.source))
     except UnreadableImages as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 from app.finetune.errors import DataError, name_some
 
 FEWEST_SUBJECTS = 2
-"""Subjects of a part: recognition of one alone means nothing."""
+"""Fewest subjects of a split: recognition of a single subject means nothing."""
 
 
 class NamesCollide(DataError):

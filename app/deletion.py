@@ -1,4 +1,4 @@
-"""Deleting files in a way that may be repeated, killed half-way and done by several processes at once, and counted."""
+"""Deletes and counts files. Safe to repeat, to interrupt, and in several processes at once."""
 
 import logging
 import time
@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Freed:
-    """What was deleted: how many files, and their bytes."""
+    """Number and bytes of deleted files."""
 
     files: int = 0
     size: int = 0
@@ -27,7 +27,7 @@ class Freed:
 def delete_file(path: Path, *, older_than: float = 0.0) -> Freed:
     """Delete the file, unless it was written in the last `older_than` seconds by this machine's clock.
 
-    One that is gone already, or that may not be deleted, counts nothing; the latter is logged.
+    A missing file, or one that cannot be deleted, is not counted; the latter is logged.
     """
     try:
         found = path.stat(follow_symlinks=False)

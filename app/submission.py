@@ -1,4 +1,4 @@
-"""Accepts a job: checks it first, and makes it once however often the same request comes with the same key."""
+"""Accepts jobs: checks the request, and creates one job for all repetitions of it with the same key."""
 
 from collections.abc import Callable
 
@@ -29,9 +29,9 @@ def submit_once(
     worker_seen_seconds: float,
     kind: str = FINETUNING,
 ) -> tuple[JobView, bool]:
-    """Return the queued job, and whether it had been made before. Ring the bell then.
+    """Return the queued job, and whether it existed already. Ring the bell afterwards.
 
-    Raises IdempotencyKeyReused, what `check` raises, and what `hold_named` raises where weights that a job made were
+    Raises IdempotencyKeyReused, the exceptions of `check`, and those of `hold_named` if the weights of a named job were
     deleted since the check.
     """
 
@@ -40,7 +40,7 @@ def submit_once(
             return None
         return submission.find_repeated(session, idempotency_key, config, priority=priority, kind=kind)
 
-    # Before the check: whether the job was made before does not depend on whether its dataset is still there.
+    # Before the check: a repeated request returns its job even if the dataset was deleted since.
     with database.reading() as session:
         if (job := find_repeated(session)) is not None:
             return view_job(session, job, worker_seen_seconds), True
@@ -53,7 +53,7 @@ def submit_once(
             )
             return view_job(session, job, worker_seen_seconds), False
     except IntegrityError:
-        # The same key came twice at once, and the other one won.
+        # A concurrent request with the same key was first.
         with database.reading() as session:
             if (job := find_repeated(session)) is None:
                 raise

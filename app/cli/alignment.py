@@ -1,4 +1,4 @@
-"""What `dataset build --align` and `dataset check` say of faces and the template."""
+"""Output of `dataset build --align` and `dataset check` about faces and the template."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ _WORST_NAMED = 5
 
 @contextmanager
 def align_photos(output: Path, *, largest_face: bool) -> Iterator["PhotoAligner"]:
-    """An aligner for `build_dataset`; at the end, however it ends, every photo left out is named."""
+    """Yield an aligner for `build_dataset`, and list all skipped photos at the end, even after an error."""
     aligner: PhotoAligner | None = None
     try:
         with _bar("looking for faces") as progress:
@@ -41,22 +41,22 @@ def _left_out(report: "AlignmentReport") -> Iterable[str]:
     yield f"aligned {report.aligned} of {len(report.photos)} photos{of_width}"
     faces = {photo.photo: photo.faces for photo in report.photos}
     if report.no_face:
-        yield f"left out, no face found in {len(report.no_face)}:"
+        yield f"skipped, no face found in {len(report.no_face)}:"
         yield from (f"  {name}" for name in report.no_face)
     if report.several_faces:
-        yield f"left out, several faces found in {len(report.several_faces)} (--largest-face takes the largest):"
+        yield f"skipped, several faces found in {len(report.several_faces)} (--largest-face uses the largest):"
         yield from (f"  {name}: {faces[name]} faces" for name in report.several_faces)
     if report.subjects_left_out:
-        yield f"left without a photo: {len(report.subjects_left_out)} subjects:"
+        yield f"subjects without a photo: {len(report.subjects_left_out)} subjects:"
         yield from (f"  {name}" for name in report.subjects_left_out)
     if report.small_faces:
-        yield f"taken though the face is less than 32 px wide, {len(report.small_faces)}:"
+        yield f"used although the face is less than 32 px wide, {len(report.small_faces)}:"
         yield from (f"  {name}" for name in report.small_faces)
 
 
-def tell_distances(hr_images: Sequence[Path]) -> None:
-    """How far the HR faces are from the template, in a line or a few; that they are not measured where the extra is
-    missing. Says nothing of a dataset without HR images."""
+def print_distances(hr_images: Sequence[Path]) -> None:
+    """Print the distance of the HR faces from the template, or that it is not measured without the extra `align`.
+    Prints nothing for a dataset without HR images."""
     if not hr_images:
         return
     try:

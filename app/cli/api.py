@@ -1,4 +1,4 @@
-"""`edgeface-finetune api`: the API alone."""
+"""`edgeface-finetune api`: run the API alone."""
 
 from types import FrameType
 
@@ -12,7 +12,7 @@ from app.settings import Settings
 
 
 class _Server(uvicorn.Server):
-    """Tells open event streams to end before uvicorn waits for them."""
+    """Ends open event streams before uvicorn waits for them."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)

@@ -1,4 +1,4 @@
-"""`edgeface-finetune backup`: a copy of the database while the service runs."""
+"""`edgeface-finetune backup`: copy the database while the service runs."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from app.settings import Settings
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 def backup(file: Path, force: bool) -> None:
-    """Copy the SQLite database to FILE, consistent and checked; the service may run on meanwhile.
+    """Copy the SQLite database to FILE, as a checked snapshot. The service may run.
 
-    Checkpoints are files of their own and not in it. docs/operations.md says how to copy those, and how to restore.
-    For PostgreSQL it does nothing but say the pg_dump command. Exit status 2 then, or if FILE exists.
+    Checkpoints are separate files: docs/operations.md describes how to copy them, and how to restore. With PostgreSQL
+    it only prints the pg_dump command and exits with status 2, as it does if FILE exists.
     """
     size = back_up(Settings().database_url, file, force=force)
     click.echo(f"{file}: {naturalsize(size)}")

@@ -1,4 +1,4 @@
-"""`edgeface-finetune dataset`: build one from faces, check one."""
+"""`edgeface-finetune dataset`: build a dataset from faces, or check one."""
 
 import sys
 from contextlib import nullcontext
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from app.cli.alignment import align_photos, tell_distances
+from app.cli.alignment import align_photos, print_distances
 from app.dataset_build import SplitBy, build_dataset, build_folds
 from app.finetune.config import FACE_SIZE
 from app.finetune.dataset import (
@@ -32,7 +32,7 @@ def dataset() -> None:
 @dataset.command()
 @click.argument("faces", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="Folder to make. Default: FACES's name in the datasets root."
+    "--output", type=click.Path(path_type=Path), help="Folder to create. Default: FACES's name in the datasets root."
 )
 @click.option("--vlr-size", default=16, show_default=True, type=click.IntRange(4, FACE_SIZE - 1))
 @click.option(
@@ -40,20 +40,20 @@ def dataset() -> None:
     type=click.Choice(["subjects", "images"]),
     default="subjects",
     show_default=True,
-    help="Give each person to one part, or some images of each person to each part (closed set).",
+    help="Put each person into one split, or some images of each person into each split (closed set).",
 )
 @click.option("--val-fraction", default=0.2, show_default=True, type=click.FloatRange(0.01, 0.9))
 @click.option(
-    "--test-fraction", default=0.2, show_default=True, type=click.FloatRange(0, 0.9), help="0 makes no test part."
+    "--test-fraction", default=0.2, show_default=True, type=click.FloatRange(0, 0.9), help="0 makes no test split."
 )
 @click.option(
     "--folds",
     type=click.IntRange(min=2),
-    help="Make this many datasets, OUTPUT/fold-1 and so on: each person is in test in one of them.",
+    help="Make this many datasets, OUTPUT/fold-1 and so on. Each person is in the test split of one of them.",
 )
 @click.option("--seed", default=42, show_default=True)
-@click.option("--align", is_flag=True, help="Find the face in each photo and move it to the EdgeFace template.")
-@click.option("--largest-face", is_flag=True, help="With --align: where a photo shows several faces, take the largest.")
+@click.option("--align", is_flag=True, help="Find the face in each photo and align it to the EdgeFace template.")
+@click.option("--largest-face", is_flag=True, help="With --align: use the largest of several faces in a photo.")
 def build(
     faces: Path,
     output: Path | None,
@@ -66,16 +66,16 @@ def build(
     align: bool,
     largest_face: bool,
 ) -> None:
-    """Make a dataset from FACES, a folder per subject, in the layout that jobs train on.
+    """Build a dataset from FACES, one folder per subject, in the layout that jobs train on.
 
-    Train, val, which chooses the best epoch, and test, which `evaluate` measures on, show different people. Without
-    --align, faces should be aligned to the EdgeFace template already; larger ones are cut to their centre square.
+    Train, val and test show different people. Val selects the best epoch; `evaluate` measures on test. Without --align,
+    faces should be aligned to the EdgeFace template already; larger images are cropped to their centre square.
     """
     if largest_face and not align:
         raise click.UsageError("--largest-face needs --align")
     output = output or Settings().datasets_dir / faces.resolve().name
     if folds is not None and split == "images":
-        raise click.UsageError("--folds divides people: leave --split images out")
+        raise click.UsageError("--folds splits by people: omit --split images")
     with align_photos(output, largest_face=largest_face) if align else nullcontext() as face_source:
         if folds is None:
             fractions = {"val_fraction": val_fraction, "test_fraction": test_fraction}
@@ -97,8 +97,8 @@ def build(
     for each in built:
         click.echo(f"{each.output}: {each}, VLR {vlr_size} px")
     if test_fraction and built[0].part("test") is None:
-        click.echo("no test part: there are too few subjects, or images of each, for three")
-    # Every fold has the same photos, and most leaks lie between subjects.
+        click.echo("no test split: there are too few subjects, or images of each, for three")
+    # Every fold has the same photos, and most leaks are between subjects.
     for copy in _copies_in(built[0].output):
         click.echo(f"leak: {copy}; jobs refuse it unless allowed_leaks names it")
 
@@ -106,13 +106,16 @@ def build(
 @dataset.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
-    "--allow-leak", multiple=True, metavar="NAME", help="As in a job's allowed_leaks: FILE, a=b or *. May be repeated."
+    "--allow-leak",
+    multiple=True,
+    metavar="NAME",
+    help="Leak to accept, as in a job's allowed_leaks: FILE, a=b or *. May be repeated.",
 )
 def check(folder: Path, allow_leak: tuple[str, ...]) -> None:
-    """Find what is wrong with the dataset in FOLDER before a job does. Exit status 2 if it cannot be trained on.
+    """Check the dataset in FOLDER. Exit status 2 if it cannot be trained on.
 
-    A photo in two parts or under two names is a leak. People under two names are found by the job, which has a backbone
-    to tell people by.
+    A photo in two splits or under two names is a leak. Only a job finds people under two names, since that needs a
+    backbone.
     """
     scan = scan_dataset(folder / TRAIN_FOLDER, folder / VAL_FOLDER)
     parts = {"train": scan.train, "val": scan.val}
@@ -125,7 +128,7 @@ def check(folder: Path, allow_leak: tuple[str, ...]) -> None:
             f"{name}: {len(split.vlr_images)} VLR and {len(split.hr_images)} HR images "
             f"of {len(split.subjects)} subjects"
         )
-    click.echo(f"the best epoch will be chosen by {scan.selection}")
+    click.echo(f"the best epoch will be selected by {scan.selection}")
     for warning in warnings:
         click.echo(f"warning: {warning.message}")
     images = [path for split in parts.values() for path in (*split.vlr_images, *split.hr_images)]
@@ -138,8 +141,8 @@ def check(folder: Path, allow_leak: tuple[str, ...]) -> None:
         click.echo(f"leak: {copy}")
     if unreadable or leaks:
         sys.exit(2)
-    click.echo(f"all {len(images)} images decode, and no photo is in two parts or under two names")
-    tell_distances([path for split in parts.values() for path in split.hr_images])
+    click.echo(f"all {len(images)} images decode, and no photo is in two splits or under two names")
+    print_distances([path for split in parts.values() for path in split.hr_images])
 
 
 def _copies_in(folder: Path) -> list[Copy]:

@@ -1,4 +1,4 @@
-"""`edgeface-finetune demo`: the main job, through the real service, from faces to a checkpoint in plain PyTorch."""
+"""`edgeface-finetune demo`: run a job through the real service, from faces to a checkpoint loaded in plain PyTorch."""
 
 import contextlib
 import os
@@ -39,12 +39,12 @@ print("embedding:", tuple(embedding.shape), "norm", round(embedding.norm().item(
 
 START_SECONDS = 120.0
 _MARKER = ".made-by-edgeface-finetune-demo"
-DRAWN_LABEL = "DRAWN FACES, UNTRAINED BACKBONE: this shows the service at work and says nothing of recognition"
+DRAWN_LABEL = "DRAWN FACES, UNTRAINED BACKBONE: this demonstrates the service; the recognition figures mean nothing"
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What the demo runs on. `label` is printed with every result where the faces or weights are not real."""
+    """Faces and weights of the demo. `label` is printed with every result if they are not real."""
 
     faces: Path
     weights: Path
@@ -57,10 +57,10 @@ class _Source:
 @click.option("--vlr-size", default=12, show_default=True, type=click.IntRange(4, 64))
 @click.option("--var-dir", default=Path("var/demo"), show_default=True, type=click.Path(path_type=Path))
 def demo(faces: Path | None, weights: Path | None, vlr_size: int, var_dir: Path) -> None:
-    """Run the main job through the real service and print what recognition was before and after.
+    """Run a job through the real service and print the recognition before and after.
 
-    Without --weights the official EdgeFace-XXS is fetched; where that fails, an untrained backbone takes its place.
-    Without --faces, faces are drawn. Both are labelled in all that is printed.
+    Without --weights it downloads the official EdgeFace-XXS, or uses an untrained backbone if that fails. Without
+    --faces it draws faces. The output labels both.
     """
     console = Console(highlight=False, soft_wrap=True)
     _make_empty(var_dir, [path for path in (faces, weights) if path is not None])
@@ -69,7 +69,7 @@ def demo(faces: Path | None, weights: Path | None, vlr_size: int, var_dir: Path)
     built = build_dataset(
         source.faces, var_dir / "datasets" / "demo", vlr_size=vlr_size, val_fraction=0.25, test_fraction=0
     )
-    console.print(f"   {built}, who are others")
+    console.print(f"   {built}, who are other people")
     with _service(var_dir) as url, Client(url) as client:
         _say(console, f"2. The service runs on {url}; submitting", source)
         config = {
@@ -92,13 +92,13 @@ def demo(faces: Path | None, weights: Path | None, vlr_size: int, var_dir: Path)
 
 
 def _make_empty(var_dir: Path, inputs: list[Path]) -> None:
-    """Remove the last demo's folder, and never anything else."""
+    """Remove the folder of the last demo. Refuse any other folder."""
     marker = var_dir / _MARKER
     for path in inputs:
         if path.resolve().is_relative_to(var_dir.resolve()):
-            raise click.UsageError(f"{path} lies in {var_dir}, which the demo empties: copy it elsewhere first")
+            raise click.UsageError(f"{path} is in {var_dir}, which the demo empties: copy it elsewhere first")
     if var_dir.exists() and any(var_dir.iterdir()) and not marker.is_file():
-        raise click.UsageError(f"{var_dir} is not empty and no earlier demo made it: give another --var-dir")
+        raise click.UsageError(f"{var_dir} is not empty and not from an earlier demo: use another --var-dir")
     shutil.rmtree(var_dir, ignore_errors=True)
     var_dir.mkdir(parents=True)
     marker.touch()
@@ -118,8 +118,8 @@ def _find_source(console: Console, faces: Path | None, weights: Path | None, var
         fetched = _run_cli("weights", "fetch", "--output", str(found))
         if fetched.returncode != 0:
             reason = (fetched.stderr.strip() or "no reason given").splitlines()[-1].removeprefix("Error: ")
-            console.print(f"They cannot be had here ({reason}).")
-            console.print("The demo goes on with an untrained backbone: --weights FILE takes real ones.")
+            console.print(f"The download failed ({reason}).")
+            console.print("The demo continues with an untrained backbone; --weights FILE uses real weights.")
             found = weights_dir / "untrained_xxs.pt"
             _run_cli("weights", "untrained", "--output", str(found)).check_returncode()
             label = "UNTRAINED BACKBONE"
@@ -134,7 +134,7 @@ def _refuse_other_variant(weights: Path) -> None:
     shapes = read_shapes(weights)
     variant = None if shapes is None else recognise_edgeface(shapes, weights)
     if variant is None or variant.timm_name != "edgenext_xx_small":
-        raise click.UsageError(f"{weights} is not EdgeFace-XXS, which the demo shows: the service itself takes it")
+        raise click.UsageError(f"{weights} is not EdgeFace-XXS, which the demo needs; the service takes other variants")
 
 
 def _run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -144,7 +144,7 @@ def _run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @contextlib.contextmanager
 def _service(var_dir: Path) -> Iterator[str]:
-    """`edgeface-finetune serve` on a free port, its log in var_dir; stopped at the end."""
+    """Run `edgeface-finetune serve` on a free port with its log in var_dir, and stop it at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

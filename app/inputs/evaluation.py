@@ -16,7 +16,7 @@ from app.settings import Settings
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """`before` is None without weights to compare with, `dsr` for interpolation alone."""
+    """Folder and files of an evaluation. `before` is None without weights to compare with, `dsr` for interpolation."""
 
     eval_dir: Path
     edgeface: Path
@@ -25,7 +25,8 @@ class EvaluationInputs:
 
 
 def find_evaluation_inputs(config: EvaluationConfig, settings: Settings, session: Session) -> EvaluationInputs:
-    """Raises OutsideRoots, DatasetNotFound or what `find_weights` raises, each naming the config's field."""
+    """Find the inputs. Raises OutsideRoots, DatasetNotFound and the exceptions of `find_weights`, which name the
+    config's field."""
     config = config.in_root(settings.datasets_dir)
     return EvaluationInputs(
         eval_dir=find_folder("eval_dir", config.eval_dir or "", settings.datasets_dir),

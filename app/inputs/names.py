@@ -1,4 +1,4 @@
-"""Names of datasets and weights, found inside the configured roots."""
+"""Resolves names of datasets and weights inside the configured roots."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ from app.settings import Settings
 
 
 def list_datasets(root: Path) -> list[str]:
-    """Names that `dataset` can have: folders with train_processed/ and val_processed/, without those being built."""
+    """Return the names for `dataset`: folders with train_processed/ and val_processed/, except those being built."""
     return sorted(
         folder.parent.relative_to(root).as_posix()
         for folder in root.glob(f"**/{TRAIN_FOLDER}")
@@ -25,7 +25,7 @@ def list_datasets(root: Path) -> list[str]:
 
 
 def list_weights(root: Path) -> list[str]:
-    """Names that `edgeface` and `dsr` can have."""
+    """Return the names for `edgeface` and `dsr`."""
     return sorted(
         path.relative_to(root).as_posix() for path in root.glob("**/*") if path.suffix in (".pt", ".pth", ".bin")
     )
@@ -39,7 +39,7 @@ def _inside(field: str, name: str, root: Path) -> Path:
 
 
 def find_folder(field: str, name: str, root: Path) -> Path:
-    """Raises OutsideRoots or DatasetNotFound."""
+    """Return the folder of a name. Raises OutsideRoots or DatasetNotFound."""
     path = _inside(field, name, root)
     if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a name too long
         raise DatasetNotFound(field, name, root, list_datasets(root))
@@ -49,7 +49,7 @@ def find_folder(field: str, name: str, root: Path) -> Path:
 def find_weights(field: str, family: Weights, name: str, settings: Settings, session: Session) -> Path:
     """Return the file of this name in the folder of weights, or the one that job ID made if the name is `job:ID`.
 
-    Raises OutsideRoots or WeightsNotFound; of a job what `find_made` raises, and StoredFileMissing.
+    Raises OutsideRoots or WeightsNotFound; for `job:ID` the exceptions of `find_made`, and StoredFileMissing.
     """
     if (job_id := job_named(name)) is not None:
         return Artifacts(settings.artifacts_dir).path_of(find_made(session, field, family, job_id).key)
@@ -63,5 +63,5 @@ def find_weights(field: str, family: Weights, name: str, settings: Settings, ses
 def find_weights_if_named(
     field: str, family: Weights, name: str | None, settings: Settings, session: Session
 ) -> Path | None:
-    """As `find_weights`; None where the field is null or selects bicubic interpolation."""
+    """Like `find_weights`. None if the field is null or selects bicubic interpolation."""
     return None if name in (None, BICUBIC) else find_weights(field, family, name, settings, session)

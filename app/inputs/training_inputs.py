@@ -1,4 +1,4 @@
-"""The folders and files that the config of a training names."""
+"""Finds the folders and files that the config of a training names."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from app.settings import Settings
 
 @dataclass(frozen=True)
 class TrainingInputs:
-    """`dsr` is None for bicubic enlargement, and for a DSR network that is trained from the start."""
+    """Folders and files of a training. `dsr` is None for bicubic enlargement and for a new DSR network."""
 
     train_dir: Path
     val_dir: Path
@@ -24,7 +24,8 @@ class TrainingInputs:
 def find_training_inputs(
     config: FinetuneConfig | DsrTrainingConfig, settings: Settings, session: Session
 ) -> TrainingInputs:
-    """Raises OutsideRoots, DatasetNotFound or what `find_weights` raises, each naming the config's field."""
+    """Find the inputs. Raises OutsideRoots, DatasetNotFound and the exceptions of `find_weights`, which name the
+    config's field."""
     return TrainingInputs(
         train_dir=find_folder("train_dir", config.train_dir or "", settings.datasets_dir),
         val_dir=find_folder("val_dir", config.val_dir or "", settings.datasets_dir),

@@ -1,6 +1,6 @@
-"""Reads names and shapes of the tensors in a file that torch.save wrote, without torch and without running its pickle.
+"""Reads names and shapes of the tensors in a file of torch.save, without torch and without running its pickle.
 
-A file that does not fit is so refused when the job is submitted. The worker still loads it strictly.
+So a submission with unsuitable weights is refused at once. The worker still loads the file strictly.
 """
 
 import pickle
@@ -41,7 +41,7 @@ def _refuse_quantized(*_: object) -> None:
 
 
 class _ShapeUnpickler(pickle.Unpickler):
-    """Builds nothing but plain containers and shapes: no name it meets is imported."""
+    """Unpickles only plain containers and shapes. It imports no name from the pickle."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
@@ -61,13 +61,13 @@ class _ShapeUnpickler(pickle.Unpickler):
 
 
 def _is_called(name: str) -> bool:
-    """Quantised dtypes and schemes are mere names in a pickle; the functions and classes are called."""
+    """Return whether a pickled name is called. Quantised dtypes and schemes are names only."""
     return not name.startswith(("qint", "quint", "per_"))
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
-    """Name -> shape of the file's state dict, unwrapped; None for PyTorch's old (before 1.6) format, which only torch
-    can read.
+    """Return the shapes of the file's state dict by name, without wrapper keys. None for PyTorch's format before 1.6,
+    which only torch can read.
 
     Raises WeightsUnreadable, WeightsUnsafe or WeightsQuantized.
     """
@@ -89,13 +89,13 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]] | None:
 
 
 def check_edgeface(path: Path) -> None:
-    """Raise WeightsError where the file's tensors are of no EdgeFace. PyTorch's old format is left to the worker."""
+    """Raise WeightsError if the tensors are not of an EdgeFace. The worker checks files in PyTorch's old format."""
     if (shapes := read_shapes(path)) is not None:
         recognise_edgeface(shapes, path)
 
 
 def check_dsr(path: Path) -> DsrLayout | None:
-    """Return the layout of the file's DSR network; None for PyTorch's old format, which is left to the worker.
+    """Return the layout of the file's DSR network. None for PyTorch's old format, which the worker checks.
 
     Raises WeightsError.
     """

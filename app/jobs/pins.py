@@ -1,4 +1,4 @@
-"""Pins: checkpoints that a person wants kept, whatever better one comes and however old they get."""
+"""Pins: checkpoints that a user keeps even if a better one follows or they expire."""
 
 from sqlmodel import Session, col, update
 
@@ -10,8 +10,8 @@ from app.jobs.tables import Artifact, Job
 
 
 def pin_best(session: Session, job_id: str) -> Job:
-    """Pin both files of the checkpoint that is the best now; safe to repeat. Raises NothingToPin."""
-    # Locked, so that no better one comes and no clean-up happens between looking and pinning.
+    """Pin all files of the current best checkpoint. Idempotent. Raises NothingToPin."""
+    # Lock the job, so that no better checkpoint and no clean-up comes in between.
     job = queries.locked(session, job_id)
     if job.checkpoint is None:
         raise NothingToPin(job_id, JobStatus(job.status), kind_of(job.kind))
@@ -29,7 +29,7 @@ def pin_best(session: Session, job_id: str) -> Job:
 
 
 def unpin(session: Session, job_id: str) -> Job:
-    """Take every pin of the job away; safe to repeat. The files stay until the next clean-up."""
+    """Remove all pins of the job. Idempotent. The files stay until the next clean-up."""
     job = queries.locked(session, job_id)
     session.execute(
         update(Artifact)

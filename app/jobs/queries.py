@@ -1,4 +1,4 @@
-"""What the rows say: jobs, epochs, events, attempts, files. Nothing here changes any."""
+"""Read-only queries of jobs, epochs, events, attempts and files."""
 
 from collections.abc import Collection, Sequence
 
@@ -14,7 +14,7 @@ from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent, Worke
 
 
 def get(session: Session, job_id: str) -> Job:
-    """Raises JobNotFound."""
+    """Return the job. Raises JobNotFound."""
     job = session.get(Job, job_id) if job_id.isalnum() else None
     if job is None:
         raise JobNotFound(job_id)
@@ -22,14 +22,14 @@ def get(session: Session, job_id: str) -> Job:
 
 
 def fresh(session: Session, job_id: str) -> Job:
-    """The job as its row is now, whatever this session saw of it before. Raises JobNotFound."""
+    """Return the job from its current row, not from the session's cache. Raises JobNotFound."""
     job = get(session, job_id)
     session.refresh(job)
     return job
 
 
 def locked(session: Session, job_id: str) -> Job:
-    """As `fresh`, and nobody else changes the row until this transaction ends. Raises JobNotFound."""
+    """Like `fresh`, and lock the row until this transaction ends. Raises JobNotFound."""
     job = get(session, job_id)
     session.refresh(job, with_for_update=True)
     return job
@@ -42,7 +42,7 @@ def by_idempotency_key(session: Session, key: str) -> Job | None:
 def page(
     session: Session, *, statuses: Sequence[JobStatus], before: str | None, limit: int, kind: str = FINETUNING
 ) -> list[Job]:
-    """Jobs of one kind, newest first, older than the job `before`."""
+    """Return jobs of one kind, newest first, older than the job `before`."""
     query = select(Job).where(Job.kind == kind_of(kind).stored).order_by(col(Job.id).desc()).limit(limit)
     if statuses:
         query = query.where(col(Job.status).in_(statuses))
@@ -52,7 +52,7 @@ def page(
 
 
 def is_due() -> ColumnElement[bool]:
-    """Whether a queued job may be claimed now, by a worker of this version."""
+    """Condition that a worker of this version may claim a queued job now."""
     return and_(is_of_known_kind(), or_(col(Job.retry_at).is_(None), col(Job.retry_at) <= database_now()))
 
 
@@ -61,13 +61,13 @@ def is_of_known_kind() -> ColumnElement[bool]:
 
 
 def of_later_versions(session: Session) -> list[Job]:
-    """Queued jobs of kinds that this version does not know, the oldest first."""
+    """Return queued jobs of kinds unknown to this version, the oldest first."""
     query = select(Job).where(Job.status == JobStatus.QUEUED, ~is_of_known_kind()).order_by(col(Job.id))
     return list(session.exec(query))
 
 
 def next_queued(session: Session, excluding: Collection[str] = ()) -> Job | None:
-    """The job to claim next: the highest priority, among equals the one that has queued longest."""
+    """Return the job to claim next: the highest priority, then the longest in the queue."""
     query = (
         select(Job)
         .where(Job.status == JobStatus.QUEUED, is_due(), col(Job.id).not_in(excluding))
@@ -78,7 +78,7 @@ def next_queued(session: Session, excluding: Collection[str] = ()) -> Job | None
 
 
 def queue_position(session: Session, job: Job) -> int:
-    """1 for the queued job that is claimed next."""
+    """Return the position in the queue: 1 is claimed next."""
     before = or_(
         col(Job.priority) > job.priority,
         (col(Job.priority) == job.priority) & (col(Job.queued_at) < job.queued_at),
@@ -89,7 +89,7 @@ def queue_position(session: Session, job: Job) -> int:
 
 
 def metrics(session: Session, job: Job) -> list[EpochMetric]:
-    """Every epoch once, in the order trained."""
+    """Return the epochs in the order of training, each once."""
     query = (
         select(EpochMetric).where(EpochMetric.job_id == job.id).order_by(col(EpochMetric.stage), col(EpochMetric.epoch))
     )
@@ -97,12 +97,12 @@ def metrics(session: Session, job: Job) -> list[EpochMetric]:
 
 
 def latest_metric(session: Session, job: Job) -> EpochMetric | None:
-    """The epoch trained last."""
+    """Return the last epoch."""
     return _last_metric(session, col(EpochMetric.job_id) == job.id)
 
 
 def best_metric(session: Session, job: Job) -> EpochMetric | None:
-    """The best epoch: the last one that was the best so far."""
+    """Return the best epoch, which is the last one marked as best."""
     return _last_metric(session, col(EpochMetric.job_id) == job.id, col(EpochMetric.best).is_(True))
 
 
@@ -112,7 +112,7 @@ def _last_metric(session: Session, *conditions: ColumnElement[bool]) -> EpochMet
 
 
 def events_after(session: Session, job_id: str, number: int, limit: int = 1000) -> list[JobEvent]:
-    """Events numbered above `number`, oldest first."""
+    """Return events numbered above `number`, oldest first."""
     query = (
         select(JobEvent)
         .where(JobEvent.job_id == job_id, JobEvent.number > number)
@@ -123,12 +123,12 @@ def events_after(session: Session, job_id: str, number: int, limit: int = 1000) 
 
 
 def attempts(session: Session, job_id: str) -> list[Attempt]:
-    """Every claim of the job, the oldest first."""
+    """Return the attempts at the job, oldest first."""
     return list(session.exec(select(Attempt).where(Attempt.job_id == job_id).order_by(col(Attempt.number))))
 
 
 def artifacts(session: Session, job_id: str) -> list[Artifact]:
-    """The job's files, the oldest first."""
+    """Return the job's files, oldest first."""
     return list(
         session.exec(
             select(Artifact).where(Artifact.job_id == job_id).order_by(col(Artifact.sequence), col(Artifact.key))
@@ -137,12 +137,12 @@ def artifacts(session: Session, job_id: str) -> list[Artifact]:
 
 
 def resume_points(session: Session, job_id: str) -> list[ResumePoint]:
-    """The saved states that the next attempt can go on from, the newest first."""
+    """Return the saved states that the next attempt can resume from, newest first."""
     states = [artifact for artifact in artifacts(session, job_id) if artifact.kind == "state"]
     return [state.resume_point for state in reversed(states) if state.resume_point is not None]
 
 
 def seconds_since_worker(session: Session) -> float | None:
-    """How long ago any worker reported; None if none is known."""
+    """Return the seconds since a worker last reported, None without any."""
     seconds = session.execute(select(database_now() - func.max(WorkerSeen.seen_at))).scalar_one_or_none()
     return None if seconds is None else max(0.0, float(seconds))

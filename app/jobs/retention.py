@@ -1,7 +1,7 @@
-"""How long the files of jobs are kept.
+"""Retention of the files of jobs.
 
-Rows are forgotten first, in one transaction under the job's lock; their files are deleted after the commit. A process
-killed between the two leaves files that no row names, which app/leftovers.py finds, and never a row without its file.
+Rows are deleted first, in one transaction under the job's lock, and their files after the commit. A process killed
+between the two leaves files without rows, which app/leftovers.py finds, but never a row without its file.
 """
 
 import contextlib
@@ -26,15 +26,15 @@ from app.jobs.transitions import fence
 from app.settings import Settings
 
 GRACE_SECONDS = 60.0
-"""A checkpoint stays this long after a better one came: somebody may just have been told its name."""
+"""Seconds for which a checkpoint is kept after a better one: a client may just have received its name."""
 
 SECONDS_A_DAY = 86400.0
 
 
 @dataclass(frozen=True)
 class Retention:
-    """How many seconds after a job's end its states, and its unpinned checkpoints with what was measured of them, are
-    kept; None: for ever."""
+    """Seconds after a job's end for which its states, and its unpinned checkpoints with their evaluations, are kept.
+    None: for ever."""
 
     states: float
     checkpoints: float | None
@@ -46,7 +46,7 @@ class Retention:
 
 
 def clean_jobs(database: Database, artifacts_dir: Path, retention: Retention) -> Freed:
-    """`clean_job` for every job that has something to delete."""
+    """Run `clean_job` for every job that has something to delete."""
     with database.reading() as session:
         now = fence.clock(session)
         artifacts: defaultdict[str, list[Artifact]] = defaultdict(list)
@@ -59,13 +59,13 @@ def clean_jobs(database: Database, artifacts_dir: Path, retention: Retention) ->
 
 
 def clean_job(database: Database, artifacts_dir: Path, job_id: str, retention: Retention) -> Freed:
-    """Delete the job's superseded checkpoints, and what is older than the settings keep.
+    """Delete the job's superseded checkpoints and its expired files.
 
     Safe in any process at any time, also while the job runs.
     """
     with database.writing() as session:
         job = queries.locked(session, job_id)
-        # Under the lock: who queues a job that names this one's weights holds it too.
+        # Under the lock, which a submission that names this job's weights takes too.
         named = named_by_others(session)
         going = _expendable(job, queries.artifacts(session, job_id), fence.clock(session), retention, named)
         keys = [artifact.key for artifact in going]
@@ -74,14 +74,14 @@ def clean_job(database: Database, artifacts_dir: Path, job_id: str, retention: R
             _replace_expired(session, job, job.checkpoint)
         if measured := sorted(artifact.kind for artifact in going if artifact.kind in MEASURED_KINDS):
             _tell_expired(session, job, measured)
-    # A training that went back to an earlier state may be writing a file of the same name anew: that one stays.
+    # A training that rolled back may be rewriting a file of the same name: keep that one.
     return sum((delete_file(artifacts_dir / key, older_than=GRACE_SECONDS) for key in keys), start=Freed())
 
 
 def forget_dry_runs(database: Database, artifacts_dir: Path, retention: Retention) -> None:
-    """Delete the rows of dry runs that ended longer ago than states are kept, and than a day, and that have no files.
+    """Delete the rows of dry runs without files that ended longer ago than states are kept, and at least a day ago.
 
-    They make nothing; their results are about how the machine was then.
+    Their results hold only for the state of the machine at that time.
     """
     keep = max(retention.states, SECONDS_A_DAY)
 
@@ -95,7 +95,7 @@ def forget_dry_runs(database: Database, artifacts_dir: Path, retention: Retentio
         old = [job.id for job in dry_runs if is_old(session, job) and not (artifacts_dir / job.id).exists()]
     for job_id in old:
         with contextlib.suppress(JobNotFound), database.writing() as session:
-            # Looked at again under the lock: a person may just have had it retried.
+            # Check again under the lock: a user may just have retried the job.
             if is_old(session, queries.locked(session, job_id)):
                 for table in (JobEvent, EpochMetric, Artifact, Attempt):
                     session.execute(delete(table).where(col(table.job_id) == job_id))
@@ -105,10 +105,10 @@ def forget_dry_runs(database: Database, artifacts_dir: Path, retention: Retentio
 def _expendable(
     job: Job, artifacts: list[Artifact], now: float, retention: Retention, named: Collection[str]
 ) -> list[Artifact]:
-    """Those of the job's files that nothing needs any more. A job that is `named` by another does not expire."""
+    """Return the files of the job that nothing needs any more. A job `named` by another one does not expire."""
     states = [artifact for artifact in artifacts if artifact.kind == "state"]
     ended_for = now - job.finished_at if JobStatus(job.status).terminal and job.finished_at is not None else None
-    # A job that succeeded is never retried.
+    # A succeeded job is never retried.
     useless = job.status == JobStatus.SUCCEEDED or (ended_for is not None and ended_for > retention.states)
     old_states = states if useless else []
     old = ended_for is not None and retention.checkpoints is not None and ended_for > retention.checkpoints
@@ -134,7 +134,7 @@ def _keys(checkpoint: Checkpoint | None) -> set[str]:
 
 
 def _measured_of_no_pin(artifacts: list[Artifact], now: float) -> list[Artifact]:
-    """What was measured, but of pinned checkpoints: of a training, by epoch; an evaluation on its own has none."""
+    """Return the evaluation files, except those of pinned checkpoints of a training."""
     pinned = {artifact.epoch for artifact in artifacts if artifact.kind in CHECKPOINT_FORMATS and artifact.pinned}
     return [
         artifact
@@ -146,7 +146,7 @@ def _measured_of_no_pin(artifacts: list[Artifact], now: float) -> list[Artifact]
 
 
 def _superseded_at(checkpoint: Artifact, artifacts: list[Artifact]) -> float:
-    """When the next one came; where none did, when it came itself."""
+    """Return the time of the next checkpoint, or of this one without a next."""
     newer = (
         artifact.created_at
         for artifact in artifacts
@@ -177,6 +177,6 @@ def _replace_expired(session: Session, job: Job, expired: Checkpoint) -> None:
         JobWarning(
             code="checkpoint_expired",
             message=f"the checkpoint of epoch {expired.epoch} was deleted because the job ended longer ago than "
-            f"EDGEFACE_KEEP_CHECKPOINTS_DAYS{instead}; pin what should stay",
+            f"EDGEFACE_KEEP_CHECKPOINTS_DAYS{instead}; pin checkpoints to keep them",
         ),
     )

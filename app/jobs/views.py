@@ -1,4 +1,4 @@
-"""A job as a person sees it: built from its row, what the queue and the workers say, and nothing else."""
+"""Views of jobs, built from their rows, the queue and the workers."""
 
 from datetime import UTC, datetime
 
@@ -83,7 +83,7 @@ def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
 
 
 def _links_without_use(kind: Kind) -> set[str]:
-    """The links to what jobs of the kind never have."""
+    """Return the links that jobs of the kind never have."""
     return (set() if kind.checkpoint else {"checkpoint", "pin"}) | (
         set() if kind.evaluated else {"report", "evaluation"}
     )

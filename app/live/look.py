@@ -1,4 +1,4 @@
-"""A job's events as Server-Sent Events, and where the job is: what its rows say at one moment."""
+"""A snapshot of a job's rows: its events as Server-Sent Events, and its progress."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,16 @@ from app.jobs.views import view_event
 
 @dataclass(frozen=True)
 class Look:
-    """`frames` are the events up to number `last` without gaps, each as it is sent. `progress` as it is sent."""
+    """`frames` are the events up to number `last` without gaps, and `progress` the progress, encoded for sending."""
 
     frames: tuple[bytes, ...] = ()
     last: int = 0
     progress: bytes = b""
     terminal: bool = False
-    """The job has ended and `last` is its last event, unless a person retries it."""
+    """The job has ended and `last` is its last event, unless a user retries it."""
 
     def after(self, number: int, most: int) -> tuple[bytes, ...] | None:
-        """At most `most` frames of the events after `number`; None where `frames` begin later than that."""
+        """Return at most `most` frames of the events after `number`, or None if `frames` start later."""
         missed = self.last - number
         if missed <= 0:
             return ()
@@ -33,9 +33,12 @@ class Look:
 
 
 def look_again(database: Database, job_id: str, before: Look | None, most: int) -> Look:
-    """What has come since `before`, whose frames it goes on with: the newest `most` are kept. Raises JobNotFound."""
+    """Read the job again and append its new frames to those of `before`, of which the newest `most` are kept.
+
+    Raises JobNotFound.
+    """
     with database.reading() as session:
-        # The job's row first, so that `terminal` implies that its last event is seen.
+        # Read the job's row first, so that `terminal` implies that its last event is read.
         job = queries.get(session, job_id)
         seen = max(0 if before is None else before.last, job.event_count - most)
         events = queries.events_after(session, job_id, seen)
@@ -45,14 +48,14 @@ def look_again(database: Database, job_id: str, before: Look | None, most: int) 
     return Look(
         frames=(*kept, *map(_frame, events))[-most:],
         last=last,
-        # Without an id: it is no event of the job, and a reconnect need not repeat it.
+        # Without an id: progress is not an event of the job, and a reconnect need not repeat it.
         progress=format_sse_event(data_str=progress, event="progress"),
         terminal=JobStatus(job.status).terminal and last >= job.event_count,
     )
 
 
 def frames_after(database: Database, job_id: str, number: int, most: int) -> tuple[bytes, ...]:
-    """At most `most` frames of the events after `number`, from the rows."""
+    """Return at most `most` frames of the events after `number`, from the rows."""
     with database.reading() as session:
         return tuple(map(_frame, queries.events_after(session, job_id, number, limit=most)))
 

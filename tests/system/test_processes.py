@@ -153,7 +153,7 @@ def test_a_killed_worker_loses_no_job(machine: Machine) -> None:
 
 def test_the_commands_do_what_a_person_does(lasting_machine: Machine, tmp_path: Path) -> None:
     checked = lasting_machine.run("dataset", "check", str(lasting_machine.var_dir / "datasets" / "drawn")).stdout
-    assert "the best epoch will be chosen by verification_auc" in checked
+    assert "the best epoch will be selected by verification_auc" in checked
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"dataset": "drawn", "stage1_epochs": 1, "stage2_epochs": 1}))
     assert json.loads(lasting_machine.run("submit", "--dry-run", str(config)).stdout)["config"]["seed"] == 42

@@ -114,4 +114,4 @@ def test_the_command_says_what_each_part_has(tmp_path: Path) -> None:
     for subject in sorted((tmp_path / "faces").iterdir())[5:]:
         subject.rename(tmp_path / f"away-{subject.name}")
     done = CliRunner().invoke(dataset, ["build", str(tmp_path / "faces"), "--output", f"{out}3"])
-    assert "no test part: there are too few subjects" in done.output
+    assert "no test split: there are too few subjects" in done.output

@@ -1,4 +1,4 @@
-"""An attempt: claimed, begun, kept by its lease, and ended."""
+"""Transitions of an attempt: claim, begin, renew the lease, end."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -35,9 +35,9 @@ class LossPolicy:
 
 
 def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -> Claim | None:
-    """Take a queued job whose time has come, or None. Of two workers that ask at once, one gets it.
+    """Claim a queued job that is due, or return None. Of two concurrent workers, one gets it.
 
-    Safe to repeat: a worker whose commit was not answered finds that it holds the job already.
+    Idempotent: a worker whose commit was not answered finds that it holds the job already.
     """
     claimed = session.execute(
         update(Job)
@@ -76,10 +76,10 @@ def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -
 
 
 def begin_attempt(session: Session, claim: Claim, point: ResumePoint | None) -> ResumeReceipt | None:
-    """The claimed job goes on from `point`, whose files the caller has found whole, or from the start.
+    """Resume the claimed job from `point`, whose files the caller has found whole, or start it.
 
-    What came after the point is cut: metrics, states, and checkpoints that nobody pinned. Returns the receipt, None
-    for a job's first attempt. Safe to repeat.
+    Deletes everything after the point: metrics, states and unpinned checkpoints. Returns the receipt, None for a job's
+    first attempt. Idempotent.
     """
     write_claimed(
         session,
@@ -100,34 +100,33 @@ def begin_attempt(session: Session, claim: Claim, point: ResumePoint | None) -> 
 
 
 def renew_lease(session: Session, claim: Claim, lease_seconds: float) -> JobStatus:
-    """Keep the claim for another `lease_seconds`; the status tells whether a cancel or a pause was asked for."""
+    """Renew the claim for `lease_seconds`. Return the job's status, which shows a requested cancel or pause."""
     return write_claimed(session, claim, lease_expires_at=database_now() + lease_seconds)
 
 
 def finish(
     session: Session, claim: Claim, status: JobStatus, error: ErrorReport | None = None, **columns: object
 ) -> None:
-    """Write the final state of the claimed job. One asked to cancel or pause may still succeed or fail: what happened
-    counts."""
+    """Write the final state of the claimed job. After a requested cancel or pause it may still succeed or fail."""
     write_claimed(session, claim, **columns)
     end_job(session, claim.job_id, claim.attempt, status, error)
 
 
 def hand_back(session: Session, claim: Claim, reason: str, *, retry_in: float = 0.0) -> JobStatus:
-    """The worker gives the job up on purpose: it is queued again, or cancelled or paused if that was asked for. Spends
-    no try. With `retry_in` nobody claims it for so many seconds, and `reason` is what it waits for."""
+    """Return the job to the queue on the worker's request, or cancel or pause it if that was requested. Does not count
+    as a loss. With `retry_in` no worker claims it for so many seconds, and `reason` is what it waits for."""
     current = write_claimed(session, claim, **({"waiting_reason": reason} if retry_in else {}))
     return _release(session, claim, current, reason, retry_in)
 
 
 def lose_trainer(session: Session, claim: Claim, lost: ErrorReport, policy: LossPolicy) -> JobStatus:
-    """The trainer of a claimed job died or hung: the job is queued again after a while, or failed."""
+    """Record that the trainer of a claimed job died or hung: queue the job again after the backoff, or fail it."""
     current = write_claimed(session, claim, worker_losses=Job.worker_losses + 1)
     return _resolve_loss(session, claim, current, lost, policy)
 
 
 def expire_leases(session: Session, policy: LossPolicy) -> list[str]:
-    """Move on every claimed job whose lease ran out. The ids of those that are queued again."""
+    """Queue again, fail, cancel or pause every claimed job whose lease has expired. Return the ids queued again."""
     expired = session.execute(
         update(Job)
         .where(col(Job.status).in_(CLAIMED), col(Job.lease_expires_at) < database_now())
@@ -147,7 +146,7 @@ def expire_leases(session: Session, policy: LossPolicy) -> list[str]:
 def _write_receipt(session: Session, claim: Claim, point: ResumePoint | None, steps_done: int) -> ResumeReceipt:
     earlier = [each for each in queries.attempts(session, claim.job_id) if each.number < claim.attempt]
     before = earlier[-1]
-    # One that ended before it began to train lost nothing and told nothing of what the one before it had lost.
+    # An attempt that ended before it trained lost nothing, and has no receipt for the loss of the one before it.
     trained = next((each for each in reversed(earlier) if each.receipt is not None), earlier[0])
     heard_at = trained.heard_at or trained.started_at
     since = trained.started_at if point is None else max(trained.started_at, point.saved_at)
@@ -171,7 +170,7 @@ def end_job(
     error: ErrorReport | None,
     reason: str | None = None,
 ) -> None:
-    """Write a final state with its event; the caller holds the row."""
+    """Write a final state with its event. The caller has locked the row."""
     previous = JobStatus(queries.fresh(session, job_id).status)
     progress = {"progress": 1.0} if status is JobStatus.SUCCEEDED else {}
     update_job(
@@ -195,7 +194,7 @@ def end_job(
 def _resolve_loss(
     session: Session, claim: Claim, current: JobStatus, lost: ErrorReport, policy: LossPolicy
 ) -> JobStatus:
-    """Queue the job again, or fail it where it lost too many; the caller holds the row."""
+    """Queue the job again, or fail it after too many losses. The caller has locked the row."""
     losses = queries.fresh(session, claim.job_id).worker_losses
     if losses >= policy.max_losses and current in (JobStatus.PREPARING, JobStatus.RUNNING):
         end_job(session, claim.job_id, claim.attempt, JobStatus.FAILED, Poisoned(losses, lost).report())
@@ -204,7 +203,7 @@ def _resolve_loss(
 
 
 def _release(session: Session, claim: Claim, current: JobStatus, reason: str, retry_in: float) -> JobStatus:
-    """Put the job back to queued, or cancel or pause it if that was asked for; the caller holds the row."""
+    """Set the job to queued, or cancel or pause it if that was requested. The caller has locked the row."""
     if current is JobStatus.CANCELLING:
         end_job(session, claim.job_id, claim.attempt, JobStatus.CANCELLED, None, reason)
         return JobStatus.CANCELLED
@@ -243,7 +242,7 @@ def _end_attempt(session: Session, job_id: str, attempt: int, outcome: JobStatus
 
 
 def _duration(session: Session, job_id: str) -> dict[str, Any]:
-    """What a job that ends says of how long it took, where it had said how long it would."""
+    """Return the predicted and the actual duration of a job that ends, if it has a prediction."""
     job = queries.fresh(session, job_id)
     predicted = view_predicted(job, queries.latest_metric(session, job))
     actual = view_actual(job, session.get(Attempt, (job_id, job.attempt), populate_existing=True), predicted)

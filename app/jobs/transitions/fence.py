@@ -1,7 +1,7 @@
-"""Every transition of a job, each one conditional UPDATE inside the caller's transaction.
+"""Shared parts of the transitions of a job. Each is one conditional UPDATE inside the caller's transaction.
 
-A worker's writes carry its `Claim`: they change nothing and raise LeaseLost once another attempt has taken over, the
-lease has run out or the job is in a final state. Each transition appends its event in the same transaction.
+A worker's writes carry its `Claim`: they change nothing and raise LeaseLost once another attempt has claimed the job,
+the lease has expired or the job is in a final state. Each transition appends its event in the same transaction.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to run one attempt of a job, as long as the lease lasts. `attempt` is the fencing token."""
+    """The right to run one attempt of a job while the lease lasts. `attempt` is the fencing token."""
 
     job_id: str
     attempt: int
@@ -31,12 +31,12 @@ class Claim:
 
 
 def clock(session: Session) -> float:
-    """Seconds since 1970 by the database's clock."""
+    """Return the seconds since 1970 by the database's clock."""
     return float(session.execute(select(database_now())).scalar_one())
 
 
 def add_warning(session: Session, job_id: str, warning: JobWarning) -> None:
-    """A warning that no worker gives."""
+    """Add a warning that comes from no worker."""
     job = queries.locked(session, job_id)
     content = as_json(warning)
     if content not in job.warnings:
@@ -73,7 +73,7 @@ def forget_artifacts(session: Session, keys: Sequence[str]) -> None:
 
 
 def write_claimed(session: Session, claim: Claim, **columns: object) -> JobStatus:
-    """The fence: change the row only while this claim holds it. Returns the status it then has."""
+    """Change the row only while this claim holds it. Return the status that it then has."""
     status = session.execute(
         update(Job)
         .where(
@@ -95,7 +95,7 @@ def write_claimed(session: Session, claim: Claim, **columns: object) -> JobStatu
 def update_job(
     session: Session, job_id: str, *, sources: Sequence[JobStatus] = tuple(JobStatus), **columns: object
 ) -> bool:
-    """Change the row if its status is one of `sources`; whether it was."""
+    """Change the row if its status is one of `sources`. Return whether it was."""
     statement: Update = update(Job).where(col(Job.id) == job_id, col(Job.status).in_(sources)).values(columns)
     changed = session.execute(statement.returning(col(Job.id)).execution_options(synchronize_session=False))
     return changed.one_or_none() is not None
@@ -111,7 +111,7 @@ def update_attempt(session: Session, claim: Claim, **columns: object) -> None:
 
 
 def cut_after(session: Session, job_id: str, point: ResumePoint | None) -> None:
-    """Forget what came after the point: metrics, states, and checkpoints that nobody pinned."""
+    """Delete the metrics, states and unpinned checkpoints after the point."""
     reached = (0, 0) if point is None else (point.stage, point.epoch)
     session.execute(
         delete(EpochMetric).where(

@@ -30,11 +30,11 @@ from app.jobs.transitions.fence import (
 )
 
 STATES_KEPT = 2
-"""The newest state, and the one before it in case that one is damaged."""
+"""The newest state, and the previous one in case the newest is damaged."""
 
 
 def record_once(session: Session, claim: Claim, number: int) -> bool:
-    """Whether the trainer's message `number`, counted from 1, is not in the rows yet; marks it as recorded."""
+    """Mark the trainer's message `number`, counted from 1, as recorded. Return whether it was not yet."""
     write_claimed(session, claim)
     recorded = session.execute(
         update(Attempt)
@@ -51,7 +51,7 @@ def record_once(session: Session, claim: Claim, number: int) -> bool:
 
 
 def record_running(session: Session, claim: Claim, prepared: Prepared | EvaluationStarted) -> None:
-    """The dataset is prepared: the job is `running`, unless a person asked to stop it first."""
+    """Set the job to `running` after preparation, unless a cancel or a pause was requested before."""
     if write_claimed(session, claim, facts=as_json(prepared)) is JobStatus.PREPARING:
         write_claimed(session, claim, status=JobStatus.RUNNING)
         changed = StatusChanged(status=JobStatus.RUNNING, previous=JobStatus.PREPARING)
@@ -160,7 +160,7 @@ def record_evaluation(session: Session, claim: Claim, *, epoch: int, files: Mapp
 
 
 def record_warning(session: Session, claim: Claim, warning: JobWarning) -> None:
-    """A warning on the job; one that it has already is not repeated."""
+    """Add a warning to the job, unless it has the same one already."""
     write_claimed(session, claim)
     add_warning(session, claim.job_id, warning)
 
@@ -172,7 +172,7 @@ def record_event(session: Session, claim: Claim, data: EventData, **columns: obj
 
 
 def _add_artifact(session: Session, claim: Claim, file: WrittenFile, **columns: Any) -> None:
-    """A file that is written again under its name stays pinned."""
+    """Add the row of a file. A file rewritten under its name stays pinned."""
     there = session.get(Artifact, file.key)
     newest = select(func.max(Artifact.sequence)).where(Artifact.job_id == claim.job_id)
     session.merge(
@@ -191,7 +191,7 @@ def _add_artifact(session: Session, claim: Claim, file: WrittenFile, **columns: 
 
 
 def _steps_reached_before(session: Session, claim: Claim) -> int:
-    """The steps that earlier attempts got to, saved or not, since a person last had the job retried."""
+    """Return the steps that earlier attempts reached, saved or not, since the last retry by a user."""
     reached = 0
     for attempt in reversed(queries.attempts(session, claim.job_id)):
         if attempt.outcome in TERMINAL:

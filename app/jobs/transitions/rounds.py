@@ -1,4 +1,4 @@
-"""What the rounds look at: waiting jobs and workers."""
+"""Transitions of the rounds: waiting jobs and workers."""
 
 from sqlalchemy import func
 from sqlmodel import Session, col, delete, update
@@ -12,7 +12,7 @@ from app.jobs.transitions.fence import append_event, clock
 
 
 def note_waiting(session: Session, job_id: str, reason: str) -> None:
-    """Why a queued job is not claimed, for a person to read."""
+    """Record the reason why a queued job is not claimed."""
     noted = session.execute(
         update(Job)
         .where(
@@ -29,7 +29,8 @@ def note_waiting(session: Session, job_id: str, reason: str) -> None:
 
 
 def take_unrung(session: Session, ring_again_seconds: float) -> int:
-    """How many queued jobs' bells are due (never rung, or rung this long ago); marks them as rung."""
+    """Return the number of queued jobs whose message is due (never sent, or sent this long ago), and mark them as
+    sent."""
     rung = session.execute(
         update(Job)
         .where(
@@ -45,7 +46,7 @@ def take_unrung(session: Session, ring_again_seconds: float) -> int:
 
 
 def report_worker(session: Session, worker_id: str, hostname: str) -> None:
-    """The worker is alive now."""
+    """Record that the worker is alive now."""
     now = clock(session)
     worker = session.get(WorkerSeen, worker_id)
     if worker is None:
@@ -55,5 +56,5 @@ def report_worker(session: Session, worker_id: str, hostname: str) -> None:
 
 
 def forget_worker(session: Session, worker_id: str) -> None:
-    """The worker stopped on purpose."""
+    """Remove a worker that stopped on purpose."""
     session.execute(delete(WorkerSeen).where(col(WorkerSeen.id) == worker_id))

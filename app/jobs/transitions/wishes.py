@@ -1,4 +1,4 @@
-"""What a person asks of a job."""
+"""Transitions on a user's request: cancel, pause, resume, retry."""
 
 from collections.abc import Sequence
 
@@ -17,16 +17,17 @@ from app.jobs.transitions.fence import append_event, cut_after, update_job
 
 
 def request_cancel(session: Session, job_id: str, *, force: bool = False) -> Job:
-    """Cancel a job that nobody holds at once; ask a claimed one to stop; leave an ended one as it is. Safe to repeat.
+    """Cancel a job that no worker holds at once, and request a stop of a claimed one. No effect on an ended job.
+    Idempotent.
 
-    With `force` a claimed job is cancelled at once too, for when its processes are gone; one that is not gone is
-    fenced off and ends its trainer at its next heartbeat.
+    With `force` a claimed job is cancelled at once too, in case its processes are lost. A worker that still lives loses
+    its claim and ends its trainer at its next heartbeat.
     """
     job = queries.locked(session, job_id)
     if job.status in {JobStatus.QUEUED, JobStatus.PAUSED, *(CLAIMED if force else ())}:
         lease_expires_at = job.lease_expires_at
         end_job(session, job_id, job.attempt, JobStatus.CANCELLED, None, "cancelled by a person")
-        # Its trainer may live as long as the lease: a retry must not start another beside it.
+        # Its trainer may live as long as the lease: a retry must not start a second one before.
         update_job(session, job_id, retry_at=lease_expires_at)
     else:
         _ask(session, job, [JobStatus.PREPARING, JobStatus.RUNNING, JobStatus.PAUSING], JobStatus.CANCELLING)
@@ -34,7 +35,10 @@ def request_cancel(session: Session, job_id: str, *, force: bool = False) -> Job
 
 
 def request_pause(session: Session, job_id: str) -> Job:
-    """Pause a queued job at once; ask a claimed one to save its state and stop. Safe to repeat. Raises NotPausable."""
+    """Pause a queued job at once, and request a claimed one to save its state and stop. Idempotent.
+
+    Raises NotPausable.
+    """
     job = queries.locked(session, job_id)
     _ask(session, job, [JobStatus.QUEUED], JobStatus.PAUSED)
     _ask(session, job, [JobStatus.PREPARING, JobStatus.RUNNING], JobStatus.PAUSING)
@@ -46,8 +50,8 @@ def request_pause(session: Session, job_id: str) -> Job:
 
 
 def resume(session: Session, job_id: str) -> Job:
-    """Queue a paused job again, behind its equals; one that is queued or runs already stays as it is. Ring the bell
-    after the commit. Raises NotPaused."""
+    """Queue a paused job again, behind jobs of its priority. No effect on a queued or running job. Ring the bell after
+    the commit. Raises NotPaused."""
     _queue_again(session, job_id, [JobStatus.PAUSED], "resumed by a person")
     job = queries.fresh(session, job_id)
     status = JobStatus(job.status)
@@ -57,9 +61,12 @@ def resume(session: Session, job_id: str) -> Job:
 
 
 def retry(session: Session, job_id: str, *, from_start: bool = False) -> Job:
-    """Queue a failed or cancelled job again: from its last saved state, or from the start. Ring the bell after the
-    commit. Raises NotRetryable, StatesGone where its states were deleted since, but not what they had led to, and what
-    `hold_named` raises where the weights of a job that it names are gone."""
+    """Queue a failed or cancelled job again, from its last saved state or from the start. Ring the bell after the
+    commit.
+
+    Raises NotRetryable, StatesGone if its states were deleted but not their checkpoints, and the exceptions of
+    `hold_named` if weights of a named job are deleted.
+    """
     if not from_start:
         job = queries.locked(session, job_id)
         if job.checkpoint is not None and not queries.resume_points(session, job_id):
@@ -80,7 +87,7 @@ def retry(session: Session, job_id: str, *, from_start: bool = False) -> Job:
 
 
 def _ask(session: Session, job: Job, sources: Sequence[JobStatus], target: JobStatus) -> None:
-    """A person's wish for a job that is in one of `sources`."""
+    """Request `target` for a job whose status is one of `sources`."""
     previous = JobStatus(job.status)
     if update_job(
         session, job.id, sources=sources, status=target, eta_seconds=None, retry_at=None, waiting_reason=None

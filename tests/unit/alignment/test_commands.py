@@ -39,7 +39,7 @@ def test_what_was_aligned_and_what_was_left_out_is_told(photos: Path, tmp_path: 
     told = run("build", photos, "--align", "--output", tmp_path / "out")
     assert told.exit_code == 0
     assert "aligned 12 of 13 photos; the faces are" in told.output
-    assert "left out, no face found in 1:\n  s01/blank.png\n" in told.output
+    assert "skipped, no face found in 1:\n  s01/blank.png\n" in told.output
     assert f"to look at: {tmp_path}/out/contact_sheets/page_001.png" in told.output
     assert "of 6 subjects" not in told.output
     assert "VLR 16 px" in told.output
