@@ -186,7 +186,7 @@ def test_an_altered_copy_of_vals_photo_in_train_ends_it_before_anything_is_writt
     with pytest.raises(PhotoCopied) as refused:
         run(tiny_config(), files_in(faces, weights, tmp_path / "output"))
     assert refused.value.message.count(copy) == 1
-    assert "a photo is in it twice" in refused.value.message
+    assert "a photo is in two parts" in refused.value.message
     assert not (tmp_path / "output").exists()
     assert not (faces / "prepared").exists()
 
