@@ -1,66 +1,55 @@
 """The typed messages between the supervisor and its trainer process.
 
-The order goes down once, and `Stop` at most once; events come up, the last of them `Finished`, `DryRunFinished` (of an
-evaluation `EvaluationWritten`), `Stopped` or `Failed`. If the supervisor dies, the trainer's pipe closes and it ends
-itself.
+The order goes down once, and `Stop` at most once. Events come up; the last message is one of `LAST_MESSAGES`. If the
+supervisor dies, the trainer's pipe closes and the trainer ends itself.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
-from app.finetune.config import FinetuneConfig
-from app.finetune.dsr_config import DsrTrainingConfig
+from app.finetune import events
 from app.finetune.errors import ErrorReport
-from app.finetune.evaluation_config import EvaluationConfig
-from app.finetune.events import TrainingEvent
+from app.finetune.job_config import JobConfig
 from worker.lease import LeaseClock
-from worker.training.storage.paths import EvaluationFiles, TrainingFiles
+
+
+class JobFiles(Protocol):
+    """The files of one attempt: what it reads, and `output_dir`, where it alone writes."""
+
+    @property
+    def output_dir(self) -> Path: ...
+
+
+_Config = TypeVar("_Config", bound=JobConfig, covariant=True)
+_Files = TypeVar("_Files", bound=JobFiles, covariant=True)
 
 
 @dataclass(frozen=True)
-class TrainingOrder:
-    """What the trainer is to do, and the folder that is its alone to write to (`files.output_dir`).
+class Order(Generic[_Config, _Files]):
+    """One attempt at a job of any kind.
 
-    `reserved` holds disk space that the trainer may take by deleting it; `slot` says which GPU `auto` means.
-    `dry_run`: only find out what the training would take. `predict_duration`: tell how long it will take.
+    The trainer calls `run(config, files, report, control)`. `inputs` are the paths in `files` that the config names.
+    `reserved` is a file that holds disk space: the trainer may delete it to take that space. `slot` is the GPU that the
+    device `auto` selects.
     """
 
-    config: FinetuneConfig
-    files: TrainingFiles
+    run: str
+    """A function as "module:name": the supervisor imports no PyTorch."""
+    config: _Config
+    files: _Files
+    inputs: tuple[Path, ...]
     lease: LeaseClock
     save_every_seconds: float
     reserved: Path
     slot: int = 0
-    dry_run: bool = False
-    predict_duration: bool = True
+    predict_duration: bool = False
 
 
-@dataclass(frozen=True)
-class EvaluationOrder:
-    """The same for an evaluation, which saves no state on its way; `output_dir` is its alone to write to."""
-
-    config: EvaluationConfig
-    files: EvaluationFiles
-    output_dir: Path
-    lease: LeaseClock
-    save_every_seconds: float
-    reserved: Path
-    slot: int = 0
-
-
-@dataclass(frozen=True)
-class DsrTrainingOrder:
-    """The same for the training of a DSR network; `files.dsr` is what it goes on from, None for a new one."""
-
-    config: DsrTrainingConfig
-    files: TrainingFiles
-    lease: LeaseClock
-    save_every_seconds: float
-    reserved: Path
-    slot: int = 0
-
-
-Order = TrainingOrder | EvaluationOrder | DsrTrainingOrder
+TrainerMain = Callable[[Connection, Order[Any, Any]], None]
+"""The main function of a trainer process."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +67,9 @@ class Failed:
 
 @dataclass(frozen=True)
 class StillPreparing:
-    """Nothing to tell, but the trainer is at work: reading a large dataset takes long."""
+    """The trainer is at work but has no news: reading a large dataset takes long."""
 
 
-TrainerMessage = TrainingEvent | Failed | StillPreparing
+TrainerMessage = events.TrainingEvent | Failed | StillPreparing
+
+LAST_MESSAGES = (events.Finished, events.EvaluationWritten, events.DryRunFinished, events.Stopped, Failed)

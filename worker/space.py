@@ -14,7 +14,9 @@ from app.finetune.architectures import EMBEDDING_SIZE
 from app.finetune.config import FACE_SIZE, FACES_OF_EACH, FinetuneConfig
 from app.finetune.dataset import scan_dataset, scan_hr
 from app.finetune.dsr_config import DsrTrainingConfig
+from app.finetune.evaluation_config import EvaluationConfig
 from app.finetune.training_errors import DiskFull
+from app.inputs.evaluation import EvaluationInputs
 from app.inputs.training_inputs import TrainingInputs
 from app.settings import Settings
 
@@ -34,12 +36,18 @@ class SpaceNeeded:
     faces: int
 
 
-SPACE_FOR_EVALUATION = SpaceNeeded(save=8 * 2**20, faces=0)
-"""Of an evaluation: its report, with all pictures in it, has one or two megabytes."""
+def space_for_evaluation(_: EvaluationConfig, __: EvaluationInputs, ___: bool) -> SpaceNeeded:
+    """A report with all its pictures has one or two megabytes."""
+    return SpaceNeeded(save=8 * 2**20, faces=0)
 
 
-def space_for_finetuning(config: FinetuneConfig, inputs: TrainingInputs, *, faces_are_prepared: bool) -> SpaceNeeded:
-    """Raises DataError where the dataset is no longer one."""
+def space_for_dry_run(config: FinetuneConfig, inputs: TrainingInputs, _: bool) -> SpaceNeeded:
+    """It prepares a few faces and keeps none. Raises DataError where the dataset is no longer valid."""
+    return space_for_finetuning(config, inputs, True)
+
+
+def space_for_finetuning(config: FinetuneConfig, inputs: TrainingInputs, faces_are_prepared: bool) -> SpaceNeeded:
+    """Raises DataError where the dataset is no longer valid."""
     scan = scan_dataset(inputs.train_dir, inputs.val_dir)
     kinds = [scan.train.vlr_images, scan.val.vlr_images, scan.val.hr_images]
     kinds += [scan.train.hr_images] if config.needs_train_hr else []
@@ -49,10 +57,8 @@ def space_for_finetuning(config: FinetuneConfig, inputs: TrainingInputs, *, face
     return SpaceNeeded(save=3 * (backbone + head) + (2 * backbone + head), faces=images * 3 * FACE_SIZE**2)
 
 
-def space_for_dsr_training(
-    config: DsrTrainingConfig, inputs: TrainingInputs, *, faces_are_prepared: bool
-) -> SpaceNeeded:
-    """Raises DataError where the dataset is no longer one."""
+def space_for_dsr_training(config: DsrTrainingConfig, inputs: TrainingInputs, faces_are_prepared: bool) -> SpaceNeeded:
+    """Raises DataError where the dataset is no longer valid."""
     images = (
         0 if faces_are_prepared else sum(len(scan_hr(each).hr_images) for each in (inputs.train_dir, inputs.val_dir))
     )

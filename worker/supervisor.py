@@ -9,26 +9,23 @@ import threading
 import time
 from multiprocessing.context import BaseContext
 
-from pydantic import ValidationError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.artifacts import Artifacts
 from app.database import Database
-from app.finetune.config import FinetuneConfig
-from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import EdgefaceError
-from app.finetune.evaluation_config import EvaluationConfig
-from app.finetune.job_kinds import decode_config, kind_of
-from app.inputs.kinds import find_inputs
 from app.jobs import queries
 from app.jobs.attempt_errors import LeaseLost
 from app.jobs.tables import Job
 from app.jobs.transitions import attempts, rounds
 from app.jobs.transitions.fence import Claim
 from app.settings import Settings
-from worker.attempt import RETRY_SECONDS, ClaimedJob, TrainerMain
+from worker.attempt import ClaimedJob
+from worker.fenced_database import RETRY_SECONDS
 from worker.lease import LeaseClock
-from worker.space import SPACE_FOR_EVALUATION, SpaceNeeded, shortage, space_for_dsr_training, space_for_finetuning
+from worker.messages import TrainerMain
+from worker.orders import ReadJob, read_job
+from worker.space import SpaceNeeded, shortage
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +54,7 @@ class Supervisor:
         self._left_to_later_versions: set[str] = set()
 
     def report_alive(self) -> None:
-        """And tell, in the log alone, which jobs are left to a later version: their rows are that one's."""
+        """Report the worker, and log the jobs that wait for a worker of a later version."""
         with self._database.writing() as session:
             rounds.report_worker(session, self.worker_id, socket.gethostname())
             left = {job.id: job.kind for job in queries.of_later_versions(session)}
@@ -87,15 +84,16 @@ class Supervisor:
         finally:
             self._free_slots.put(slot)
 
-    def _claim_next(self, slot: int) -> tuple[Claim, LeaseClock, int] | None:
-        """The next job that there is disk space for. A job that lacks it says so and lets others pass."""
+    def _claim_next(self, slot: int) -> tuple[Claim, ReadJob | Exception, LeaseClock, int] | None:
+        """Claim the next job that there is disk space for. One without space shows the reason and lets others pass."""
         lacking_space: set[str] = set()
         while True:
             with self._database.reading() as session:
                 job = queries.next_queued(session, lacking_space)
             if job is None:
                 return None
-            needed = self._space_needed(job)
+            read = self._read_job(job)
+            needed = self._space_needed(job, read)
             if needed is not None and (reason := shortage(needed, self._settings)) is not None:
                 lacking_space.add(job.id)
                 with self._database.writing() as session:
@@ -104,7 +102,7 @@ class Supervisor:
             # Before the question is asked: the lease must never last longer here than in the database.
             lease = LeaseClock(self._processes, self._settings.lease_seconds)
             if (claim := self._claim(job.id, slot, lease)) is not None:
-                return claim, lease, 1 if needed is None else needed.save
+                return claim, read, lease, 1 if needed is None else needed.save
 
     def _claim(self, job_id: str, slot: int, lease: LeaseClock) -> Claim | None:
         holder = f"{self.worker_id}/{slot}"
@@ -119,31 +117,31 @@ class Supervisor:
                 _log.warning("the database does not answer, trying again: %s", error)
                 time.sleep(RETRY_SECONDS)
 
-    def _space_needed(self, job: Job) -> SpaceNeeded | None:
+    def _read_job(self, job: Job) -> ReadJob | Exception:
+        """Decode the config and find the inputs, once. An error is for the attempt, which fails the job with it."""
+        try:
+            with self._database.reading() as session:
+                return read_job(session, job, self._settings)
+        except (EdgefaceError, OSError) as error:
+            return error
+
+    def _space_needed(self, job: Job, read: ReadJob | Exception) -> SpaceNeeded | None:
+        """Return None where it is not known: the attempt finds the same error, and fails the job with it."""
         self._artifacts.delete_reservations(job.id)
         with self._database.reading() as session:
-            prepared = bool(queries.resume_points(session, job.id))
+            faces_are_prepared = bool(queries.resume_points(session, job.id))
+        if isinstance(read, Exception):
+            return None
         try:
-            config = decode_config(job.kind, job.config)
-            if isinstance(config, EvaluationConfig):
-                return SPACE_FOR_EVALUATION
-            if isinstance(config, DsrTrainingConfig):
-                with self._database.reading() as session:
-                    inputs = find_inputs(config, self._settings, session)
-                return space_for_dsr_training(config, inputs, faces_are_prepared=prepared)
-            assert isinstance(config, FinetuneConfig)  # noqa: S101
-            # A measurement prepares no more than a few faces, and keeps none.
-            few_faces = prepared or kind_of(job.kind).dry_run_of is not None
-            with self._database.reading() as session:
-                inputs = find_inputs(config, self._settings, session)
-            return space_for_finetuning(config, inputs, faces_are_prepared=few_faces)
-        except (EdgefaceError, ValidationError, OSError):
-            return None  # the attempt says what is wrong, and fails the job with it
+            return read.kind.space(read.config, read.inputs, faces_are_prepared)
+        except (EdgefaceError, OSError):
+            return None
 
-    def _run(self, claim: Claim, lease: LeaseClock, save_bytes: int, slot: int) -> None:
+    def _run(self, claim: Claim, read: ReadJob | Exception, lease: LeaseClock, save_bytes: int, slot: int) -> None:
         _log.info("job %s: attempt %d begins", claim.job_id, claim.attempt)
         job = ClaimedJob(
             claim,
+            read,
             database=self._database,
             settings=self._settings,
             processes=self._processes,

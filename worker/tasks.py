@@ -16,7 +16,8 @@ from app.database import Database
 from app.jobs.rescue import Rounds
 from app.queue import RUN_NEXT_JOB, Bell, make_celery
 from app.settings import Settings
-from worker.attempt import TrainerMain
+from worker.kinds import WORKER_KINDS
+from worker.messages import TrainerMain
 from worker.process.openmp import let_waiting_threads_sleep
 from worker.supervisor import Supervisor
 from worker.trainer_process import train
@@ -28,9 +29,7 @@ _log = logging.getLogger(__name__)
 _WARM_MODULES = [
     "worker.process.forkserver_signals",
     "worker.trainer_process",
-    "worker.training.finetune",
-    "worker.training.estimation.dry_run",
-    "worker.training.super_resolution.train_dsr",
+    *(kind.module for kind in WORKER_KINDS.values()),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The process that trains: an order in, messages out, files aside; no database, no queue.
+"""The trainer process: takes an order, sends messages, writes files. It uses no database and no queue.
 
 It is forked from a warm fork server that has imported torch but never touched CUDA. This module itself imports no
 torch, so that the supervisor, which names it, stays small.
@@ -12,22 +12,15 @@ import time
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from pkgutil import resolve_name
 
 from app.finetune.errors import EdgefaceError, FileGone
+from app.finetune.job_config import JobConfig
 from app.jobs.attempt_errors import DeviceFailed, MachineFailed, TrainerCrashed
 from worker.lease import LeaseClock
-from worker.messages import (
-    DsrTrainingOrder,
-    EvaluationOrder,
-    Failed,
-    Order,
-    StillPreparing,
-    TrainerMessage,
-    TrainingOrder,
-)
+from worker.messages import Failed, JobFiles, Order, StillPreparing, TrainerMessage
 from worker.process.allocator import keep_freed_memory
 from worker.training.runtime.control import Control
-from worker.training.storage.paths import EvaluationFiles, TrainingFiles
 
 _log = logging.getLogger(__name__)
 
@@ -37,25 +30,14 @@ _AT_WORK_SECONDS = 5.0
 _telling = threading.Lock()
 
 
-def train(connection: Connection, order: Order) -> None:
-    """The trainer's whole life: a training, the rehearsal of one, an evaluation, or the training of a DSR network,
-    whose events go up the pipe."""
+def train(connection: Connection, order: Order[JobConfig, JobFiles]) -> None:
+    """The main function of the process: runs the order and sends its events up the pipe."""
     import torch
-
-    from worker.training.estimation.dry_run import dry_run
-    from worker.training.evaluation.job import run_evaluation
-    from worker.training.finetune import finetune
-    from worker.training.super_resolution.train_dsr import train_dsr
 
     control, report = listen_to_supervisor(connection, order), partial(tell, connection)
     keep_freed_memory()
     try:
-        if isinstance(order, EvaluationOrder):
-            run_evaluation(order.config, order.files, order.output_dir, report, control)
-        elif isinstance(order, DsrTrainingOrder):
-            train_dsr(order.config, order.files, report, control)
-        else:
-            (dry_run if order.dry_run else finetune)(order.config, order.files, report, control)
+        resolve_name(order.run)(order.config, order.files, report, control)
     except EdgefaceError as error:
         tell(connection, Failed(error.report()))
     except torch.AcceleratorError as error:
@@ -63,7 +45,7 @@ def train(connection: Connection, order: Order) -> None:
         tell(connection, Failed(DeviceFailed(error).report(), worth_another_try=True))
     except OSError as error:
         _log.exception("a file cannot be read or written")
-        tell(connection, _of_file(error, order.files))
+        tell(connection, _of_file(error, order.inputs))
     except Exception as error:
         _log.exception("the training crashed")
         tell(connection, Failed(TrainerCrashed(error).report()))
@@ -75,8 +57,8 @@ def tell(connection: Connection, message: TrainerMessage) -> None:
         connection.send(message)
 
 
-def listen_to_supervisor(connection: Connection, order: Order) -> Control:
-    """Do what the supervisor says, and end when it is gone or has lost the job: see `Control`."""
+def listen_to_supervisor(connection: Connection, order: Order[JobConfig, JobFiles]) -> Control:
+    """Follow the supervisor's messages, and end the process when the supervisor is gone or has lost the job."""
     end_without_lease(order.lease)
     control = Control(
         save_every_seconds=order.save_every_seconds,
@@ -84,7 +66,7 @@ def listen_to_supervisor(connection: Connection, order: Order) -> Control:
         release_space=lambda: _delete(order),
         slot=order.slot,
         at_work=_SeldomTold(connection),
-        predict_duration=isinstance(order, TrainingOrder) and order.predict_duration,
+        predict_duration=order.predict_duration,
     )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the supervisor decides
     # A service manager may signal every process of the service at once: this one still saves its state.
@@ -102,7 +84,7 @@ def end_without_lease(lease: LeaseClock) -> None:
 
 
 class _SeldomTold:
-    """Tells that the trainer is at work, however often it is called."""
+    """Sends StillPreparing at most every few seconds, however often it is called."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -114,13 +96,8 @@ class _SeldomTold:
             tell(self._connection, StillPreparing())
 
 
-def _of_file(error: OSError, files: TrainingFiles | EvaluationFiles) -> Failed:
-    """An input that is gone is the data's fault; any other file, and any other error, the machine's."""
-    if isinstance(files, EvaluationFiles):
-        given = [files.eval_dir, files.edgeface, files.before, files.dsr]
-    else:
-        given = [files.train_dir, files.val_dir, files.edgeface, files.dsr]
-    inputs = [each for each in given if each is not None]
+def _of_file(error: OSError, inputs: tuple[Path, ...]) -> Failed:
+    """A missing input is the data's fault; any other file, and any other error, the machine's."""
     path = Path(str(error.filename))
     if isinstance(error, FileNotFoundError) and any(path.is_relative_to(each) for each in inputs):
         return Failed(FileGone(path).report())
@@ -131,14 +108,14 @@ def _listen(connection: Connection, lease: LeaseClock, stop: threading.Event) ->
     try:
         while True:
             if connection.poll(_LOOK_SECONDS):
-                connection.recv()  # there is one thing to be told: Stop
+                connection.recv()  # the only message is Stop
                 stop.set()
             end_without_lease(lease)
     except (EOFError, OSError):
         os._exit(1)
 
 
-def _delete(order: Order) -> bool:
+def _delete(order: Order[JobConfig, JobFiles]) -> bool:
     try:
         order.reserved.unlink()
     except FileNotFoundError:

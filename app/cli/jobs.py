@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO, get_args
 
@@ -18,8 +19,6 @@ from app.client import Client
 from app.finetune.checkpoint import CheckpointFormat
 from app.finetune.deprecations import current_value, query_messages
 from app.finetune.job_kinds import (
-    DSR_TRAINING,
-    EVALUATION,
     FINETUNING,
     KINDS,
     MeasuredFile,
@@ -54,6 +53,19 @@ _FLAG_OF_DRY_RUN = {
 }
 
 
+_FLAG_OF_KIND = {
+    kind.name: f"--{kind.name.replace('_', '-')}" for kind in KINDS.values() if kind.path != KINDS[FINETUNING].path
+}
+
+
+def _kind_flags(function: Callable[..., None]) -> Callable[..., None]:
+    """Add a flag for each kind of job that has a path of its own."""
+    for name, flag in reversed(_FLAG_OF_KIND.items()):
+        text = f"CONFIG describes {KINDS[name].title} (POST {KINDS[name].path})."
+        function = click.option(flag, name, is_flag=True, help=text)(function)
+    return function
+
+
 @click.command(cls=_Submit)
 @click.argument("config", type=click.File("r"))
 @click.option(
@@ -63,8 +75,7 @@ _FLAG_OF_DRY_RUN = {
     "the time, memory and disk that the job would need.",
 )
 @click.option("--estimate", is_flag=True, hidden=True)
-@click.option("--evaluation", is_flag=True, help="CONFIG describes an evaluation (POST /evaluations).")
-@click.option("--dsr-training", is_flag=True, help="CONFIG describes a DSR training (POST /dsr-trainings).")
+@_kind_flags
 @click.option("--json", "as_json", is_flag=True, help="Print the result of --dry-run=estimate as JSON.")
 @click.option(
     "--priority",
@@ -80,18 +91,19 @@ def submit(
     config: TextIO,
     dry_run: bool,
     estimate: bool,
-    evaluation: bool,
-    dsr_training: bool,
     as_json: bool,
     priority: int,
     idempotency_key: str | None,
     watching: bool,
     url: str,
+    **kinds: bool,
 ) -> None:
     """Queue the job that the JSON file CONFIG describes (`-` reads the standard input). Prints its id."""
-    if evaluation and dsr_training:
-        raise click.UsageError("--evaluation and --dsr-training exclude each other: leave one out")
-    kind = EVALUATION if evaluation else DSR_TRAINING if dsr_training else FINETUNING
+    chosen = [kind for kind in _FLAG_OF_KIND if kinds[kind]]
+    if len(chosen) > 1:
+        flags = " and ".join(_FLAG_OF_KIND[kind] for kind in chosen)
+        raise click.UsageError(f"{flags} exclude each other: leave one out")
+    kind = chosen[0] if chosen else FINETUNING
     if (dry_run or estimate) and dry_run_of(kind) is None:
         raise click.UsageError(f"{KINDS[kind].title} has no dry run: leave --dry-run out")
     try:

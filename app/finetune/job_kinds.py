@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, GetJsonSchemaHandler, SerializeAsAny, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core.core_schema import CoreSchema, union_schema
 
 from app.finetune.checkpoint import CheckpointFormat
 from app.finetune.config import FinetuneConfig
@@ -183,7 +183,7 @@ class _ConfigSchema:
 
     def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         configs = dict.fromkeys(kind.config for kind in KINDS.values())
-        return {"anyOf": [handler(config.__pydantic_core_schema__) for config in configs]}
+        return handler(union_schema([config.__pydantic_core_schema__ for config in configs]))
 
 
 JobKind = Annotated[str, AfterValidator(_public_name), _KindSchema()]

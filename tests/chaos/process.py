@@ -20,7 +20,7 @@ from sqlalchemy import Engine, event
 from app.cli.api import run_api
 from app.settings import Settings
 from tests.chaos.tokens import Tokens
-from worker.messages import TrainingOrder
+from tests.trainers.fixtures import TrainingOrder
 from worker.tasks import run_worker
 from worker.trainer_process import train
 

@@ -36,7 +36,7 @@ from tests.integration.conftest import CONFIG, event_kinds, fresh_database, run_
 from tests.support.datasets import write_dataset
 from tests.support.job_files import JobFiles
 from tests.trainers import fixtures
-from worker.attempt import TrainerMain
+from worker.messages import TrainerMain
 from worker.supervisor import Supervisor
 
 DEADLINE_SECONDS = 30.0

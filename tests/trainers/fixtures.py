@@ -9,14 +9,20 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from app.finetune import events
+from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import ErrorReport
 from app.finetune.evaluation import EvaluatedOn, Evaluation
+from app.finetune.evaluation_config import EvaluationConfig
 from app.finetune.ranges import Estimate
 from app.finetune.training_errors import DiskFull
-from worker.messages import EvaluationOrder, Failed, TrainingOrder
+from worker.messages import Failed, Order
 from worker.trainer_process import listen_to_supervisor
 from worker.training.runtime.control import Control
+from worker.training.storage.paths import EvaluationJobFiles, TrainingFiles
+
+TrainingOrder = Order[FinetuneConfig, TrainingFiles]
+EvaluationOrder = Order[EvaluationConfig, EvaluationJobFiles]
 
 RECOGNITION = events.Recognition(0.9, 0.8, 0.7, 0.6, 100, 1000)
 PREPARED = events.Prepared(
@@ -137,10 +143,10 @@ def tell_all(connection: Connection, order: TrainingOrder) -> None:
 
 def tell_an_evaluation(connection: Connection, order: EvaluationOrder) -> None:
     """A whole evaluation, without the evaluation."""
-    assert isinstance(order, EvaluationOrder)
+    assert isinstance(order.config, EvaluationConfig)
     connection.send(events.EvaluationStarted("cpu"))
     connection.send(events.Progressed(0.5, None, None, None))
-    connection.send(evaluation(order.output_dir))
+    connection.send(evaluation(order.files.output_dir))
 
 
 def tell_an_evaluation_and_its_weights(connection: Connection, order: EvaluationOrder) -> None:
@@ -152,7 +158,7 @@ def tell_an_evaluation_and_its_weights(connection: Connection, order: Evaluation
 
 def die_once_in_an_evaluation(connection: Connection, order: EvaluationOrder) -> None:
     """Half done in the first attempt; the second goes through."""
-    if order.output_dir.name == "attempt-1":
+    if order.files.output_dir.name == "attempt-1":
         connection.send(events.EvaluationStarted("cpu"))
         connection.send(events.Progressed(0.5, None, None, None))
         os.kill(os.getpid(), signal.SIGKILL)
@@ -285,14 +291,13 @@ def take_the_reserved_space(connection: Connection, order: TrainingOrder) -> Non
 def measure(connection: Connection, order: TrainingOrder) -> None:
     """A rehearsal, without the rehearsal."""
     listen_to_supervisor(connection, order)
-    assert order.dry_run
+    assert order.run.endswith(":dry_run")
     connection.send(REHEARSED)
 
 
 def foretell_and_die_once(connection: Connection, order: TrainingOrder) -> None:
     """Foretells where it is asked to; the second attempt is asked no more."""
     begin(connection, order)
-    assert not order.dry_run
     assert order.predict_duration == (attempt_of(order) == 1)
     if order.predict_duration:
         connection.send(events.DurationPredicted(5.0, Estimate(90.0, 100.0, 120.0), 2, 2, 20.0))

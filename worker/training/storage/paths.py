@@ -37,3 +37,10 @@ class EvaluationFiles:
     edgeface: Path
     before: Path | None = None
     dsr: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationJobFiles(EvaluationFiles):
+    """The same for an evaluation as a job of its own, which alone writes to `output_dir`."""
+
+    output_dir: Path
