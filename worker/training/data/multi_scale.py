@@ -22,8 +22,8 @@ from worker.training.runtime.profiling import profiled
 # Shape suffixes: N training faces, Q synthetic faces, B faces of a batch or a part of one, C = 3 channels (RGB),
 # H = W = 112 pixels; 4 random numbers per face; _u8 is uint8 in 0..255, without it float in [-1, 1].
 
-AS_GIVEN = -1
-"""In place of a synthetic face: the VLR image at this place of the epoch's order."""
+VLR_IMAGE = -1
+"""In place of the index of a synthetic face: the VLR image at this place of the epoch's order."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class DrawnViews:
     """For each place of an epoch, or of a part of one, on the CPU: the index of the synthetic face, and its size in
     pixels, FACE_SIZE where it is not reduced."""
 
-    invented_B: Tensor
+    synthetic_B: Tensor
     sizes_B: Tensor
 
     def at(self, places: slice) -> "DrawnViews":
-        return DrawnViews(self.invented_B[places], self.sizes_B[places])
+        return DrawnViews(self.synthetic_B[places], self.sizes_B[places])
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,11 @@ class MultiScaleViews:
         return ViewsEpoch(self, vlr, draw_views(self.config, len(self), generator))
 
     def load_epoch(self, state: Mapping[str, Any], generator: torch.Generator) -> "ViewsEpoch":
-        return ViewsEpoch(self, self.vlr.load_epoch(state, generator), DrawnViews(**state["views"]))
+        return ViewsEpoch(
+            self,
+            self.vlr.load_epoch(state, generator),
+            DrawnViews(state["views"]["invented_B"], state["views"]["sizes_B"]),
+        )
 
 
 class ViewsEpoch:
@@ -95,20 +99,23 @@ class ViewsEpoch:
         return identities_of(self._views.at(places), self._vlr.labels(places), self._source.synthetic_identities)
 
     def state_dict(self) -> dict[str, Any]:
-        return {**self._vlr.state_dict(), "views": vars(self._views)}
+        return {
+            **self._vlr.state_dict(),
+            "views": {"invented_B": self._views.synthetic_B, "sizes_B": self._views.sizes_B},
+        }
 
 
 def draw_views(config: FinetuneConfig, faces: int, generator: torch.Generator) -> DrawnViews:
     """For an epoch of so many faces: no synthetic face twice before each was shown once."""
     kind_B, octave_B = torch.rand(2, faces, generator=generator)
-    invented = config.synthetic_identities * FACES_OF_EACH
-    orders = [torch.randperm(invented, generator=generator) for _ in range(-(-faces // invented))]
-    invented_B = torch.cat(orders)[:faces]
+    synthetic = config.synthetic_identities * FACES_OF_EACH
+    orders = [torch.randperm(synthetic, generator=generator) for _ in range(-(-faces // synthetic))]
+    synthetic_B = torch.cat(orders)[:faces]
     smallest, largest = math.log(config.smallest_view), math.log(config.largest_view)
     sizes_B = torch.exp(smallest + (largest - smallest) * octave_B).round().long()
     sizes_B[kind_B < config.vlr_share + config.hr_share] = FACE_SIZE
-    invented_B[kind_B < config.vlr_share] = AS_GIVEN
-    return DrawnViews(invented_B, sizes_B)
+    synthetic_B[kind_B < config.vlr_share] = VLR_IMAGE
+    return DrawnViews(synthetic_B, sizes_B)
 
 
 def make_views(
@@ -126,21 +133,21 @@ def make_views(
     the synthetic faces that are reduced here.
     """
     x_u8_BCHW = torch.empty(len(order_B), 3, FACE_SIZE, FACE_SIZE, dtype=torch.uint8, device=device)
-    given_B = drawn.invented_B == AS_GIVEN
-    for size in sorted(set(drawn.sizes_B[~given_B].tolist())):
-        rows = (~given_B & (drawn.sizes_B == size)).nonzero()[:, 0]
-        faces_u8 = _taken(synthetic_u8_QCHW, drawn.invented_B[rows], device)
+    vlr_B = drawn.synthetic_B == VLR_IMAGE
+    for size in sorted(set(drawn.sizes_B[~vlr_B].tolist())):
+        rows = (~vlr_B & (drawn.sizes_B == size)).nonzero()[:, 0]
+        faces_u8 = _taken(synthetic_u8_QCHW, drawn.synthetic_B[rows], device)
         x_u8_BCHW[rows] = faces_u8 if size == FACE_SIZE else enlarge(resize_bicubic(faces_u8, size)).to(device)
-    if len(rows := given_B.nonzero()[:, 0]):
-        given_u8 = _taken(vlr_u8_NCHW, order_B[rows], device)
-        x_u8_BCHW[rows] = to_u8(augment(given_u8, drawn_4B[:, rows]))
+    if len(rows := vlr_B.nonzero()[:, 0]):
+        vlr_u8_BCHW = _taken(vlr_u8_NCHW, order_B[rows], device)
+        x_u8_BCHW[rows] = to_u8(augment(vlr_u8_BCHW, drawn_4B[:, rows]))
     return normalise(x_u8_BCHW)
 
 
 def identities_of(drawn: DrawnViews, labels_B: Tensor, synthetic_identities: int) -> Tensor:
     """The identities [B] that the views show: synthetic ones by number, then the train set's classes `labels_B`."""
-    invented_B = drawn.invented_B.to(labels_B.device)
-    return torch.where(invented_B == AS_GIVEN, synthetic_identities + labels_B, invented_B // FACES_OF_EACH)
+    synthetic_B = drawn.synthetic_B.to(labels_B.device)
+    return torch.where(synthetic_B == VLR_IMAGE, synthetic_identities + labels_B, synthetic_B // FACES_OF_EACH)
 
 
 def _taken(faces_u8: Tensor, chosen: Tensor, device: torch.device) -> Tensor:

@@ -27,7 +27,7 @@ _FACE_BEND = 2.0
 _MASK_KNOTS, _BEND_KNOTS = 4, 5
 
 _FORMAT_VERSION = 1
-_PEOPLE_AT_ONCE = 8
+_IDENTITIES_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -50,46 +50,48 @@ class SyntheticIdentities:
 
     def faces(self, hr_u8_NCHW: Tensor) -> Iterator[Faces]:
         """All faces, some at a time, in the order of the identities. `hr_u8_NCHW` are the train set's HR faces."""
-        for first in range(0, len(self), _PEOPLE_AT_ONCE):
-            people_B = torch.arange(first, min(first + _PEOPLE_AT_ONCE, len(self))).repeat_interleave(FACES_OF_EACH)
+        for first in range(0, len(self), _IDENTITIES_AT_ONCE):
+            identity_B = torch.arange(first, min(first + _IDENTITIES_AT_ONCE, len(self))).repeat_interleave(
+                FACES_OF_EACH
+            )
             start = first * FACES_OF_EACH
-            made_u8 = self._made(hr_u8_NCHW, people_B, slice(start, start + len(people_B)))
+            made_u8 = self._made(hr_u8_NCHW, identity_B, slice(start, start + len(identity_B)))
             yield Faces(made_u8, Counter({(FACE_SIZE, FACE_SIZE): len(made_u8)}))
 
-    def _made(self, hr_u8_NCHW: Tensor, people_B: Tensor, faces: slice) -> Tensor:
+    def _made(self, hr_u8_NCHW: Tensor, identity_B: Tensor, faces: slice) -> Tensor:
         one_BCHW, other_BCHW = (hr_u8_NCHW[self.photos_Q2[faces, side]].float() / 255 for side in (0, 1))
         mirrored_B111, blended_B111 = (
-            which[people_B][:, None, None, None] for which in (self.mirrored_P, self.blended_P)
+            which[identity_B][:, None, None, None] for which in (self.mirrored_P, self.blended_P)
         )
         other_BCHW = torch.where(mirrored_B111, other_BCHW.flip(3), other_BCHW)
-        both_BCHW = blend(one_BCHW, other_BCHW, self.mask_P1KK[people_B], self.mask_bias_P[people_B])
-        x_BCHW = bend(torch.where(blended_B111, both_BCHW, one_BCHW), self.bend_P2KK[people_B])
+        both_BCHW = blend(one_BCHW, other_BCHW, self.mask_P1KK[identity_B], self.mask_bias_P[identity_B])
+        x_BCHW = bend(torch.where(blended_B111, both_BCHW, one_BCHW), self.bend_P2KK[identity_B])
         x_BCHW = pose(x_BCHW, self.pose_Q6[faces], self.face_bend_Q2KK[faces])
         return to_u8(light(x_BCHW, self.light_Q5[faces]))
 
 
-def draw_identities(labels_N: Tensor, people: int, seed: int) -> SyntheticIdentities:
-    """Draw `people` identities from HR images with class ids `labels_N`."""
-    generator, faces = torch.Generator().manual_seed(seed), people * FACES_OF_EACH
+def draw_identities(labels_N: Tensor, identities: int, seed: int) -> SyntheticIdentities:
+    """Draw this number of identities from HR images with class ids `labels_N`."""
+    generator, faces = torch.Generator().manual_seed(seed), identities * FACES_OF_EACH
     images_S = labels_N.unique(return_counts=True)[1]  # type: ignore[no-untyped-call]
     by_subject_N, first_S = labels_N.argsort(stable=True), images_S.cumsum(0) - images_S
-    subjects_P2 = torch.randint(len(images_S), (people, 2), generator=generator)
+    subjects_P2 = torch.randint(len(images_S), (identities, 2), generator=generator)
     subjects_Q2 = subjects_P2.repeat_interleave(FACES_OF_EACH, 0)
     which_Q2 = (torch.rand(faces, 2, generator=generator) * images_S[subjects_Q2]).long()
     return SyntheticIdentities(
         photos_Q2=by_subject_N[first_S[subjects_Q2] + which_Q2],
-        blended_P=torch.rand(people, generator=generator) < _BLENDED,
-        mirrored_P=torch.rand(people, generator=generator) < 0.5,
-        mask_bias_P=torch.rand(people, generator=generator),
-        mask_P1KK=torch.rand(people, 1, _MASK_KNOTS, _MASK_KNOTS, generator=generator),
-        bend_P2KK=_BEND * torch.randn(people, 2, _BEND_KNOTS, _BEND_KNOTS, generator=generator),
+        blended_P=torch.rand(identities, generator=generator) < _BLENDED,
+        mirrored_P=torch.rand(identities, generator=generator) < 0.5,
+        mask_bias_P=torch.rand(identities, generator=generator),
+        mask_P1KK=torch.rand(identities, 1, _MASK_KNOTS, _MASK_KNOTS, generator=generator),
+        bend_P2KK=_BEND * torch.randn(identities, 2, _BEND_KNOTS, _BEND_KNOTS, generator=generator),
         pose_Q6=torch.rand(faces, 6, generator=generator),
         face_bend_Q2KK=_FACE_BEND * torch.randn(faces, 2, _BEND_KNOTS, _BEND_KNOTS, generator=generator),
         light_Q5=torch.rand(faces, 5, generator=generator),
     )
 
 
-def synthetic_key(train_hr: str, people: int, seed: int) -> str:
+def synthetic_key(train_hr: str, identities: int, seed: int) -> str:
     """The key of their prepared faces; `train_hr` is a digest as in InputDigests."""
-    made_from = ["invented", _FORMAT_VERSION, train_hr, people, FACES_OF_EACH, seed]
+    made_from = ["invented", _FORMAT_VERSION, train_hr, identities, FACES_OF_EACH, seed]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()

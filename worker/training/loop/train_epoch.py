@@ -44,7 +44,7 @@ def train_epoch(context: RunContext, state: TrainState, state_files: TrainStateF
     )
     optimizers, forward_backward = state.optimizers, forward_backward_of(context, state)
     started = time.monotonic()
-    for batch in load(context, state, epoch):
+    for batch in remaining_batches(context, state, epoch):
         with profiled("loss and the rest of a step"), out_of_memory_as(StepDidNotFit):
             optimizers.zero_grad()
             losses = forward_backward(batch)
@@ -64,7 +64,7 @@ def train_epoch(context: RunContext, state: TrainState, state_files: TrainStateF
     return EpochTotals(epoch.loss_sum.item() / images, epoch.correct.item() / images, images / epoch.seconds)
 
 
-def load(context: RunContext, state: TrainState, epoch: EpochState) -> Iterable[Batch]:
+def remaining_batches(context: RunContext, state: TrainState, epoch: EpochState) -> Iterable[Batch]:
     """The batches of the epoch that are left: in stage 1 embeddings by the frozen backbone, in stage 2 faces."""
     batch_size, parallel = context.config.batch_size, context.parallel
     if state.stage == 2:
@@ -76,7 +76,7 @@ def load(context: RunContext, state: TrainState, epoch: EpochState) -> Iterable[
 
 
 def forward_backward_of(context: RunContext, state: TrainState) -> ForwardBackward:
-    """Forward and backward of the current stage, whose batches are those of `load`."""
+    """Forward and backward of the current stage, for `remaining_batches`."""
     objective, optimizers = state.objectives[state.stage], state.optimizers
     if state.stage == 2:
         model = partial(embed_faces, state.backbone, precision=context.precision)
