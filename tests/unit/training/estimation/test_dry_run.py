@@ -1,4 +1,4 @@
-"""A rehearsal says what a training would take, and leaves nothing behind."""
+"""A dry run estimates what a training will take, and leaves nothing behind."""
 
 import shutil
 from dataclasses import replace
@@ -25,7 +25,7 @@ def files(tmp_path: Path) -> TrainingFiles:
     return write_training(tmp_path)
 
 
-def rehearsed(files: TrainingFiles, **changes: object) -> DryRunFinished:
+def estimated(files: TrainingFiles, **changes: object) -> DryRunFinished:
     events: list[TrainingEvent] = []
     last = dry_run(tiny_config(**changes), files, events.append)
     assert isinstance(last, DryRunFinished)
@@ -37,45 +37,45 @@ def everything_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_rehearsal_leaves_no_file_and_changes_none(files: TrainingFiles, tmp_path: Path) -> None:
+def test_a_dry_run_leaves_no_file_and_changes_none(files: TrainingFiles, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in everything_in(tmp_path)}
-    rehearsed(files)
+    estimated(files)
     assert {path: path.read_bytes() for path in everything_in(tmp_path)} == before
     assert not files.output_dir.exists() or not any(files.output_dir.iterdir())
 
 
-def test_it_tells_the_bytes_that_the_training_then_writes(files: TrainingFiles, tmp_path: Path) -> None:
-    told = rehearsed(files)
-    assert told.images_enlarged == 16 + 8 + 8
-    assert told.prepared_bytes == told.images_enlarged * FACE_BYTES
+def test_it_estimates_the_bytes_that_the_training_then_writes(files: TrainingFiles, tmp_path: Path) -> None:
+    estimate = estimated(files)
+    assert estimate.images_enlarged == 16 + 8 + 8
+    assert estimate.prepared_bytes == estimate.images_enlarged * FACE_BYTES
     _, events = run(replace(files, output_dir=tmp_path / "real"))
     states = [event.file.size for event in events if isinstance(event, StateSaved)]
     checkpoints = [sum(file.size for file in e.files) for e in events if isinstance(e, CheckpointWritten)]
-    assert told.state_bytes == pytest.approx(3 * max(states), rel=0.01)
-    assert told.checkpoint_bytes == pytest.approx(checkpoints[0], rel=0.01)
-    assert told.device_bytes is None
-    assert told.process_bytes > 50e6
+    assert estimate.state_bytes == pytest.approx(3 * max(states), rel=0.01)
+    assert estimate.checkpoint_bytes == pytest.approx(checkpoints[0], rel=0.01)
+    assert estimate.device_bytes is None
+    assert estimate.process_bytes > 50e6
 
 
 def test_the_seconds_are_a_range_and_add_up(files: TrainingFiles) -> None:
-    told = rehearsed(files, stage1_epochs=3, stage2_epochs=4)
-    assert 0 < told.seconds.low < told.seconds.likely < told.seconds.high
-    assert sum(told.seconds_by_part.values()) == pytest.approx(told.seconds.likely)
-    assert min(told.seconds_by_part.values()) > 0
-    assert (told.stage1_epochs, told.stage2_epochs, told.device) == (3, 4, "cpu")
-    assert rehearsed(files, stage1_epochs=0).seconds_by_part["stage1"] == 0
+    estimate = estimated(files, stage1_epochs=3, stage2_epochs=4)
+    assert 0 < estimate.seconds.low < estimate.seconds.likely < estimate.seconds.high
+    assert sum(estimate.seconds_by_part.values()) == pytest.approx(estimate.seconds.likely)
+    assert min(estimate.seconds_by_part.values()) > 0
+    assert (estimate.stage1_epochs, estimate.stage2_epochs, estimate.device) == (3, 4, "cpu")
+    assert estimated(files, stage1_epochs=0).seconds_by_part["stage1"] == 0
 
 
-def test_more_epochs_are_told_to_take_longer(files: TrainingFiles) -> None:
-    few, many = rehearsed(files, stage2_epochs=1), rehearsed(files, stage2_epochs=100)
+def test_more_epochs_take_longer(files: TrainingFiles) -> None:
+    few, many = estimated(files, stage2_epochs=1), estimated(files, stage2_epochs=100)
     assert many.seconds.low > 5 * few.seconds_by_part["stage2"]
 
 
 def test_faces_that_are_prepared_are_not_prepared_again(files: TrainingFiles, tmp_path: Path) -> None:
     run(replace(files, output_dir=tmp_path / "real"))
     kept = {path: path.read_bytes() for path in files.prepared_dir.iterdir()}
-    told = rehearsed(files)
-    assert (told.images_enlarged, told.prepared_bytes) == (0, 0)
+    estimate = estimated(files)
+    assert (estimate.images_enlarged, estimate.prepared_bytes) == (0, 0)
     assert {path: path.read_bytes() for path in files.prepared_dir.iterdir()} == kept
 
 
@@ -83,9 +83,9 @@ def test_of_many_images_a_few_are_decoded(files: TrainingFiles) -> None:
     shutil.rmtree(files.train_dir)
     write_drawn_split(files.train_dir, range(4), range(30))
     (files.train_dir / "vlr_images" / "000_02.png").write_text("not one of the few")
-    told = rehearsed(files)
-    assert told.images_enlarged == 64 + 8 + 8
-    assert told.prepared_bytes == (120 + 8 + 8) * FACE_BYTES
+    estimate = estimated(files)
+    assert estimate.images_enlarged == 64 + 8 + 8
+    assert estimate.prepared_bytes == (120 + 8 + 8) * FACE_BYTES
 
 
 def test_asked_to_stop_it_stops(files: TrainingFiles) -> None:
@@ -116,6 +116,6 @@ def test_asked_to_stop_in_a_step_it_leaves_no_state(files: TrainingFiles, stage1
 def test_what_the_training_would_refuse_it_refuses(files: TrainingFiles) -> None:
     (files.train_dir / "vlr_images" / "000_00.png").write_text("no image")
     with pytest.raises(UnreadableImages, match=r"000_00\.png"):
-        rehearsed(files)
+        estimated(files)
     with pytest.raises(EdgefaceError, match="cuda:7"):
-        rehearsed(files, device="cuda:7")
+        estimated(files, device="cuda:7")

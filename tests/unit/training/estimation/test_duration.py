@@ -1,4 +1,4 @@
-"""A training tells how long it will take, once, and is the same training as if it had not."""
+"""The duration of a run is predicted once, and the run computes the same with and without the prediction."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -32,34 +32,34 @@ def train(files: TrainingFiles, *, predict_duration: bool = True, **changes: obj
     return [event for event in events if not isinstance(event, Progressed)]
 
 
-def foretold(events: list[TrainingEvent]) -> list[DurationPredicted]:
+def predictions(events: list[TrainingEvent]) -> list[DurationPredicted]:
     return [event for event in events if isinstance(event, DurationPredicted)]
 
 
-def test_a_training_foretells_once_and_while_there_is_still_much_to_do(files: TrainingFiles) -> None:
+def test_the_duration_is_predicted_once_and_while_there_is_still_much_to_do(files: TrainingFiles) -> None:
     events = train(files, stage1_epochs=3)
-    (told,) = foretold(events)
-    assert (told.stage1_epochs, told.stage2_epochs) == (3, 2)
-    left = told.seconds_left
+    (predicted,) = predictions(events)
+    assert (predicted.stage1_epochs, predicted.stage2_epochs) == (3, 2)
+    left = predicted.seconds_left
     assert 0 < left.low < left.likely < left.high
-    assert 0 < 2 * told.stage2_epoch_seconds < left.likely
-    assert told.seconds_spent > 0
+    assert 0 < 2 * predicted.stage2_epoch_seconds < left.likely
+    assert predicted.seconds_spent > 0
     # Three steps an epoch: after the second epoch there are enough of them.
-    before = [event.epoch for event in events[: events.index(told)] if isinstance(event, EpochFinished)]
+    before = [event.epoch for event in events[: events.index(predicted)] if isinstance(event, EpochFinished)]
     assert before == [1]
-    assert (event_line(told) or "").startswith("predicted: ")
+    assert (event_line(predicted) or "").startswith("predicted: ")
 
 
-def test_foretelling_changes_no_bit_of_what_is_trained(files: TrainingFiles, tmp_path: Path) -> None:
+def test_a_prediction_changes_no_bit_of_what_is_trained(files: TrainingFiles, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    told, random_after_told = train(files), torch.random.get_rng_state()
+    with_prediction, random_after = train(files), torch.random.get_rng_state()
     torch.manual_seed(0)
-    untold = train(replace(files, output_dir=tmp_path / "untold"), predict_duration=False)
-    assert torch.equal(torch.random.get_rng_state(), random_after_told)
-    assert len(foretold(told)) == 1
-    assert foretold(untold) == []
-    assert losses(told) == losses(untold)
-    for ours, theirs in zip(states(told), states(untold), strict=True):
+    without = train(replace(files, output_dir=tmp_path / "without"), predict_duration=False)
+    assert torch.equal(torch.random.get_rng_state(), random_after)
+    assert len(predictions(with_prediction)) == 1
+    assert predictions(without) == []
+    assert losses(with_prediction) == losses(without)
+    for ours, theirs in zip(states(with_prediction), states(without), strict=True):
         assert_equal(weights_of(ours), weights_of(theirs))
 
 
@@ -90,12 +90,12 @@ def assert_equal(ours: object, theirs: object) -> None:
         assert ours == theirs
 
 
-def test_without_stage_1_the_steps_of_stage_2_themselves_tell(
+def test_without_stage_1_the_real_steps_of_stage_2_are_timed(
     files: TrainingFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = note_training(monkeypatch)
-    (told,) = foretold(train(files, stage1_epochs=0, stage2_epochs=3))
-    assert (told.stage1_epochs, told.stage2_epochs) == (0, 3)
+    (predicted,) = predictions(train(files, stage1_epochs=0, stage2_epochs=3))
+    assert (predicted.stage1_epochs, predicted.stage2_epochs) == (0, 3)
     assert len(set(trained)) == 1, "no copy is trained"
 
 
@@ -112,20 +112,20 @@ def note_training(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return trained
 
 
-def test_a_training_gone_on_with_foretells_only_if_it_is_asked(files: TrainingFiles, tmp_path: Path) -> None:
+def test_a_resumed_training_predicts_only_where_control_has_it(files: TrainingFiles, tmp_path: Path) -> None:
     first = train(files)
     inside = [next(saved for saved in states(first) if (saved.stage, saved.step) == (stage, 1)) for stage in (1, 2)]
     for number, saved in enumerate(inside):
         resumed = replace(
             files, output_dir=tmp_path / f"resumed-{number}", resume=ResumeFrom(saved.file.path, saved.best)
         )
-        assert foretold(train(resumed, predict_duration=False)) == []
+        assert predictions(train(resumed, predict_duration=False)) == []
         again = replace(resumed, output_dir=tmp_path / f"again-{number}")
-        (told,) = foretold(train(again))
-        assert told.seconds_left.likely > 0
+        (predicted,) = predictions(train(again))
+        assert predicted.seconds_left.likely > 0
 
 
-def test_steps_that_do_not_fit_beside_the_training_are_foretold_from_the_real_ones(
+def test_where_trial_steps_do_not_fit_the_real_ones_are_timed(
     files: TrainingFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forward, first = EdgeFace.forward, list[int]()
@@ -138,8 +138,8 @@ def test_steps_that_do_not_fit_beside_the_training_are_foretold_from_the_real_on
 
     monkeypatch.setattr(EdgeFace, "forward", only_the_real_one)
     events = train(files)
-    (told,) = foretold(events)
-    stages = [event.stage for event in events[: events.index(told)] if isinstance(event, EpochFinished)]
+    (predicted,) = predictions(events)
+    stages = [event.stage for event in events[: events.index(predicted)] if isinstance(event, EpochFinished)]
     assert stages == [1, 1, 2], "in the last epoch of stage 2, which is the second"
 
 
@@ -182,7 +182,7 @@ def test_what_is_left_counts_the_files_that_are_written() -> None:
     none = parts_left(config, Position(1, 0, 0), COSTS)
     written = parts_left(config, Position(1, 0, 0), replace(COSTS, write_byte=0.001))
     often = parts_left(config, Position(1, 0, 0), replace(COSTS, write_byte=0.001, save_every_seconds=10.0))
-    # Half of the writing goes on beside the next epoch: at best more, at worst none.
+    # Half of the writing overlaps the next epoch: at best more, at worst none.
     states = 0.001 * 2 * (1000 + 3 * 100), 0.001 * 4 * 3 * 1100
     assert written.stage1.likely - none.stage1.likely == pytest.approx(0.5 * states[0])
     # Of four validations two are taken to be the best so far, at least one and at most all.
@@ -194,7 +194,7 @@ def test_what_is_left_counts_the_files_that_are_written() -> None:
     assert often.stage2.likely - written.stage2.likely == pytest.approx(0.001 * 4 * 2 * 3 * 1100)
 
 
-def test_a_broken_batch_costs_its_share_on_a_cpu_and_a_whole_one_on_a_gpu() -> None:
+def test_a_smaller_last_batch_costs_its_share_on_a_cpu_and_a_whole_one_on_a_gpu() -> None:
     assert batches_of(100, 32, "cpu") == pytest.approx(3.125)
     assert batches_of(100, 32, "cuda") == 4
     assert batches_of(10, 32, "cpu") == 1, "the one batch is as long as the images"

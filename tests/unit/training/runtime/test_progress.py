@@ -14,7 +14,7 @@ class Clock:
         return self.seconds
 
 
-def told(events: list[TrainingEvent]) -> list[Progressed]:
+def progressed(events: list[TrainingEvent]) -> list[Progressed]:
     return [event for event in events if isinstance(event, Progressed)]
 
 
@@ -25,11 +25,11 @@ def test_at_most_two_a_second_never_falling_and_1_at_the_end() -> None:
         clock.seconds += 0.1
         progress.advance(1)
     progress.finish()
-    reported = [event.progress for event in told(events)]
+    reported = [event.progress for event in progressed(events)]
     assert reported == sorted(reported)
     assert len(reported) <= 21
     assert max(reported[:-1]) <= 1.0
-    assert told(events)[-1] == Progressed(1.0, 0.0, None, None)
+    assert progressed(events)[-1] == Progressed(1.0, 0.0, None, None)
 
 
 def test_the_eta_waits_for_two_epochs_alike() -> None:
@@ -40,12 +40,12 @@ def test_the_eta_waits_for_two_epochs_alike() -> None:
         progress.start_epoch(2, epoch, epochs=10)
         clock.seconds += 1
         progress.advance(1)
-        etas.append(told(events)[-1].eta_seconds)
+        etas.append(progressed(events)[-1].eta_seconds)
         clock.seconds += seconds - 1
         progress.finish_epoch()
     assert etas == [None, None, None, 7 * 11.0 - 1]
-    assert told(events)[-1].stage == 2
-    assert told(events)[-1].epoch == 4
+    assert progressed(events)[-1].stage == 2
+    assert progressed(events)[-1].epoch == 4
 
 
 def epochs_of_ten_seconds(progress: Progress, clock: Clock, epochs: int, work: float) -> None:
@@ -62,25 +62,25 @@ def test_neither_progress_nor_eta_are_at_their_end_before_the_evaluation_is() ->
     progress = Progress(100 + 40, events.append, clock, work_after=40)
     progress.expect_after(200)
     epochs_of_ten_seconds(progress, clock, 3, work=10)
-    assert told(events)[-1].eta_seconds == 10 * (10 - 2) - 10 + 200
+    assert progressed(events)[-1].eta_seconds == 10 * (10 - 2) - 10 + 200
     # It stops early: what it leaves out is done too.
     progress.finish_training()
     for seconds, work in ((100, 10), (100, 10), (300, 20)):
         clock.seconds += seconds
         progress.advance(work)
-    after = told(events)[-3:]
+    after = progressed(events)[-3:]
     assert [event.progress for event in after] == pytest.approx([110 / 140, 120 / 140, 0.999])
     # By the clock 100 s are left and then none, but half of the work is.
     assert [event.eta_seconds for event in after] == pytest.approx([150, 100, 0.2])
     progress.finish()
-    assert told(events)[-1].progress == 1.0
+    assert progressed(events)[-1].progress == 1.0
 
 
 def test_what_comes_after_is_guessed_by_its_work_where_nothing_was_measured() -> None:
     clock, events = Clock(), list[TrainingEvent]()
     progress = Progress(100 + 40, events.append, clock, work_after=40)
     epochs_of_ten_seconds(progress, clock, 3, work=10)
-    assert told(events)[-1].eta_seconds == 10 * (10 - 2) - 10 + 40
+    assert progressed(events)[-1].eta_seconds == 10 * (10 - 2) - 10 + 40
 
 
 def test_stage_1_says_nothing_of_stage_2() -> None:
@@ -91,10 +91,10 @@ def test_stage_1_says_nothing_of_stage_2() -> None:
         clock.seconds += 1
         progress.advance(1)
         progress.finish_epoch()
-    assert {event.eta_seconds for event in told(events)} == {None}
+    assert {event.eta_seconds for event in progressed(events)} == {None}
 
 
-def test_going_back_is_not_told_and_steps_are_counted() -> None:
+def test_going_back_is_not_reported_and_steps_are_counted() -> None:
     clock, events = Clock(), list[TrainingEvent]()
     progress = Progress(100, events.append, clock, reported=0.3)
 
@@ -109,8 +109,8 @@ def test_going_back_is_not_told_and_steps_are_counted() -> None:
     progress.go_back(20)
     progress.start_epoch(2, 2, epochs=5, step=0, steps_done=10)
     advance(10)
-    assert [event.progress for event in told(events)] == [0.3, 0.5, 0.5]
-    assert [(event.epoch, event.step, event.steps_done) for event in told(events)][1:] == [(3, 8, 28), (2, 1, 11)]
+    assert [event.progress for event in progressed(events)] == [0.3, 0.5, 0.5]
+    assert [(event.epoch, event.step, event.steps_done) for event in progressed(events)][1:] == [(3, 8, 28), (2, 1, 11)]
     assert progress.share == 0.3
 
 
@@ -123,4 +123,4 @@ def test_a_resumed_epoch_does_not_count_for_the_eta() -> None:
         progress.advance(1)
         clock.seconds += 9
         progress.finish_epoch()
-    assert [event.eta_seconds for event in told(events)] == [None, None, None, 10.0 - 1]
+    assert [event.eta_seconds for event in progressed(events)] == [None, None, None, 10.0 - 1]
