@@ -1,5 +1,5 @@
-"""Prepared faces on the disk, in the format of worker/training/data/face_cache.py: their age, and whether they are
-whole. None of them is needed: a job makes a deleted file again."""
+"""Prepared faces on the disk, in the format of worker/training/data/face_cache.py: their age and their damage; and
+prints, in that of print_cache.py. None of them is needed: a job makes a deleted file again."""
 
 import hashlib
 import json
@@ -15,7 +15,8 @@ from app.leftovers import ABANDONED_SECONDS
 
 _FACE_BYTES = 3 * FACE_SIZE**2
 _WHOLE = re.compile(r"([0-9a-f]{64})\.(npy|json)")
-_ASIDE = re.compile(r"\.[0-9a-f]{64}\.(npy|json)\..+")
+_PRINTS = re.compile(r"[0-9a-f]{64}\.prints")
+_ASIDE = re.compile(r"\.[0-9a-f]{64}\.(npy|json|prints)\..+")
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,15 @@ def find_abandoned(folder: Path) -> list[Path]:
 
 
 def clean_prepared(folder: Path, keep_seconds: float) -> Freed:
-    """Delete the faces not used for `keep_seconds`, but for an hour at least: a training may just be opening them."""
+    """Delete the faces and prints not used for `keep_seconds`, at least an hour: a training may be opening them."""
     freed = sum((delete_file(path) for path in find_abandoned(folder)), start=Freed())
     for faces in find_prepared(folder):
         useful = keep_seconds if faces.sidecar.exists() else 0.0
         if faces.idle_seconds() > max(useful, ABANDONED_SECONDS):
             freed += faces.delete()
+    for path in _entries(folder):
+        if _PRINTS.fullmatch(path.name):
+            freed += delete_file(path, older_than=max(keep_seconds, ABANDONED_SECONDS))
     return freed
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app.finetune.dataset import JobWarning, Split, image_name, subject_of
 from app.finetune.errors import PhotoCopied, UnreadableImages
-from app.finetune.same_photo import Print, are_copies, read_look, read_print, similar_pairs
+from app.finetune.same_photo import Look, Print, are_copies, read_look, read_print, similar_pairs
 
 ALLOW_ALL = "*"
 """The entry of `allowed_leaks` that allows every leak."""
@@ -122,21 +122,22 @@ def find_copies(
     prints: Mapping[Path, Print],
     *,
     threads: int,
+    look: Callable[[Path], Look] = read_look,
     on_images: Callable[[], None] = lambda: None,
 ) -> list[Copy]:
     """Find all copies, sorted by part and name. `prints` are those of the images of `parts`; an image without one is
     left out.
 
     Equal pixels are found in VLR and HR images, near-duplicates in the HR images alone: a VLR image has too little
-    detail. The HR images whose thumbnails resemble each other are read once more, in full: keeping 10 kB of every
-    image would take 1 GB for 100,000. A photo that a subject has several times in one part is returned once.
-    `on_images` is called now and then and may raise. Raises UnreadableImages.
+    detail. `look` is called for HR images whose thumbnails resemble each other, in several threads. A photo that a
+    subject has several times in one part is returned once. `on_images` is called now and then and may raise. Raises
+    what `look` raises: UnreadableImages.
     """
     found: dict[tuple[str, str, str, str], Copy] = {}
     for kind in ("hr_images", "vlr_images"):
         images = [PartImage(part, path) for part, split in parts.items() for path in getattr(split, kind)]
         known = {image: prints[image.path] for image in images if image.path in prints}
-        copies = [*exact_copies(known), *(_near_copies(known, threads, on_images) if kind == "hr_images" else ())]
+        copies = [*exact_copies(known), *(_near_copies(known, threads, look, on_images) if kind == "hr_images" else ())]
         for copy in copies:
             ends = copy.first, copy.second
             found.setdefault(tuple(text for end in ends for text in (end.part, image_name(end.path))), copy)  # type: ignore[arg-type]
@@ -167,14 +168,16 @@ def _print_or_reasons(path: Path) -> Print | dict[Path, str]:
         return error.reasons
 
 
-def _near_copies(prints: Mapping[PartImage, Print], threads: int, on_images: Callable[[], None]) -> Iterator[Copy]:
+def _near_copies(
+    prints: Mapping[PartImage, Print], threads: int, look: Callable[[Path], Look], on_images: Callable[[], None]
+) -> Iterator[Copy]:
     images = _first_of_each(prints)
     similar = (
         (images[first], images[second])
         for first, second in similar_pairs([prints[image] for image in images], on_images)
     )
     candidates = (pair for pair in similar if _leaks(*pair) and prints[pair[0]].digest != prints[pair[1]].digest)
-    read = lru_cache(_LOOKS_KEPT)(read_look)
+    read = lru_cache(_LOOKS_KEPT)(look)
 
     def copied(pair: tuple[PartImage, PartImage]) -> bool:
         return are_copies(read(pair[0].path), read(pair[1].path))

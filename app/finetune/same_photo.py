@@ -67,7 +67,11 @@ def make_print(image: Image.Image) -> Print:
 
 def read_look(path: Path) -> Look:
     """Raises UnreadableImages."""
-    image = read_rgb(path)
+    return make_look(read_rgb(path))
+
+
+def make_look(image: Image.Image) -> Look:
+    """Of an RGB image."""
     return Look(_grey(image), _thumbnail(image))
 
 

@@ -11,10 +11,10 @@ from app.finetune.dataset import JobWarning
 from app.finetune.events import Finished, Prepared, RecognitionMeasured, Report, Stopped, Warned
 from app.finetune.leaks import AllowedLeaks
 from worker.training.checkpoints.best_model import Checkpoints
-from worker.training.checks.leaks import refuse_copied_photos, refuse_people_under_two_names
+from worker.training.checks.leaks import people_hr_images, refuse_copied_photos, refuse_people_under_two_names
 from worker.training.checks.overfitting import overfitting_warning
 from worker.training.checks.val_people import val_people_warnings
-from worker.training.data.prepare import prepare
+from worker.training.data.prepare import prepare, read_dataset
 from worker.training.data.preprocess import RESAMPLER
 from worker.training.estimation.duration import DurationPredictor
 from worker.training.estimation.evaluation_cost import time_evaluation, unknown_embeddings
@@ -30,7 +30,6 @@ from worker.training.runtime.device import describe_device
 from worker.training.runtime.outcome import report_outcome
 from worker.training.runtime.phase_timer import PhaseTimer
 from worker.training.runtime.progress import Progress
-from worker.training.storage.digests import digest_inputs
 from worker.training.storage.paths import TrainingFiles
 from worker.training.validation.validate import embed_val
 
@@ -59,18 +58,21 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     scan, device, parallel = loaded.scan, loaded.device, loaded.parallel
     for warning in loaded.warnings(config):
         report(Warned(warning))
-    inputs = digest_inputs(files, scan, config.num_workers, control, with_train_hr=config.needs_train_hr)
-    if saved:
-        saved.refuse_changed(inputs)
     allowed = AllowedLeaks(config.allowed_leaks)
     look_for_leaks = not saved and not allowed.everything
+    people_hr = people_hr_images(scan) if look_for_leaks else []
+    dataset = read_dataset(config, files, scan, loaded.by_dsr, control, with_prints=look_for_leaks, people_hr=people_hr)
+    inputs = dataset.inputs
+    if saved:
+        saved.refuse_changed(inputs)
     if look_for_leaks:
-        refuse_copied_photos(scan.train, scan.val, config.num_workers, allowed, control)
+        look = dataset.reader.looks.read
+        refuse_copied_photos(scan.train, scan.val, dataset.prints, look, config.num_workers, allowed, control)
 
     # Prepare
     work = work_of(config, scan, with_dsr=loaded.dsr is not None)
     progress = Progress(work.total, report, reported=saved.progress if saved else 0.0, work_after=work.after)
-    train, train_hr, val = prepare(config, scan, inputs, loaded.by_dsr, files.prepared_dir, report, progress, control)
+    train, train_hr, val, hr_faces = prepare(config, scan, dataset, report, progress)
     report(
         Prepared(
             train_images=len(scan.train.vlr_images),
@@ -101,7 +103,7 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     # Refuse people under two names, whom only a backbone recognises
     if look_for_leaks and frozen:
         for warning in refuse_people_under_two_names(
-            scan, train.pixels_u8, frozen, loaded.backbone, config, device, allowed, control, parallel
+            scan, train.pixels_u8, hr_faces, frozen, loaded.backbone, device, allowed, control, parallel
         ):
             report(Warned(warning))
 

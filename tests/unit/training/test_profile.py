@@ -14,7 +14,7 @@ from worker.training.storage.paths import TrainingFiles
 from .support import write_drawn_split, write_training
 
 PARTS = {
-    "decode",
+    "read images",
     "enlargement",
     "feed",
     "augmentation",

@@ -1,71 +1,83 @@
-"""Leaks are stopped before the training: photos in both train and val, people under two names."""
+"""Refuse leaks before the training: photos in both train and val, people under two names."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import DatasetScan, JobWarning, Split, image_name, subject_of
 from app.finetune.errors import PersonUnderTwoNames
-from app.finetune.leaks import AllowedLeaks, find_copies, images_of, read_prints, refuse_copies
+from app.finetune.leaks import AllowedLeaks, find_copies, refuse_copies
+from app.finetune.same_photo import Look, Print
 from worker.training.checks.same_identity import LEAST_D_PRIME, find_same_people, gather_people
-from worker.training.data.preprocess import enlarge_bicubic, enlarge_images
+from worker.training.data.preprocess import CHUNK
 from worker.training.metrics import FaceSet
 from worker.training.models.embedding import embed, face_set
 from worker.training.runtime.control import Control
 from worker.training.runtime.cpu_parallel import CpuParallel
 from worker.training.runtime.profiling import profiled
-from worker.training.storage.digests import refuse_unreadable
 from worker.training.validation.validate import ValEmbeddings
 
 # Shape suffixes: N faces of train, M of val, C = 3 channels (RGB), H = W = 112 pixels, D = 512; _u8 is uint8.
 
 _FACES_OF_ONE = 16
-"""So many of train's images a subject show who it is."""
+"""Images of a train subject that are embedded to recognise it."""
 
 _AT_ONCE = 256
 
 
 @profiled("leaks")
-def refuse_copied_photos(train: Split, val: Split, threads: int, allowed: AllowedLeaks, control: Control) -> None:
-    """Raises PhotoCopied and StopRequested. Images that cannot be read are left to the preparation."""
+def refuse_copied_photos(
+    train: Split,
+    val: Split,
+    prints: Mapping[Path, Print],
+    look: Callable[[Path], Look],
+    threads: int,
+    allowed: AllowedLeaks,
+    control: Control,
+) -> None:
+    """`prints` and `look` are as in `find_copies`. Raises PhotoCopied, UnreadableImages and StopRequested."""
     parts = {"train": train, "val": val}
-    prints, _ = read_prints(images_of(parts), threads=threads, on_images=control.refuse_if_stopped)
-    copies = find_copies(parts, prints, threads=threads, on_images=control.refuse_if_stopped)
+    copies = find_copies(parts, prints, threads=threads, look=look, on_images=control.refuse_if_stopped)
     refuse_copies(copies, allowed)
+
+
+def people_hr_images(scan: DatasetScan) -> list[Path]:
+    """The HR images by which `refuse_people_under_two_names` recognises the people of train: up to 16 of each subject;
+    none where train lacks an HR image of a VLR image."""
+    known = {image_name(path) for path in scan.train.hr_images}
+    if any(image_name(path) not in known for path in scan.train.vlr_images):
+        return []
+    return [scan.train.hr_images[place] for place in some_of_each(scan.train.hr_images)]
 
 
 @profiled("leaks")
 def refuse_people_under_two_names(
     scan: DatasetScan,
     train_u8_NCHW: Tensor,
+    hr_faces: Callable[[Sequence[Path]], Tensor],
     val: ValEmbeddings,
     backbone: nn.Module,
-    config: FinetuneConfig,
     device: torch.device,
     allowed: AllowedLeaks,
     control: Control,
     parallel: CpuParallel,
 ) -> list[JobWarning]:
-    """By the HR images where train has one for each VLR image, else by the VLR faces as they were prepared.
+    """By the HR images of `people_hr_images`, whose faces `hr_faces` returns, else by train's VLR faces.
 
-    A warning where the backbone cannot tell, and of allowed leaks that are none. Raises PersonUnderTwoNames,
-    UnreadableImages, OutOfMemory, StopRequested.
+    Returns a warning where the backbone cannot tell people apart, and one for entries of `allowed_leaks` without a
+    leak. Raises PersonUnderTwoNames, OutOfMemory and StopRequested.
     """
 
     def embedded(faces_u8_BCHW: Tensor) -> Tensor:
         control.refuse_if_stopped()
         return embed(backbone, faces_u8_BCHW, device, parallel=parallel).cpu()
 
-    known = {image_name(path) for path in scan.train.hr_images}
-    if all(image_name(path) in known for path in scan.train.vlr_images):
-        chosen = [scan.train.hr_images[place] for place in some_of_each(scan.train.hr_images)]
-        refuse_unreadable(chosen, config.num_workers, control)
-        chunks = enlarge_images(chosen, enlarge_bicubic, threads=config.num_workers)
-        e_ND = torch.cat([embedded(faces.pixels_u8) for faces in chunks])
+    if chosen := people_hr_images(scan):
+        chunks = (chosen[start : start + CHUNK] for start in range(0, len(chosen), CHUNK))
+        e_ND = torch.cat([embedded(hr_faces(some)) for some in chunks])
         e_MD, val_paths = val.gallery_GD, val.val.gallery_paths
     else:
         places = some_of_each(scan.train.vlr_images)
@@ -78,8 +90,8 @@ def refuse_people_under_two_names(
 def refuse_same_people(
     faces: FaceSet, allowed: AllowedLeaks, control: Control, *, with_one_of: Set[str] | None = None
 ) -> list[JobWarning]:
-    """A warning where these embeddings cannot tell, and of allowed leaks that are none. Pairs without a subject
-    `with_one_of` are let pass. Raises PersonUnderTwoNames and StopRequested."""
+    """As `judge_people`, and a warning for entries of `allowed_leaks` without a leak. Raises PersonUnderTwoNames and
+    StopRequested."""
     refused, warnings = judge_people(faces, allowed, control.refuse_if_stopped, with_one_of=with_one_of)
     if refused:
         raise PersonUnderTwoNames(refused)
@@ -93,9 +105,12 @@ def judge_people(
     *,
     with_one_of: Set[str] | None = None,
 ) -> tuple[list[str], list[JobWarning]]:
-    """Who looks like one person under two names and is not allowed, in words; and a warning where that cannot be told
-    by these embeddings. Pairs without a subject `with_one_of` are let pass. `on_people` is called now and then and may
-    raise."""
+    """Describe each pair of subjects that look like one person and are not allowed; return a warning instead where
+    these embeddings do not tell people apart.
+
+    Only pairs with a subject in `with_one_of` count, where it is given. `on_people` is called now and then and may
+    raise.
+    """
     people = gather_people(faces)
     if people is None or people.d_prime < LEAST_D_PRIME:
         return [], [
@@ -119,7 +134,7 @@ def judge_people(
 
 
 def some_of_each(paths: Sequence[Path]) -> list[int]:
-    """Places of the first 16 images of each subject."""
+    """Indices of the first 16 images of each subject."""
     seen: Counter[str] = Counter()
     chosen = []
     for place, path in enumerate(paths):

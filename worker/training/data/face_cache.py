@@ -64,6 +64,10 @@ class PreparedFaces:
                 os.utime(path)
         return faces
 
+    def has(self, key: str) -> bool:
+        """Whether `find` will probably find faces: no content is read."""
+        return all(path.is_file() for path in self._paths(key))
+
     @profiled("prepared faces")
     def make(self, key: str, count: int, chunks: Callable[[], Iterable[Faces]]) -> Faces:
         """Write `count` faces as `chunks()` gives them, one chunk in memory at a time. `chunks` is called again where

@@ -1,4 +1,4 @@
-"""Decoded and enlarged faces, made once and kept as uint8.
+"""Decode images and enlarge them to faces, uint8.
 
 With DSR: RGB in [0, 1] -> DSR -> clamp -> 112 x 112 bilinear. Without: bicubic to 112 x 112. The resampler is part of
 the result: the same checkpoint fell from 96 % to 83 % at 8 px when its environment's resampler changed.
@@ -38,7 +38,9 @@ RESAMPLER = (
 Enlarge = Callable[[Tensor], Tensor]
 """Images of one size, uint8 [N, 3, H, W] -> uint8 faces [N, 3, 112, 112]."""
 
-_CHUNK = 64
+CHUNK = 64
+"""Images decoded and enlarged at a time."""
+
 _DSR_PIXELS_AT_ONCE = {"cuda": 2**19, "cpu": 2**16}
 """64 channels of 2**19 are 128 MiB, and a few such maps live at once; a CPU is fastest where they fit its caches."""
 
@@ -55,25 +57,32 @@ class Faces:
 def enlarge_images(
     paths: Sequence[Path], enlarge: Enlarge, *, threads: int, vlr_size: int | None = None
 ) -> Iterator[Faces]:
-    """Decode and enlarge every image once, in the order of `paths`, some at a time.
+    """Decode and enlarge every image, in the order of `paths`, 64 at a time.
 
-    With `vlr_size`, images of another size are first resampled to it and rounded to 8 bits, as a camera would give
-    them. The files have to be readable: see `refuse_unreadable`.
+    With `vlr_size`, images of another size are first resampled to it and rounded to 8 bits, like the images of a
+    camera. Raises UnreadableImages, and what `enlarge` raises.
     """
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        for start in range(0, len(paths), _CHUNK):
+        for start in range(0, len(paths), CHUNK):
             with profiled("decode"):
-                images = list(pool.map(decode, paths[start : start + _CHUNK]))
-            faces_u8_NCHW = torch.empty(len(images), 3, FACE_SIZE, FACE_SIZE, dtype=torch.uint8)
-            sizes: Counter[tuple[int, int]] = Counter()
-            for indices, images_u8_NCHW in _by_size(images):
-                height, width = images_u8_NCHW.shape[2:]
-                sizes[width, height] += len(indices)
-                with profiled("enlargement"):
-                    if vlr_size is not None:
-                        images_u8_NCHW = resize_bicubic(images_u8_NCHW, vlr_size)
-                    faces_u8_NCHW[torch.tensor(indices)] = enlarge(images_u8_NCHW)
-            yield Faces(faces_u8_NCHW, sizes)
+                images = list(pool.map(decode, paths[start : start + CHUNK]))
+            yield enlarge_chunk(images, enlarge, vlr_size)
+
+
+def enlarge_chunk(images: Sequence[npt.NDArray[np.uint8]], enlarge: Enlarge, vlr_size: int | None = None) -> Faces:
+    """Enlarge decoded images, uint8 [H, W, 3], those of one size together; `vlr_size` as in `enlarge_images`."""
+    faces_u8_NCHW = torch.empty(len(images), 3, FACE_SIZE, FACE_SIZE, dtype=torch.uint8)
+    sizes: Counter[tuple[int, int]] = Counter()
+    for indices, size, images_u8_NCHW in by_size(images):
+        sizes[size] += len(indices)
+        with profiled("enlargement"):
+            faces_u8_NCHW[torch.tensor(indices)] = enlarge(resample(images_u8_NCHW, vlr_size))
+    return Faces(faces_u8_NCHW, sizes)
+
+
+def resample(images_u8_NCHW: Tensor, vlr_size: int | None) -> Tensor:
+    """To `vlr_size` pixels square, where there is one."""
+    return images_u8_NCHW if vlr_size is None else resize_bicubic(images_u8_NCHW, vlr_size)
 
 
 def decode(path: Path) -> npt.NDArray[np.uint8]:
@@ -157,13 +166,14 @@ def size_warnings(name: str, sizes: Counter[tuple[int, int]], vlr_size: int | No
         )
 
 
-def _by_size(images: Sequence[npt.NDArray[np.uint8]]) -> Iterator[tuple[list[int], Tensor]]:
+def by_size(images: Sequence[npt.NDArray[np.uint8]]) -> Iterator[tuple[list[int], tuple[int, int], Tensor]]:
+    """The images of each size: their indices, the size (width, height), and their pixels, uint8 [N, 3, H, W]."""
     indices_of_size: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, image in enumerate(images):
         indices_of_size[image.shape].append(index)
-    for indices in indices_of_size.values():
+    for (height, width, _), indices in indices_of_size.items():
         images_NHWC = torch.from_numpy(np.stack([images[index] for index in indices]))
-        yield indices, images_NHWC.permute(0, 3, 1, 2)
+        yield indices, (width, height), images_NHWC.permute(0, 3, 1, 2)
 
 
 def _resize_bilinear(images_NCHW: Tensor) -> Tensor:

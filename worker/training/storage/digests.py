@@ -91,15 +91,22 @@ def refuse_unreadable(paths: Sequence[Path], threads: int, control: Control) -> 
 @profiled("digests")
 def digest_images(paths: Sequence[Path], threads: int, control: Control) -> str:
     """Of the name and the sha256 of every file, in order. Raises UnreadableImages, OSError and StopRequested."""
-    digest = hashlib.sha256()
+    sha256s: list[bytes] = []
     try:
         with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
             for some in _some_at_once(paths):
-                for path, sha256 in zip(some, pool.map(partial(sha256_of, control=control), some), strict=True):
-                    digest.update(f"{path.name}\0{sha256}\n".encode("utf-8", "surrogateescape"))
+                sha256s += map(bytes.fromhex, pool.map(partial(sha256_of, control=control), some))
     except OSError:
         refuse_unreadable(paths, threads, control)  # names all of them
         raise
+    return digest_of_images(paths, sha256s)
+
+
+def digest_of_images(paths: Sequence[Path], sha256s: Sequence[bytes]) -> str:
+    """The digest of images whose files have these sha256s."""
+    digest = hashlib.sha256()
+    for path, sha256 in zip(paths, sha256s, strict=True):
+        digest.update(f"{path.name}\0{sha256.hex()}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

@@ -31,6 +31,7 @@ from app.finetune.events import (
 )
 from app.finetune.leaks import AllowedLeaks
 from worker.training.checks.leaks import refuse_copied_photos, refuse_same_people, some_of_each
+from worker.training.data.image_reader import ImageReader, Preparation, refuse_unreadable
 from worker.training.data.preprocess import RESAMPLER, Enlarge, Faces, enlarge_bicubic, enlarge_bilinear, enlarge_by_dsr
 from worker.training.models.dsr import DSR, load_dsr
 from worker.training.models.edgeface import load_edgeface
@@ -42,12 +43,12 @@ from worker.training.runtime.device import choose_device, describe_device
 from worker.training.runtime.outcome import report_outcome
 from worker.training.runtime.progress import Progress
 from worker.training.storage.atomic import saved_bytes, write_whole
-from worker.training.storage.digests import digest_images, sha256_of
+from worker.training.storage.digests import sha256_of
 from worker.training.storage.paths import TrainingFiles
 from worker.training.super_resolution.comparison import verdict_of
 from worker.training.super_resolution.initialise import new_dsr
 from worker.training.super_resolution.loop import DsrRunContext, Work, state_dict_of, train_to_the_end
-from worker.training.super_resolution.preparation import embed_both_ways, prepare_hr
+from worker.training.super_resolution.preparation import embed_both_ways
 from worker.training.super_resolution.state import DsrInputs, DsrTrainState, DsrTrainStateFiles, SavedDsrState
 from worker.training.super_resolution.val_faces import Enlarged, ValFaces, enlarge_val, val_faces
 
@@ -83,24 +84,31 @@ def _train(config: DsrTrainingConfig, files: TrainingFiles, report: Report, cont
     train, val = scan_hr(files.train_dir), scan_hr(files.val_dir)
     if not comparable(val):
         raise NothingToCompare(files.val_dir)
+    allowed = AllowedLeaks(config.allowed_leaks)
+    look_for_leaks = not saved and not allowed.everything
+    reader = ImageReader(files.prepared_dir, config.num_workers, control)
+    train_images, val_images = (
+        reader.read(split.hr_images, Preparation(), with_prints=look_for_leaks, with_looks=look_for_leaks)
+        for split in (train, val)
+    )
     inputs = DsrInputs(
         edgeface=sha256_of(files.edgeface, control),
         dsr=sha256_of(files.dsr, control) if files.dsr else None,
-        train_hr=digest_images(train.hr_images, config.num_workers, control),
-        val_hr=digest_images(val.hr_images, config.num_workers, control),
+        train_hr=train_images.digest,
+        val_hr=val_images.digest,
     )
     if saved:
         saved.refuse_changed(inputs)
-    allowed = AllowedLeaks(config.allowed_leaks)
-    look_for_leaks = not saved and not allowed.everything
     if look_for_leaks:
-        # `scan_hr` lists each HR image as VLR image too, which would be read and reported twice.
+        # `scan_hr` lists each HR image as a VLR image too, and each copy would be reported twice.
         train_hr, val_hr = (replace(split, vlr_images=()) for split in (train, val))
-        refuse_copied_photos(train_hr, val_hr, config.num_workers, allowed, control)
+        prints = {**train_images.prints, **val_images.prints}
+        refuse_copied_photos(train_hr, val_hr, prints, reader.looks.read, config.num_workers, allowed, control)
 
     # Prepare
-    prepare = partial(prepare_hr, prepared_dir=files.prepared_dir, threads=config.num_workers, control=control)
-    train_faces, hr_faces = prepare(train.hr_images, inputs.train_hr), prepare(val.hr_images, inputs.val_hr)
+    reader.looks.clear()
+    refuse_unreadable([train_images, val_images])
+    train_faces, hr_faces = reader.faces(train_images), reader.faces(val_images)
     subjects = {subject_of(path.name) for path in train.hr_images}
     for warning in _warnings(subjects, {subject_of(path.name) for path in val.hr_images}, train_faces):
         report(Warned(warning))

@@ -18,6 +18,7 @@ from app.finetune.leaks import AllowedLeaks
 from tests.unit.training.support import run, tiny_config, write_training
 from worker.training.checks.leaks import judge_people, refuse_people_under_two_names
 from worker.training.checks.same_identity import find_same_people, gather_people
+from worker.training.data.prepare import FacesByPath
 from worker.training.data.preprocess import enlarge_bicubic, enlarge_images
 from worker.training.data.val_faces import ValFaces
 from worker.training.finetune import finetune
@@ -161,9 +162,9 @@ def test_a_stop_is_obeyed_while_faces_without_hr_images_are_embedded(tmp_path: P
         refuse_people_under_two_names(
             scan,
             faces_u8_NCHW,
+            FacesByPath(),
             val,
             backbone,
-            tiny_config(),
             torch.device("cpu"),
             AllowedLeaks([]),
             control,
