@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+from humanize import naturalsize
+
 from app.finetune.architectures import EMBEDDING_SIZE
 from app.finetune.config import FACE_SIZE, FACES_OF_EACH, FinetuneConfig
 from app.finetune.dataset import scan_dataset, scan_hr
@@ -80,7 +82,8 @@ def shortage(needed: SpaceNeeded, settings: Settings) -> str | None:
     for folders in on_device.values():
         wanted = sum(bytes_in[folder] for folder in folders) + MARGIN_BYTES
         if shutil.disk_usage(folders[0]).free < wanted:
-            return f"disk space: the job needs {_megabytes(wanted)} free in {' and '.join(map(str, folders))}"
+            wanted_size, places = naturalsize(wanted, format="%.0f"), " and ".join(map(str, folders))
+            return f"disk space: the job needs {wanted_size} free in {places}"
     return None
 
 
@@ -116,7 +119,3 @@ def reserved(path: Path, size: int) -> Iterator[None]:
 
 def _as_disk_full(error: OSError, path: Path) -> Exception:
     return DiskFull(path) if error.errno in (errno.ENOSPC, errno.EDQUOT) else error
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 2**20:.0f} MB"

@@ -1,7 +1,8 @@
-"""The answers to `GET /jobs/{id}`, ready to send."""
+"""The responses of `GET /jobs/{id}`, encoded."""
 
-from collections import OrderedDict
 from collections.abc import Hashable
+
+from cachetools import LRUCache
 
 from app.database import Database
 from app.jobs import queries
@@ -10,7 +11,7 @@ from app.jobs.views import view_job
 from app.live.shared_read import SharedRead
 
 JOBS_KEPT = 256
-"""Of how many jobs the last answer is kept: those asked for last."""
+"""Jobs whose last answer is kept: those requested most recently."""
 
 
 class JobAnswers:
@@ -19,16 +20,13 @@ class JobAnswers:
     def __init__(self, database: Database, worker_seen_seconds: float) -> None:
         self._database = database
         self._worker_seen_seconds = worker_seen_seconds
-        self._answers: OrderedDict[str, _Answer] = OrderedDict()
+        self._answers: LRUCache[str, _Answer] = LRUCache(JOBS_KEPT)
 
     async def get(self, job_id: str) -> bytes:
         """The JobView as JSON, with all that was committed before this was called. Raises JobNotFound."""
         answer = self._answers.get(job_id)
         if answer is None:
             answer = self._answers[job_id] = _Answer(self._database, job_id, self._worker_seen_seconds)
-            if len(self._answers) > JOBS_KEPT:
-                self._answers.popitem(last=False)
-        self._answers.move_to_end(job_id)
         if answer.kept is not None and answer.kept[0] == self._database.version.read_at_once():
             return answer.kept[1]
         return await answer.read.get()
