@@ -1,6 +1,7 @@
-"""Runs the api and worker images as an engine would, without one, and puts a job through them.
+"""Runs a job through the api and worker images without a container engine.
 
-    images_run.py FOLDER    FOLDER holds api.json and worker.json: what `buildah inspect` says of a mounted container
+    images_run.py FOLDER    FOLDER holds api.json and worker.json: the output of `buildah inspect` for a mounted
+    container
 
 Each image's own start command runs in its own root, as its own user, with its own environment, as the first process of
 namespaces of its own. The network is one without a way out, shared like that of a pod: what is not in the images is

@@ -9,6 +9,6 @@ def view_attempt(attempt: Attempt) -> AttemptView:
 
 
 def view_resume_point(artifacts: list[Artifact]) -> ResumePointView | None:
-    """`artifacts` with the oldest first."""
+    """Return the state that the job would resume from. `artifacts` are sorted, oldest first."""
     points = [artifact.resume_point for artifact in artifacts if artifact.kind == "state"]
     return None if not points or points[-1] is None else ResumePointView.model_validate(points[-1].model_dump())

@@ -6,7 +6,7 @@ from app.jobs.tables import MEASURED_KINDS, Artifact, Job
 
 
 def view_checkpoint(job: Job, path: str) -> CheckpointView | None:
-    """`path` is the job's own address."""
+    """Return the job's best checkpoint. `path` is the job's address."""
     if job.checkpoint is None:
         return None
     full, backbone = job.checkpoint.full, job.checkpoint.backbone
@@ -19,7 +19,7 @@ def view_checkpoint(job: Job, path: str) -> CheckpointView | None:
 
 
 def view_files(job: Job, artifacts: list[Artifact], path: str) -> list[KeptFile]:
-    """`artifacts` with the oldest first; `path` is the job's own address."""
+    """Return the job's files. `artifacts` are sorted, oldest first; `path` is the job's address."""
     best = {file.key for file in job.checkpoint.files} if job.checkpoint else set()
     states = [artifact.key for artifact in artifacts if artifact.kind == "state"]
     return [

@@ -1,4 +1,4 @@
-"""Who moves a job on when its worker is dead or its bell was lost: the rounds, made by every API and every worker."""
+"""The rounds, which run in every API and every worker: they rescue jobs of dead workers and resend lost messages."""
 
 import logging
 import threading
@@ -11,7 +11,7 @@ from app.jobs.transitions.attempts import LossPolicy
 from app.settings import Settings
 
 MOST_RINGS = 16
-"""A bell wakes one slot of a worker, which then takes jobs until none waits."""
+"""Most messages of a round. One wakes a slot of a worker, which then takes jobs until none waits."""
 
 _log = logging.getLogger(__name__)
 
@@ -21,13 +21,13 @@ def loss_policy(settings: Settings) -> LossPolicy:
 
 
 def rescue_jobs(database: Database, policy: LossPolicy) -> list[str]:
-    """Move on the jobs whose lease ran out; the ids of those queued again."""
+    """Rescue the jobs whose lease has expired. Return the ids of those queued again."""
     with database.writing() as session:
         return attempts.expire_leases(session, policy)
 
 
 class Rounds:
-    """A thread that rescues jobs and rings for waiting ones, at its start and every `rounds_seconds`."""
+    """A thread that rescues jobs and sends messages for waiting ones, at its start and every `rounds_seconds`."""
 
     def __init__(
         self,
@@ -54,8 +54,8 @@ class Rounds:
         while True:
             try:
                 self._walk_once()
-            except Exception:  # whatever it was: without the rounds no dead worker's job is ever rescued
-                _log.exception("a round failed; the next one tries again")
+            except Exception:  # the rounds must go on after any error, or no dead worker's job is rescued
+                _log.exception("a round failed; the next one retries")
             if self._stopped.wait(self._settings.rounds_seconds):
                 return
 
@@ -66,7 +66,7 @@ class Rounds:
             _log.warning("job %s lost its worker and is queued again", job_id)
         with self._database.writing() as session:
             seen = queries.seconds_since_worker(session)
-            # Without a worker nobody takes the messages away, so ringing would only pile them up.
+            # Without a worker the messages would only pile up.
             listening = seen is not None and seen < self._settings.worker_seen_seconds
             due = rounds.take_unrung(session, self._settings.ring_again_seconds) if listening else 0
         for _ in range(min(due, MOST_RINGS)):

@@ -6,9 +6,8 @@ from app.finetune.checkpoint import Checkpoint, Stage, WrittenFile
 
 
 class ResumePoint(BaseModel):
-    """A saved state. `epoch` epochs of `stage` were finished and `step` optimizer steps of the next one were done.
-    `steps_done` counts the steps of the whole training, `progress` is in 0..1. `checkpoint` is the job's best one at
-    that moment."""
+    """A saved state: after `epoch` epochs of `stage` and `step` optimizer steps of the next one. `steps_done` counts
+    the steps of the whole training, `progress` is in [0, 1]. `checkpoint` was the job's best one then."""
 
     attempt: int
     stage: Stage

@@ -13,9 +13,9 @@ _CHECKPOINT = TypeAdapter(Checkpoint)
 
 
 def put_in_place(session: Session, job: Job, is_usable: Callable[[WrittenFile], bool] = lambda _: True) -> bool:
-    """Make the newest checkpoint that is still kept, such as a pinned one, that of the locked job.
+    """Set the locked job's checkpoint to the newest one that is still kept, such as a pinned one.
 
-    `is_usable` decides for each file whether it can serve. Returns whether a checkpoint was found.
+    `is_usable` decides for each file. Return whether a checkpoint was found.
     """
     kept = {(artifact.key, artifact.sha256) for artifact in queries.artifacts(session, job.id)}
     emitted = session.exec(

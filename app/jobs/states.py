@@ -5,9 +5,9 @@ from app.api_models.job_status import TERMINAL, JobStatus
 __all__ = ["CLAIMED", "NEXT", "RETRYABLE", "TERMINAL", "JobStatus"]
 
 RETRYABLE = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
-"""The final states that a person's retry, and nothing else, leaves."""
+"""Final states that only a retry by a user leaves."""
 CLAIMED = frozenset({JobStatus.PREPARING, JobStatus.RUNNING, JobStatus.CANCELLING, JobStatus.PAUSING})
-"""The states in which one worker holds the job by a lease."""
+"""States in which a worker holds the job by a lease."""
 
 NEXT: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.QUEUED: frozenset({JobStatus.PREPARING, JobStatus.PAUSED, JobStatus.CANCELLED}),
@@ -21,4 +21,4 @@ NEXT: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.FAILED: frozenset({JobStatus.QUEUED}),
     JobStatus.CANCELLED: frozenset({JobStatus.QUEUED}),
 }
-"""What each state may turn into. The store makes each of these transitions and no other: its tests try them all."""
+"""Next states of each state. The tests check that exactly these transitions exist."""

@@ -1,4 +1,4 @@
-"""The rows. Times are seconds since 1970 (UTC) by the database's clock, so that machines need not agree on theirs."""
+"""Tables. Times are seconds since 1970 (UTC) by the database's clock, so that the machines' clocks do not matter."""
 
 from pathlib import Path
 from typing import Any
@@ -15,44 +15,44 @@ from app.jobs.states import JobStatus
 from app.jobs.typed_json import TypedJson
 
 MEASURED_KINDS = ("evaluation", "report")
-"""Of the kinds of files those that say what was measured."""
+"""Kinds of files that hold an evaluation."""
 
 
 class Job(SQLModel, table=True):
-    """One job of any kind. Ids sort by the time of submission."""
+    """A job of any kind. Ids sort by the time of submission."""
 
     __table_args__ = (UniqueConstraint("idempotency_key", name="uq_job_idempotency_key"),)
 
     id: str = Field(primary_key=True)
     kind: str = Field(default=FINETUNING, sa_column_kwargs={"server_default": FINETUNING})
-    """`Kind.stored` of app/finetune/job_kinds.py. An API of before there were kinds leaves it to the database."""
+    """`Kind.stored` of app/finetune/job_kinds.py. An API from before there were kinds leaves it to the database."""
 
     status: str = Field(default=JobStatus.QUEUED, index=True)
     config: dict[str, Any] = Field(sa_type=JSON)
     warnings: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
     idempotency_key: str | None = None
     request_digest: str | None = None
-    """sha256 of what was submitted with the key: see app/jobs/transitions/submission.py."""
+    """sha256 of the request submitted with the key: see app/jobs/transitions/submission.py."""
 
     priority: int = 0
     """Higher is claimed first."""
     created_at: float
     queued_at: float
-    """Since when it waits in the queue, the order among equal priorities. A worker's loss does not change it, a
-    person's resume or retry does."""
+    """Start of the wait in the queue, which orders equal priorities. The loss of a worker does not change it; a resume
+    or retry by a user does."""
     retry_at: float | None = None
-    """A queued job is not claimed before this."""
+    """Earliest time at which a queued job can be claimed."""
     waiting_reason: str | None = None
     started_at: float | None = None
     finished_at: float | None = None
     rung_at: float | None = None
 
     attempt: int = 0
-    """Raised by every claim: the fencing token that each later write must carry."""
+    """Fencing token: every claim increments it, and each later write must carry it."""
     worker_id: str | None = None
     lease_expires_at: float | None = Field(default=None, index=True)
     worker_losses: int = 0
-    """Workers and trainers lost since the training last got further."""
+    """Workers and trainers lost since the training last made progress."""
 
     stage: int | None = None
     epoch: int | None = None
@@ -60,11 +60,11 @@ class Job(SQLModel, table=True):
     progress: float = 0.0
     eta_seconds: float | None = None
     predicted: dict[str, Any] | None = Field(default=None, sa_type=JSON)
-    """How long it takes, told near its start and kept: see app/jobs/durations.py."""
+    """Predicted duration, written near the start of the job: see app/jobs/durations.py."""
     seconds_worked: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
-    """Of the attempts that have ended: from the claim until each was last heard of or let the job go."""
+    """Seconds of work of the ended attempts: each from its claim to its last heartbeat, or to its end."""
     measured: dict[str, Any] | None = Field(default=None, sa_type=JSON)
-    """Of a dry run: the fields of `DryRunFinished` in app/finetune/events.py."""
+    """Result of a dry run: the fields of `DryRunFinished` in app/finetune/events.py."""
     facts: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     recognition_before: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     recognition_after: dict[str, Any] | None = Field(default=None, sa_type=JSON)
@@ -73,11 +73,11 @@ class Job(SQLModel, table=True):
     error: dict[str, Any] | None = Field(default=None, sa_type=JSON)
 
     event_count: int = 0
-    """Number of the job's newest event. Raised under the row's lock, so that readers see events without gaps."""
+    """Number of the job's newest event. Incremented under the row's lock, so that readers see events without gaps."""
 
 
 class Attempt(SQLModel, table=True):
-    """One claim of a job by one worker, and how it ended."""
+    """One claim of a job by a worker, and its end."""
 
     job_id: str = Field(primary_key=True, foreign_key="job.id")
     number: int = Field(primary_key=True)
@@ -87,11 +87,11 @@ class Attempt(SQLModel, table=True):
     outcome: str | None = None
     reason: str | None = None
     receipt: dict[str, Any] | None = Field(default=None, sa_type=JSON)
-    """The resume receipt: what this attempt went on from, and what was lost. null for the first."""
+    """Resume receipt: the state that this attempt resumed from, and the lost work. null for the first."""
     recorded_messages: int = 0
-    """How many of its trainer's messages are in the rows: a write repeated after a lost answer changes nothing."""
+    """Number of recorded messages of its trainer, so that a write repeated after a lost answer has no effect."""
     steps_done: int = 0
-    """Optimizer steps of the whole training when it was last heard of, at `heard_at`."""
+    """Optimizer steps of the whole training at its last heartbeat, at `heard_at`."""
     heard_at: float | None = None
 
 
@@ -109,7 +109,7 @@ class EpochMetric(EpochMetrics, SQLModel, table=True):
 
 
 class Artifact(SQLModel, table=True):
-    """A whole file of a job. Its row is written only after the file is on the disk under its name."""
+    """A file of a job. Its row is written after the whole file is on the disk."""
 
     key: str = Field(primary_key=True)
     """Path relative to the artifacts' root."""
@@ -122,10 +122,10 @@ class Artifact(SQLModel, table=True):
     sha256: str
     created_at: float
     sequence: int = 0
-    """Counts the job's files in the order in which they were written, whatever the clock did."""
+    """Counts the job's files in the order of writing, independent of clocks."""
     pinned: bool = False
     resume_point: ResumePoint | None = Field(default=None, sa_type=TypedJson(ResumePoint))
-    """Of a state."""
+    """Resume point of a saved state."""
 
     @property
     def file(self) -> WrittenFile:
@@ -133,7 +133,7 @@ class Artifact(SQLModel, table=True):
 
 
 class JobEvent(SQLModel, table=True):
-    """Something that happened to a job, numbered from 1 without gaps."""
+    """An event of a job, numbered from 1 without gaps."""
 
     job_id: str = Field(primary_key=True, foreign_key="job.id")
     number: int = Field(primary_key=True)

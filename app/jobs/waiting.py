@@ -1,4 +1,4 @@
-"""What a job waits for, in words."""
+"""The reason why a job waits, in words."""
 
 from sqlmodel import Session
 
@@ -15,7 +15,7 @@ _OF_OTHERS = {
 
 
 def waiting_for(session: Session, job: Job, worker_seen_seconds: float) -> str | None:
-    """None for a job that runs or has ended."""
+    """Return the reason, or None for a job that runs or has ended."""
     status = JobStatus(job.status)
     if status is not JobStatus.QUEUED:
         return _OF_OTHERS.get(status)
