@@ -5,35 +5,35 @@ from enum import StrEnum
 
 class JobStatus(StrEnum):
     QUEUED = "queued"
-    """Accepted and waiting. A worker's claim moves it on; the API cancels or pauses it at once. Nobody holds it, so
-    nobody's death harms it: if the bell is lost, the rounds ring again."""
+    """Accepted and waiting. A worker's claim moves it to `preparing`; the API cancels or pauses it at once. No process
+    holds it. If the queue message is lost, the rounds send another."""
 
     PREPARING = "preparing"
-    """Claimed: weights are loaded, images decoded and super-resolved. The claiming supervisor moves it on. If that one
-    dies the lease runs out, and the rounds (app/jobs/rescue.py) put it back to queued."""
+    """Claimed: weights are loaded, images decoded and super-resolved. The claiming supervisor moves it on. If the
+    supervisor crashes, the lease expires and the rounds (app/jobs/rescue.py) move it back to `queued`."""
 
     RUNNING = "running"
-    """Training. Moved on, and rescued, as `preparing`."""
+    """Training. The same processes move it on as for `preparing`."""
 
     CANCELLING = "cancelling"
-    """A person asked a claimed job to stop. Its supervisor ends the trainer and writes `cancelled`. If that one is dead
-    the lease runs out, and the rounds write `cancelled`; `cancel?force=true` does not wait for that."""
+    """A claimed job was cancelled. Its supervisor ends the trainer and writes `cancelled`. If the supervisor crashes,
+    the lease expires and the rounds write `cancelled`; `cancel?force=true` does not wait for that."""
 
     PAUSING = "pausing"
-    """A person asked a claimed job to pause. Its supervisor has the trainer save its state and writes `paused`. If that
-    one is dead the lease runs out, and the rounds write `paused`: the state saved last survives."""
+    """A claimed job was paused. Its trainer saves its state and its supervisor writes `paused`. If the supervisor
+    crashes, the lease expires and the rounds write `paused`; the last saved state remains."""
 
     PAUSED = "paused"
-    """Waits for a person to resume or cancel it. Nobody holds it, so nobody's death harms it."""
+    """Waits for a resume or a cancel. No process holds it."""
 
     SUCCEEDED = "succeeded"
     """Final. The best checkpoint is the result."""
 
     FAILED = "failed"
-    """Final, unless a person retries it. `error` says why; a checkpoint written before the failure stays."""
+    """Final, unless it is retried. `error` has the reason. A checkpoint written before the failure is kept."""
 
     CANCELLED = "cancelled"
-    """Final, unless a person retries it. A checkpoint written before the cancel stays."""
+    """Final, unless it is retried. A checkpoint written before the cancel is kept."""
 
     @property
     def terminal(self) -> bool:

@@ -16,7 +16,7 @@ from app.sqlite_file import sqlite_path
 
 @click.command()
 @click.option("--repair", is_flag=True, help="Repair the findings.")
-@click.option("--deep", is_flag=True, help="Read every byte of every file instead of comparing sizes.")
+@click.option("--deep", is_flag=True, help="Compare the sha256 of every file, not only its size.")
 @click.option("--accept-loss", is_flag=True, help="With --repair: drop rows even if all their files are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(repair: bool, deep: bool, accept_loss: bool, as_json: bool) -> None:
