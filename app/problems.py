@@ -1,4 +1,4 @@
-"""The one map from errors to RFC 9457 answers."""
+"""Answers to errors: RFC 9457 problem details, and the HTTP status of each error."""
 
 import logging
 from http import HTTPStatus
@@ -56,7 +56,7 @@ STATUS_OF_ERROR: dict[type[EdgefaceError], HTTPStatus] = {
 
 
 def status_of(error: EdgefaceError) -> HTTPStatus:
-    """422 for what the request or its data are to blame for, 500 for what the service is, unless mapped otherwise."""
+    """The entry of STATUS_OF_ERROR; else 500 for errors with the blame `service`, and 422 for all others."""
     fallback = HTTPStatus.INTERNAL_SERVER_ERROR if error.blame == "service" else HTTPStatus.UNPROCESSABLE_ENTITY
     return STATUS_OF_ERROR.get(type(error), fallback)
 
@@ -65,9 +65,9 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.exception_handler(EdgefaceError)(_answer_edgeface_error)
     app.exception_handler(RequestValidationError)(_answer_validation_error)
     app.exception_handler(HTTPException)(_answer_http_error)
-    app.exception_handler(OperationalError)(_answer_database_away)
-    app.exception_handler(InterfaceError)(_answer_database_away)
-    app.exception_handler(Exception)(_answer_unforeseen)
+    app.exception_handler(OperationalError)(_answer_database_unavailable)
+    app.exception_handler(InterfaceError)(_answer_database_unavailable)
+    app.exception_handler(Exception)(_answer_unexpected)
 
 
 def _answer(
@@ -136,25 +136,25 @@ async def _answer_http_error(request: Request, error: HTTPException) -> ProblemR
     return answer
 
 
-async def _answer_database_away(request: Request, error: OperationalError | InterfaceError) -> ProblemResponse:
+async def _answer_database_unavailable(request: Request, error: OperationalError | InterfaceError) -> ProblemResponse:
     _log.error("the database does not answer: %s", error)
     return _answer(
         request,
         HTTPStatus.SERVICE_UNAVAILABLE,
         code="database_unavailable",
         detail="the database does not answer",
-        hint="try again in a few seconds; if it stays so, see GET /health/ready and the API's log",
+        hint="try again in a few seconds; if it still fails, see GET /health/ready and the API's log",
         blame="service",
     )
 
 
-async def _answer_unforeseen(request: Request, error: Exception) -> ProblemResponse:
+async def _answer_unexpected(request: Request, error: Exception) -> ProblemResponse:
     return _answer(
         request,
         HTTPStatus.INTERNAL_SERVER_ERROR,
         code="internal_error",
         detail=f"unexpected error: {type(error).__name__}",
-        hint="the API's log has the traceback; please report it",
+        hint="see the traceback in the API's log, and please report it",
         blame="service",
     )
 
