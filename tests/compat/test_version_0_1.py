@@ -109,9 +109,7 @@ def test_a_service_of_version_0_1_is_read_and_its_trainings_resume_bit_equal(
     for name, uninterrupted in {**old.paused, "queued": "guide"}.items():
         check_result(old, api, name, uninterrupted)
     assert _job(api, old.jobs["queued evaluation"])["status"] == "succeeded"
-    asked_before = api.get(f"/jobs/{old.jobs['evaluation']}/evaluation").json()
-    asked_now = api.get(f"/jobs/{old.jobs['queued evaluation']}/evaluation").json()
-    assert asked_now["verdict"] == asked_before["verdict"]
+    assert _curves(api, old.jobs["queued evaluation"]) == _curves(api, old.jobs["evaluation"])
     job = _job(api, evaluation)
     assert job["status"] == "succeeded", job["error"]
 
@@ -195,7 +193,8 @@ def check_result(old: OldService, api: httpx2.Client, name: str, uninterrupted: 
     """The job ended as version 0.1's uninterrupted training did, to the last bit."""
     job, expected = _job(api, old.jobs[name]), _job(api, old.jobs[uninterrupted])
     assert job["status"] == "succeeded", f"{name}: {job['error']}"
-    assert job["recognition"] == expected["recognition"], name
+    for when in ("before", "after"):
+        assert job["recognition"][when] == expected["recognition"][when], name
     assert _metrics(api, job["id"]) == _metrics(api, expected["id"]), name
     events = api.get(f"/jobs/{job['id']}/events").json()["events"]
     assert [event["number"] for event in events] == list(range(1, len(events) + 1)), name
@@ -210,6 +209,13 @@ def check_result(old: OldService, api: httpx2.Client, name: str, uninterrupted: 
 def _metrics(api: httpx2.Client, job_id: str) -> list[dict[str, Any]]:
     epochs = api.get(f"/jobs/{job_id}/metrics").json()["epochs"]
     return [{key: value for key, value in epoch.items() if key not in MEASURED_BY_THE_CLOCK} for epoch in epochs]
+
+
+def _curves(api: httpx2.Client, job_id: str) -> list[Any]:
+    """The ROC curve and the histogram of each comparison of an evaluation."""
+    comparisons = api.get(f"/jobs/{job_id}/evaluation").json()["comparisons"]
+    assert comparisons
+    return [(each["verification"]["roc"], each["verification"]["histogram"]) for each in comparisons]
 
 
 def _tensors(api: httpx2.Client, job_id: str, format_: str) -> dict[str, torch.Tensor]:
