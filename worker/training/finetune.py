@@ -8,14 +8,13 @@ from functools import partial
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
-from app.finetune.events import Finished, Prepared, RecognitionMeasured, Report, Stopped, Warned
+from app.finetune.events import Finished, RecognitionMeasured, Report, Stopped, Warned
 from app.finetune.leaks import AllowedLeaks
 from worker.training.checkpoints.best_model import Checkpoints
 from worker.training.checks.leaks import people_hr_images, refuse_copied_photos, refuse_people_under_two_names
 from worker.training.checks.overfitting import overfitting_warning
 from worker.training.checks.val_people import val_people_warnings
 from worker.training.data.prepare import prepare, read_dataset
-from worker.training.data.preprocess import RESAMPLER
 from worker.training.estimation.duration import DurationPredictor
 from worker.training.estimation.evaluation_cost import time_evaluation, unknown_embeddings
 from worker.training.evaluation.after_training import evaluate_training
@@ -26,7 +25,6 @@ from worker.training.models.edgeface import load_edgeface
 from worker.training.objectives.teacher import make_synthetic_identities
 from worker.training.runtime.control import Control
 from worker.training.runtime.cost_model import work_of
-from worker.training.runtime.device import describe_device
 from worker.training.runtime.outcome import report_outcome
 from worker.training.runtime.phase_timer import PhaseTimer
 from worker.training.runtime.progress import Progress
@@ -73,20 +71,7 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
     work = work_of(config, scan, with_dsr=loaded.dsr is not None)
     progress = Progress(work.total, report, reported=saved.progress if saved else 0.0, work_after=work.after)
     train, train_hr, val, hr_faces = prepare(config, scan, dataset, report, progress)
-    report(
-        Prepared(
-            train_images=len(scan.train.vlr_images),
-            val_images=len(scan.val.vlr_images),
-            subjects=len(scan.subject_to_id),
-            selection="last_epoch" if config.keep == "last" else scan.selection,
-            variant=loaded.variant.name,
-            enlargement=loaded.enlargement,
-            resampler=RESAMPLER,
-            device=describe_device(device),
-            precision=loaded.precision.name,
-            seconds=timer.elapsed,
-        )
-    )
+    report(loaded.prepared(config, timer.elapsed))
 
     # Measure the recognition of the initial weights
     frozen = None

@@ -68,8 +68,7 @@ def _dry_run(config: FinetuneConfig, files: TrainingFiles, control: Control) -> 
         inputs = digest_inputs(files, scan, config.num_workers, control, with_train_hr=config.needs_train_hr)
 
     # Sample the faces
-    digest_seconds = timer.seconds["digests"]
-    samples = sample_faces(config, scan, inputs, loaded.by_dsr, files.prepared_dir, control, digest_seconds)
+    samples = sample_faces(config, scan, inputs, loaded.by_dsr, files.prepared_dir, control)
     images = len(scan.train.vlr_images)
     trial_images = min(images, _TRIAL_BATCHES * config.batch_size)
     labels_N = loaded.labels()[spread(images, trial_images)]
@@ -96,7 +95,7 @@ def _dry_run(config: FinetuneConfig, files: TrainingFiles, control: Control) -> 
     prepare = sum(sample.seconds for sample in kinds) + prepared_bytes * costs.write_byte
     embedded_by_teacher = config.synthetic_identities * FACES_OF_EACH + (images if config.synthetic_identities else 0)
     teacher = costs.embed_val.likely * embedded_by_teacher / (len(scan.val.vlr_images) + len(scan.val.hr_images))
-    start = Estimate.exactly(timer.seconds["load"] + digest_seconds + written.seconds / 2)
+    start = Estimate.exactly(timer.seconds["load"] + timer.seconds["digests"] + written.seconds / 2)
     start += Estimate.about(synthetic.seconds + teacher)
     before = costs.embed_val + Estimate.about(costs.measure)
     return DryRunFinished(

@@ -11,7 +11,7 @@ from torch import Tensor
 from app.finetune.config import FACES_OF_EACH, FinetuneConfig
 from app.finetune.dataset import DatasetScan, paired_hr
 from worker.training.data.face_cache import PreparedFaces, prepared_key
-from worker.training.data.preprocess import Enlarge, Faces, enlarge_bicubic, enlarge_images
+from worker.training.data.preprocess import Enlarge, enlarge_bicubic, enlarge_images
 from worker.training.data.synthetic_identities import draw_identities, synthetic_key
 from worker.training.data.val_faces import ValFaces
 from worker.training.runtime.control import Control
@@ -76,15 +76,10 @@ def sample_faces(
     by_dsr: Enlarge | None,
     prepared_dir: Path,
     control: Control,
-    digest_seconds: float,
 ) -> Samples:
-    """`digest_seconds` is the time that it took to read all files once.
-
-    Raises UnreadableImages, of the sampled images alone, and StopRequested.
-    """
+    """Raises UnreadableImages, of the sampled images alone, and StopRequested."""
     store = PreparedFaces(prepared_dir, control)
     train_hr = () if inputs.train_hr is None else paired_hr(scan.train)
-    total = sum(map(len, (scan.train.vlr_images, train_hr, scan.val.vlr_images, scan.val.hr_images)))
     enlarge = by_dsr or enlarge_bicubic
 
     def sample(paths: Sequence[Path], key: str, enlarge: Enlarge, vlr_size: int | None) -> Sample:
@@ -95,12 +90,13 @@ def sample_faces(
         if kept is not None:
             return Sample(kept.pixels_u8[chosen], timer.seconds["find"], 0, len(paths) - len(chosen))
         some = [paths[index] for index in chosen.tolist()]
-        make = partial(_enlarged, enlarge=enlarge, config=config, vlr_size=vlr_size, control=control)
+        refuse_unreadable(some, config.num_workers, control)
+        make = partial(_enlarged, enlarge=enlarge, threads=config.num_workers, vlr_size=vlr_size)
         make(some[:_WARM])
+        control.refuse_if_stopped()
         with timer.phase("make"):
             faces_u8_NCHW = make(some)
-        # Every image is decoded twice, and its file read once more afterwards.
-        seconds = len(paths) * (timer.seconds["make"] / len(some) + digest_seconds / total)
+        seconds = len(paths) * timer.seconds["make"] / len(some)
         return Sample(faces_u8_NCHW, seconds, len(paths), len(paths) - len(faces_u8_NCHW))
 
     def vlr(paths: Sequence[Path], digest: str) -> Sample:
@@ -143,10 +139,6 @@ def spread(count: int, most: int) -> Tensor:
     return torch.linspace(0, count - 1, min(count, most)).long()
 
 
-def _enlarged(
-    paths: Sequence[Path], *, enlarge: Enlarge, config: FinetuneConfig, vlr_size: int | None, control: Control
-) -> Tensor:
-    refuse_unreadable(paths, config.num_workers, control)
-    control.refuse_if_stopped()
-    chunks: list[Faces] = list(enlarge_images(paths, enlarge, threads=config.num_workers, vlr_size=vlr_size))
+def _enlarged(paths: Sequence[Path], *, enlarge: Enlarge, threads: int, vlr_size: int | None) -> Tensor:
+    chunks = enlarge_images(paths, enlarge, threads=threads, vlr_size=vlr_size)
     return torch.cat([faces.pixels_u8 for faces in chunks])

@@ -9,7 +9,7 @@ from torch import Tensor
 from app.finetune.architectures import EMBEDDING_SIZE, EdgeFaceVariant
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import DatasetScan, JobWarning, scan_dataset, subject_of
-from app.finetune.events import Report, Stage
+from app.finetune.events import Prepared, Report, Stage
 from app.finetune.recipes import views_warning
 from worker.training.checkpoints.best_model import Provenance
 from worker.training.checkpoints.weight_interpolation import weights_of
@@ -30,7 +30,13 @@ from worker.training.objectives.objective import Objective
 from worker.training.objectives.teacher import teacher_embeddings
 from worker.training.runtime.control import Control
 from worker.training.runtime.cpu_parallel import CpuParallel, parallel_for
-from worker.training.runtime.device import Precision, choose_device, choose_precision, to_device_if_it_fits
+from worker.training.runtime.device import (
+    Precision,
+    choose_device,
+    choose_precision,
+    describe_device,
+    to_device_if_it_fits,
+)
 from worker.training.runtime.phase_timer import PhaseTimer
 from worker.training.runtime.progress import Progress
 from worker.training.storage.paths import TrainingFiles
@@ -74,6 +80,22 @@ class Loaded:
             train_images=len(self.scan.train.vlr_images),
         )
         return [*self.scan.warnings, *([] if many_views is None else [many_views])]
+
+    def prepared(self, config: FinetuneConfig, seconds: float) -> Prepared:
+        """The event after the preparation, which took `seconds`."""
+        scan = self.scan
+        return Prepared(
+            train_images=len(scan.train.vlr_images),
+            val_images=len(scan.val.vlr_images),
+            subjects=len(scan.subject_to_id),
+            selection="last_epoch" if config.keep == "last" else scan.selection,
+            variant=self.variant.name,
+            enlargement=self.enlargement,
+            resampler=RESAMPLER,
+            device=describe_device(self.device),
+            precision=self.precision.name,
+            seconds=seconds,
+        )
 
     def provenance(self, config: FinetuneConfig) -> Provenance:
         """What the checkpoints say about their origin."""
