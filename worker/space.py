@@ -31,8 +31,8 @@ _SETS = 4  # two states kept, one being written, and as much again for checkpoin
 
 @dataclass(frozen=True)
 class SpaceNeeded:
-    """Bytes: of one save, which is what an epoch's end writes at most (a state: weights and the optimizer's two
-    moments; and a checkpoint), and of the faces that are not prepared yet."""
+    """Disk space in bytes. `save`: the most that the end of an epoch writes, a state (weights and the two moments of
+    the optimizer) and a checkpoint. `faces`: the faces that are not prepared yet."""
 
     save: int
     faces: int
@@ -70,9 +70,9 @@ def space_for_dsr_training(config: DsrTrainingConfig, inputs: TrainingInputs, fa
 
 
 def shortage(needed: SpaceNeeded, settings: Settings) -> str | None:
-    """Why a job cannot start for want of disk space, in words; None where there is enough.
+    """Return the reason why a job lacks disk space, None if there is enough.
 
-    The words do not change with every byte: they are told once.
+    The text does not change with each byte that is written, so that it makes one event.
     """
     bytes_in = {settings.artifacts_dir: _SETS * needed.save, settings.prepared_dir: needed.faces}
     on_device: defaultdict[int, list[Path]] = defaultdict(list)
@@ -96,8 +96,8 @@ def make_directory(path: Path) -> None:
 
 
 def remove_if_empty(path: Path) -> None:
-    """The folder of an attempt that left nothing. That of its job stays: the next attempt may be making its own in it
-    just now. The cleaner removes it under the job's lock (app/leftovers.py)."""
+    """Remove the folder of an attempt without files. The folder of its job stays: the next attempt may be adding its
+    own at this moment. The cleaner removes it under the job's lock (app/leftovers.py)."""
     with suppress(OSError):
         path.rmdir()
 

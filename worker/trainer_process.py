@@ -27,33 +27,33 @@ _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.25
 _AT_WORK_SECONDS = 5.0
 
-_telling = threading.Lock()
+_sending = threading.Lock()
 
 
 def train(connection: Connection, order: Order[JobConfig, JobFiles]) -> None:
     """The main function of the process: runs the order and sends its events up the pipe."""
     import torch
 
-    control, report = listen_to_supervisor(connection, order), partial(tell, connection)
+    control, report = listen_to_supervisor(connection, order), partial(send, connection)
     keep_freed_memory()
     try:
         resolve_name(order.run)(order.config, order.files, report, control)
     except EdgefaceError as error:
-        tell(connection, Failed(error.report()))
+        send(connection, Failed(error.report()))
     except torch.AcceleratorError as error:
         _log.exception("the device failed")
-        tell(connection, Failed(DeviceFailed(error).report(), worth_another_try=True))
+        send(connection, Failed(DeviceFailed(error).report(), worth_another_try=True))
     except OSError as error:
         _log.exception("a file cannot be read or written")
-        tell(connection, _of_file(error, order.inputs))
+        send(connection, _of_file(error, order.inputs))
     except Exception as error:
         _log.exception("the training crashed")
-        tell(connection, Failed(TrainerCrashed(error).report()))
+        send(connection, Failed(TrainerCrashed(error).report()))
 
 
-def tell(connection: Connection, message: TrainerMessage) -> None:
+def send(connection: Connection, message: TrainerMessage) -> None:
     """From any thread."""
-    with _telling:
+    with _sending:
         connection.send(message)
 
 
@@ -65,7 +65,7 @@ def listen_to_supervisor(connection: Connection, order: Order[JobConfig, JobFile
         before_write=lambda: end_without_lease(order.lease),
         release_space=lambda: _delete(order),
         slot=order.slot,
-        at_work=_SeldomTold(connection),
+        at_work=_SeldomSent(connection),
         predict_duration=order.predict_duration,
     )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the supervisor decides
@@ -83,17 +83,17 @@ def end_without_lease(lease: LeaseClock) -> None:
         os._exit(1)
 
 
-class _SeldomTold:
+class _SeldomSent:
     """Sends StillPreparing at most every few seconds, however often it is called."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._told_at = time.monotonic()
+        self._sent_at = time.monotonic()
 
     def __call__(self) -> None:
-        if time.monotonic() - self._told_at > _AT_WORK_SECONDS:
-            self._told_at = time.monotonic()
-            tell(self._connection, StillPreparing())
+        if time.monotonic() - self._sent_at > _AT_WORK_SECONDS:
+            self._sent_at = time.monotonic()
+            send(self._connection, StillPreparing())
 
 
 def _of_file(error: OSError, inputs: tuple[Path, ...]) -> Failed:
