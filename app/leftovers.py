@@ -16,6 +16,8 @@ from sqlmodel import select
 
 from app.database import Database
 from app.deletion import Freed, delete_file
+from app.finetune.artifact_names import FORMATS
+from app.finetune.job_kinds import KINDS
 from app.jobs import queries
 from app.jobs.errors import JobNotFound
 from app.jobs.states import CLAIMED
@@ -27,9 +29,6 @@ ABANDONED_SECONDS = 3600.0
 _JOB = re.compile(r"[0-9a-f]{24}")
 _ATTEMPT = re.compile(r"attempt-(\d+)")
 _BEST = re.compile(r"best-epoch-\d+")
-_NAMES = r"((edgeface_finetuned|edgeface_backbone|dsr|state-[\d-]+)\.pth|evaluation\.json|report\.html)"
-_WHOLE = re.compile(_NAMES)
-_ASIDE = re.compile(rf"\.reserved|\.{_NAMES}\..+")
 
 
 @dataclass(frozen=True)
@@ -121,11 +120,20 @@ def _subfolders(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
+    names = _file_names()
     return [
         Path(entry.path)
         for entry in _entries(folder)
-        if (_WHOLE.fullmatch(entry.name) or _ASIDE.fullmatch(entry.name)) and entry.is_file(follow_symlinks=False)
+        if names.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
     ]
+
+
+def _file_names() -> re.Pattern[str]:
+    """Match whole files of jobs, files that are still written aside, and the reserved space."""
+    known = {each.file_name for each in FORMATS.values()}
+    known |= {name for kind in KINDS.values() for name in kind.checkpoint.values()}
+    whole = rf"(?:{'|'.join(map(re.escape, sorted(known)))}|state-[\d-]+\.pth)"
+    return re.compile(rf"{whole}|\.{whole}\..+|\.reserved")
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-ArtifactKind = Literal["full", "backbone", "state", "evaluation", "report"]
+from app.finetune.artifact_names import FORMATS, ArtifactKind, describe_formats
 
 
 class FileView(BaseModel):
@@ -20,6 +20,7 @@ class CheckpointView(BaseModel):
     score: float = Field(description="The score that selects the best epoch: val accuracy, or verification AUC.")
     full: FileView = Field(description="edgeface_finetuned.pth (backbone, ArcFace head, subjects, config), or dsr.pth.")
     backbone: FileView | None = Field(description="The backbone's state dict; null for a DSR training.")
+    exports: dict[str, FileView] = Field(default={}, description="The files of other formats by their names.")
 
 
 class KeptFile(BaseModel):
@@ -29,10 +30,7 @@ class KeptFile(BaseModel):
         description="Why it is kept. `best`: the checkpoint or its evaluation. `latest`: the newest training state, "
         "which a resume loads. `pinned`: a person pinned it. `older`: the next clean-up deletes it."
     )
-    content: ArtifactKind = Field(
-        description="`full`: edgeface_finetuned.pth or dsr.pth. `backbone`: the backbone's state dict. `state`: a "
-        "training state. `evaluation` and `report`: the evaluation after training, as JSON and as an HTML page."
-    )
+    content: ArtifactKind = Field(description=f"The format, or `state`, a training state. {describe_formats(*FORMATS)}")
     attempt: int = Field(description="The attempt that wrote it.")
     stage: Literal[0, 1, 2]
     epoch: int = Field(description="Epoch of the stage; for a training state, the number of finished epochs.")

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO, get_args
+from typing import TextIO
 
 import click
 from rich.console import Console
@@ -16,21 +16,17 @@ from app.cli.event_lines import point_line
 from app.cli.live import status_lines, watch_job
 from app.cli.service_url import url_option
 from app.client import Client
-from app.finetune.checkpoint import CheckpointFormat
+from app.finetune.artifact_names import FORMATS
 from app.finetune.deprecations import current_value, query_messages
 from app.finetune.job_kinds import (
     FINETUNING,
     KINDS,
-    MeasuredFile,
     dry_run_of,
     kind_of,
 )
 
 PATIENCE_SECONDS = 5.0
 """Long enough for a service that restarts, and short for a person who has not started one."""
-
-_MEASURED_FILES: dict[MeasuredFile, str] = {"report": "report.html", "evaluation": "evaluation.json"}
-_FORMATS = [*get_args(CheckpointFormat), *_MEASURED_FILES]
 
 
 def _client(url: str) -> Client:
@@ -237,27 +233,24 @@ def unpin(job_id: str, url: str) -> None:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice([*get_args(CheckpointFormat), *_MEASURED_FILES]),
+    type=click.Choice(list(FORMATS)),
     default="full",
     show_default=True,
 )
 @click.option("--epoch", type=click.IntRange(1), help="Epoch of stage 2, if its checkpoint is kept. Default: the best.")
 @url_option
-def download(
-    job_id: str, output: Path | None, format_: CheckpointFormat | MeasuredFile, epoch: int | None, url: str
-) -> None:
+def download(job_id: str, output: Path | None, format_: str, epoch: int | None, url: str) -> None:
     """Download a file of JOB and print its path.
 
     `full` is edgeface_finetuned.pth or dsr.pth, `backbone` the backbone's state dict, `evaluation` the evaluation as
     JSON, `report` the same as HTML.
     """
-    if epoch is not None and format_ in get_args(MeasuredFile):
+    if epoch is not None and FORMATS[format_].part_of == "evaluation":
         raise click.UsageError(f"a job has one {format_}, not one per epoch: leave --epoch out")
     with _client(url) as client:
         if output is None:
             checkpoint = kind_of(client.get(job_id).kind).checkpoint
-            names = dict[str, str]([*_MEASURED_FILES.items(), *checkpoint.items()])
-            output = Path(names.get(format_, format_))
+            output = Path(checkpoint.get(format_, FORMATS[format_].file_name))
         click.echo(client.download(job_id, output, format=format_, epoch=epoch))
 
 

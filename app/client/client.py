@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 from pydantic import BaseModel
 
@@ -17,8 +17,8 @@ from app.api_models.job_status import JobStatus
 from app.api_models.metrics import Metrics
 from app.client.connection import Connection
 from app.client.errors import DownloadDamaged, EstimateFailed
+from app.finetune.artifact_names import formats_of
 from app.finetune.atomic import atomic_path
-from app.finetune.checkpoint import CheckpointFormat
 from app.finetune.config import FinetuneConfig
 from app.finetune.deprecations import warn_of
 from app.finetune.dsr_config import DsrTrainingConfig
@@ -31,7 +31,6 @@ from app.finetune.job_kinds import (
     EVALUATION,
     FINETUNING,
     KINDS,
-    MeasuredFile,
 )
 
 
@@ -206,17 +205,17 @@ class Client:
         job_id: str,
         path: Path,
         *,
-        format: CheckpointFormat | MeasuredFile = "full",  # noqa: A002 - the API's name
+        format: str = "full",  # noqa: A002 - the API's name
         epoch: int | None = None,
     ) -> Path:
         """Write a file of the job to `path`, atomically, after checking its sha256.
 
-        `full` and `backbone` are the best checkpoint, or that of `epoch` if it is still kept; `evaluation` is the
-        evaluation as JSON, `report` as HTML. Raises ApiError if the job does not have the file, DownloadDamaged if the
-        sha256 differs.
+        `full`, `backbone` and the other formats of a checkpoint are the best one, or that of `epoch` if it is still
+        kept; `evaluation` is the evaluation as JSON, `report` as HTML. Raises ApiError if the job does not have the
+        file, DownloadDamaged if the sha256 differs.
         """
         params: dict[str, str] = {}
-        if format in get_args(MeasuredFile):
+        if format in formats_of("evaluation"):
             url = f"/jobs/{job_id}/{format}"
         else:
             url = f"/jobs/{job_id}/checkpoint"

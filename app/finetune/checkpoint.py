@@ -3,10 +3,10 @@
 One definition serves the trainer's messages, the rows, the API and the resume file of a training at the terminal.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field
 
@@ -14,10 +14,6 @@ from app.finetune.event_data import EventData
 
 Stage = Literal[0, 1, 2]
 """0: a DSR network is trained. 1: the ArcFace head. 2: backbone and head."""
-
-CheckpointFormat = Literal["full", "backbone"]
-"""The files of a checkpoint, by the fields of `Checkpoint`."""
-CHECKPOINT_FORMATS: tuple[str, ...] = get_args(CheckpointFormat)
 
 
 @dataclass(frozen=True)
@@ -59,12 +55,23 @@ class Checkpoint(EventData):
     # A fine-tuning's row has no stage.
     stage: Annotated[Stage, Field(description="Default 2.", exclude_if=lambda stage: stage == 2)] = 2
 
+    exports: Annotated[
+        Mapping[str, WrittenFile],
+        Field(description="The files of other formats by their names.", exclude_if=lambda files: not files),
+    ] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, files: Mapping[str, WrittenFile], *, epoch: int, score: float, stage: Stage = 2) -> "Checkpoint":
+        """The checkpoint of these files by the names of their formats, of which `full` is required."""
+        exports = {name: file for name, file in files.items() if name not in ("full", "backbone")}
+        full, backbone = files["full"], files.get("backbone")
+        return cls(epoch=epoch, score=score, full=full, backbone=backbone, stage=stage, exports=exports)
+
     @property
-    def by_format(self) -> dict[CheckpointFormat, WrittenFile]:
+    def by_format(self) -> dict[str, WrittenFile]:
         """The files by the names of their formats; `full` comes first."""
-        if self.backbone is None:
-            return {"full": self.full}
-        return {"full": self.full, "backbone": self.backbone}
+        backbone = {} if self.backbone is None else {"backbone": self.backbone}
+        return {"full": self.full, **backbone, **self.exports}
 
     @property
     def files(self) -> list[WrittenFile]:
@@ -72,8 +79,8 @@ class Checkpoint(EventData):
 
     def relocated(self, place: Callable[[Path], Path | str]) -> "Checkpoint":
         """The same checkpoint with `place(path)` as the path of each file."""
-        full = relocated(self.full, place)
-        return replace(self, full=full, backbone=self.backbone and relocated(self.backbone, place))
+        files = {name: relocated(file, place) for name, file in self.by_format.items()}
+        return Checkpoint.of(files, epoch=self.epoch, score=self.score, stage=self.stage)
 
 
 def relocated(file: WrittenFile, place: Callable[[Path], Path | str]) -> WrittenFile:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, GetJsonSchemaHandler, Seri
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core.core_schema import CoreSchema, union_schema
 
-from app.finetune.checkpoint import CheckpointFormat
+from app.finetune.artifact_names import BACKBONE_NAME, DSR_NAME, FULL_NAME
 from app.finetune.config import FinetuneConfig
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ConfigError
@@ -21,9 +21,6 @@ from app.finetune.job_config import JobConfig
 
 Weights = Literal["EdgeFace", "DSR"]
 """The families of weights that a config names and a job makes."""
-
-MeasuredFile = Literal["evaluation", "report"]
-"""The files of an evaluation: JSON, and a page."""
 
 FINETUNING = "finetuning"
 DRY_RUN = "dry_run"
@@ -48,9 +45,9 @@ class Kind:
     """The name in the rows. Default: `name`."""
     weights: Mapping[str, Weights] = field(default_factory=dict)
     """The fields of the config that name weights."""
-    checkpoint: Mapping[CheckpointFormat, str] = field(default_factory=dict)
-    """The files of its checkpoint and their names. Empty: it makes no checkpoint."""
-    makes: Mapping[Weights, CheckpointFormat] = field(default_factory=dict)
+    checkpoint: Mapping[str, str] = field(default_factory=dict)
+    """The formats of its checkpoint and the names of their files. Empty: it makes no checkpoint."""
+    makes: Mapping[Weights, str] = field(default_factory=dict)
     """The weights that other configs can name by `job:ID`, and the file of the checkpoint that has them."""
     evaluated: bool = False
     """Whether it writes an evaluation and a report."""
@@ -80,7 +77,7 @@ KINDS: dict[str, Kind] = {
             config=FinetuneConfig,
             description="Queue a fine-tuning.",
             weights={"edgeface": "EdgeFace", "dsr": "DSR"},
-            checkpoint={"full": "edgeface_finetuned.pth", "backbone": "edgeface_backbone.pth"},
+            checkpoint={"full": FULL_NAME, "backbone": BACKBONE_NAME},
             makes={"EdgeFace": "backbone"},
             evaluated=True,
         ),
@@ -116,7 +113,7 @@ KINDS: dict[str, Kind] = {
             description="Queue the training of a DSR network. /jobs/{id}/checkpoint has `dsr.pth` of the best epoch so "
             "far; `verdict` compares the network with direct feed and bicubic enlargement at the end.",
             weights={"edgeface": "EdgeFace", "dsr": "DSR"},
-            checkpoint={"full": "dsr.pth"},
+            checkpoint={"full": DSR_NAME},
             makes={"DSR": "full"},
             instead_of_evaluation="`recognition` of GET /jobs/{id} is its result; POST /evaluations with its dsr.pth "
             "as `dsr` measures it by every protocol",

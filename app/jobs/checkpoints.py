@@ -2,7 +2,7 @@
 
 from sqlmodel import Session
 
-from app.finetune.checkpoint import CheckpointFormat, WrittenFile
+from app.finetune.checkpoint import WrittenFile
 from app.finetune.job_kinds import kind_of
 from app.jobs import queries
 from app.jobs.errors import CheckpointNotKept, CheckpointNotReady, NoBackbone
@@ -12,7 +12,7 @@ from app.jobs.states import JobStatus
 def find_checkpoint(
     session: Session,
     job_id: str,
-    file_format: CheckpointFormat,
+    file_format: str,
     *,
     epoch: int | None = None,
     attempt: int | None = None,
@@ -25,11 +25,14 @@ def find_checkpoint(
     job = queries.get(session, job_id)
     kind = kind_of(job.kind)
     if kind.checkpoint and file_format not in kind.checkpoint:
-        raise NoBackbone(job_id, kind)
+        raise NoBackbone(job_id, kind, file_format)
     if epoch is None:
         if job.checkpoint is None:
             raise CheckpointNotReady(job_id, JobStatus(job.status), kind)
-        return job.checkpoint.by_format[file_format]
+        file = job.checkpoint.by_format.get(file_format)
+        if file is None:
+            raise NoBackbone(job_id, kind, file_format)
+        return file
     kept = [artifact for artifact in queries.artifacts(session, job_id) if artifact.kind == file_format]
     matching = [each for each in kept if each.epoch == epoch and attempt in (None, each.attempt)]
     if not matching:

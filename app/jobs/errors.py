@@ -149,9 +149,9 @@ class NoBackbone(EdgefaceError):
     code = "no_backbone"
     blame: Blame = "request"
 
-    def __init__(self, job_id: str, kind: Kind) -> None:
+    def __init__(self, job_id: str, kind: Kind, file_format: str = "backbone") -> None:
         super().__init__(
-            f"job {job_id} is {kind.title}, which has no backbone",
+            f"job {job_id} is {kind.title}, and its checkpoint has no {file_format}",
             f"omit `format`: {kind.checkpoint['full']} is its complete result",
         )
 

@@ -1,27 +1,32 @@
 """Views of the files of a job."""
 
 from app.api_models.files import CheckpointView, FileView, KeptFile
+from app.finetune.artifact_names import STATE, formats_of
 from app.finetune.checkpoint import WrittenFile
-from app.jobs.tables import MEASURED_KINDS, Artifact, Job
+from app.jobs.tables import Artifact, Job
 
 
 def view_checkpoint(job: Job, path: str) -> CheckpointView | None:
     """Return the job's best checkpoint. `path` is the job's address."""
     if job.checkpoint is None:
         return None
-    full, backbone = job.checkpoint.full, job.checkpoint.backbone
+    files = {
+        name: _view_file(file, f"{path}/checkpoint{'' if name == 'full' else f'?format={name}'}")
+        for name, file in job.checkpoint.by_format.items()
+    }
     return CheckpointView(
         epoch=job.checkpoint.epoch,
         score=job.checkpoint.score,
-        full=_view_file(full, f"{path}/checkpoint"),
-        backbone=backbone and _view_file(backbone, f"{path}/checkpoint?format=backbone"),
+        full=files.pop("full"),
+        backbone=files.pop("backbone", None),
+        exports=files,
     )
 
 
 def view_files(job: Job, artifacts: list[Artifact], path: str) -> list[KeptFile]:
     """Return the job's files. `artifacts` are sorted, oldest first; `path` is the job's address."""
     best = {file.key for file in job.checkpoint.files} if job.checkpoint else set()
-    states = [artifact.key for artifact in artifacts if artifact.kind == "state"]
+    states = [artifact.key for artifact in artifacts if artifact.kind == STATE]
     return [
         KeptFile.model_validate(
             artifact.model_dump()
@@ -36,7 +41,7 @@ def view_files(job: Job, artifacts: list[Artifact], path: str) -> list[KeptFile]
 
 
 def _kind(artifact: Artifact, best: set[str], latest: list[str]) -> str:
-    if artifact.key in best or artifact.kind in MEASURED_KINDS:
+    if artifact.key in best or artifact.kind in formats_of("evaluation"):
         return "best"
     if artifact.key in latest:
         return "latest"
@@ -44,11 +49,11 @@ def _kind(artifact: Artifact, best: set[str], latest: list[str]) -> str:
 
 
 def _url(artifact: Artifact, path: str) -> str | None:
-    if artifact.kind == "state":
+    if artifact.kind == STATE:
         return None
-    if artifact.kind in MEASURED_KINDS:
+    if artifact.kind in formats_of("evaluation"):
         return f"{path}/{artifact.kind}"
-    wanted = "" if artifact.kind == "full" else "&format=backbone"
+    wanted = "" if artifact.kind == "full" else f"&format={artifact.kind}"
     return f"{path}/checkpoint?epoch={artifact.epoch}&attempt={artifact.attempt}{wanted}"
 
 

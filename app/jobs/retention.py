@@ -14,14 +14,15 @@ from sqlmodel import Session, col, delete, select
 
 from app.database import Database
 from app.deletion import Freed, delete_file
-from app.finetune.checkpoint import CHECKPOINT_FORMATS, Checkpoint
+from app.finetune.artifact_names import formats_of
+from app.finetune.checkpoint import Checkpoint
 from app.finetune.dataset import JobWarning
 from app.finetune.job_kinds import KINDS
 from app.jobs import queries, stand_in
 from app.jobs.errors import JobNotFound
 from app.jobs.made_weights import named_by_others
 from app.jobs.states import JobStatus
-from app.jobs.tables import MEASURED_KINDS, Artifact, Attempt, EpochMetric, Job, JobEvent
+from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent
 from app.jobs.transitions import fence
 from app.settings import Settings
 
@@ -72,7 +73,7 @@ def clean_job(database: Database, artifacts_dir: Path, job_id: str, retention: R
         fence.forget_artifacts(session, keys)
         if job.checkpoint is not None and any(file.key in keys for file in job.checkpoint.files):
             _replace_expired(session, job, job.checkpoint)
-        if measured := sorted(artifact.kind for artifact in going if artifact.kind in MEASURED_KINDS):
+        if measured := sorted(artifact.kind for artifact in going if artifact.kind in formats_of("evaluation")):
             _tell_expired(session, job, measured)
     # A training that rolled back may be rewriting a file of the same name: keep that one.
     return sum((delete_file(artifacts_dir / key, older_than=GRACE_SECONDS) for key in keys), start=Freed())
@@ -121,7 +122,7 @@ def _expendable(
     old_checkpoints = [
         artifact
         for artifact in artifacts
-        if artifact.kind in CHECKPOINT_FORMATS
+        if artifact.kind in formats_of("checkpoint")
         and not artifact.pinned
         and artifact.key not in needed
         and now - _superseded_at(artifact, artifacts) > GRACE_SECONDS
@@ -135,11 +136,11 @@ def _keys(checkpoint: Checkpoint | None) -> set[str]:
 
 def _measured_of_no_pin(artifacts: list[Artifact], now: float) -> list[Artifact]:
     """Return the evaluation files, except those of pinned checkpoints of a training."""
-    pinned = {artifact.epoch for artifact in artifacts if artifact.kind in CHECKPOINT_FORMATS and artifact.pinned}
+    pinned = {artifact.epoch for artifact in artifacts if artifact.kind in formats_of("checkpoint") and artifact.pinned}
     return [
         artifact
         for artifact in artifacts
-        if artifact.kind in MEASURED_KINDS
+        if artifact.kind in formats_of("evaluation")
         and artifact.epoch not in pinned
         and now - artifact.created_at > GRACE_SECONDS
     ]

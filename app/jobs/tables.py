@@ -14,9 +14,6 @@ from app.jobs.resume import ResumePoint
 from app.jobs.states import JobStatus
 from app.jobs.typed_json import TypedJson
 
-MEASURED_KINDS = ("evaluation", "report")
-"""Kinds of files that hold an evaluation."""
-
 
 class Job(SQLModel, table=True):
     """A job of any kind. Ids sort by the time of submission."""

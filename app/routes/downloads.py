@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
-from app.finetune.checkpoint import CheckpointFormat
+from app.finetune.artifact_names import CheckpointFormat, describe_formats, formats_of
 from app.finetune.evaluation import Evaluation
 from app.jobs.checkpoints import find_checkpoint
 from app.jobs.reports import find_measured
@@ -28,7 +28,7 @@ def get_checkpoint(
     downloads: DownloadsDep,
     format: Annotated[  # noqa: A002 - the query parameter's name
         CheckpointFormat,
-        Query(description="`full`: edgeface_finetuned.pth, or dsr.pth. `backbone`: the backbone's state dict."),
+        Query(description=describe_formats(*formats_of("checkpoint"))),
     ] = "full",
     epoch: Annotated[
         int | None,

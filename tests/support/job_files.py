@@ -13,6 +13,7 @@ from app.database import Database, database_now
 from app.finetune.checkpoint import Checkpoint, WrittenFile
 from app.finetune.config import FACE_SIZE, FinetuneConfig
 from app.finetune.events import StateSaved
+from app.finetune.job_kinds import FINETUNING, KINDS
 from app.jobs import queries
 from app.jobs.states import JobStatus
 from app.jobs.tables import Artifact, Job
@@ -43,11 +44,14 @@ class JobFiles:
         return claimed
 
     def checkpoint(self, epoch: int, *, backbone_bytes: bytes = b"") -> list[Path]:
-        """A new best one."""
+        """A new best one, with a file of each format."""
         folder = f"{self.id}/attempt-{self.claim.attempt}/best-epoch-{epoch:03d}"
-        full = self.write(f"{folder}/edgeface_finetuned.pth", b"full %d" % epoch)
-        backbone = self.write(f"{folder}/edgeface_backbone.pth", backbone_bytes or b"backbone %d" % epoch)
-        checkpoint = Checkpoint(epoch=epoch, score=epoch / 100, full=full, backbone=backbone)
+        contents = {"backbone": backbone_bytes} if backbone_bytes else {}
+        files = {
+            name: self.write(f"{folder}/{file_name}", contents.get(name, f"{name} {epoch}".encode()))
+            for name, file_name in KINDS[FINETUNING].checkpoint.items()
+        }
+        checkpoint = Checkpoint.of(files, epoch=epoch, score=epoch / 100)
         with self.database.writing() as session:
             recording.record_checkpoint(session, self.claim, checkpoint)
         for file in checkpoint.files:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from app.finetune.artifact_names import FORMATS
 from app.finetune.config import FinetuneConfig
 from app.finetune.events import WrittenFile
 from worker.training.objectives.classifier import CosineClassifier
@@ -14,8 +15,6 @@ from worker.training.runtime.profiling import profiled
 from worker.training.storage.atomic import saved_bytes, write_whole
 
 FORMAT_VERSION = 1
-FULL_NAME = "edgeface_finetuned.pth"
-BACKBONE_NAME = "edgeface_backbone.pth"
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,10 @@ class Checkpoints:
         epoch: int,
         val_acc: float | None,
         val_auc: float | None,
-    ) -> Callable[[], tuple[WrittenFile, WrittenFile]]:
+    ) -> Callable[[], dict[str, WrittenFile]]:
         """Copy the networks as they are now. Returns a function that writes `best-epoch-NNN/edgeface_finetuned.pth` and
-        the bare backbone as `edgeface_backbone.pth`, in any thread; it raises DiskFull. Both files load with
-        weights_only=True. `val_acc` and `val_auc` in 0..1."""
+        the bare backbone as `edgeface_backbone.pth`, in any thread, and returns the files by the names of their
+        formats; it raises DiskFull. Both files load with weights_only=True. `val_acc` and `val_auc` in 0..1."""
         backbone_state_dict = plain(backbone.state_dict())
         content = {
             "backbone_state_dict": backbone_state_dict,
@@ -71,11 +70,13 @@ class Checkpoints:
             },
         }
         folder = self._output_dir / f"best-epoch-{epoch:03d}"
-        files = {folder / FULL_NAME: saved_bytes(content), folder / BACKBONE_NAME: saved_bytes(backbone_state_dict)}
+        files = {"full": saved_bytes(content), "backbone": saved_bytes(backbone_state_dict)}
 
-        def write() -> tuple[WrittenFile, WrittenFile]:
-            full, backbone_alone = (write_whole(path, bytes_, self._control) for path, bytes_ in files.items())
-            return full, backbone_alone
+        def write() -> dict[str, WrittenFile]:
+            return {
+                name: write_whole(folder / FORMATS[name].file_name, bytes_, self._control)
+                for name, bytes_ in files.items()
+            }
 
         return write
 

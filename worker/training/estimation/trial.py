@@ -83,10 +83,9 @@ def time_writing(
     write_checkpoint = checkpoints.snapshot(
         state.backbone, state.classifier, epoch=1, val_acc=validated.accuracy, val_auc=validated.auc
     )
-    full, backbone = write_checkpoint()
-    state.checkpoint = CheckpointWritten(epoch=1, score=0.0, full=full, backbone=backbone)
+    checkpoint = state.checkpoint = CheckpointWritten.of(write_checkpoint(), epoch=1, score=0.0)
     state_file = state_files.write(state, context).file
-    return TrialFiles(state_file.size, full.size + backbone.size, timer.elapsed)
+    return TrialFiles(state_file.size, sum(file.size for file in checkpoint.files), timer.elapsed)
 
 
 def remove_trial_files(output_dir: Path) -> None:

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from app.finetune.artifact_names import EVALUATION_NAME, REPORT_NAME
 from app.finetune.events import EpochFinished, EvaluationWritten, WrittenFile
 from worker.training.evaluation.evaluate_backbone import Evaluated
 from worker.training.evaluation.report import render_report
 from worker.training.runtime.control import Control
 from worker.training.storage.atomic import write_bytes_whole
-
-JSON_NAME = "evaluation.json"
-REPORT_NAME = "report.html"
 
 
 def write_evaluation(
@@ -19,7 +17,7 @@ def write_evaluation(
 ) -> EvaluationWritten:
     """Write `evaluation.json` and `report.html`, which shows the curves of the training's `epochs`. Raises DiskFull."""
     evaluation = evaluated.evaluation
-    json = _write(folder / JSON_NAME, evaluation.model_dump_json(indent=2), control)
+    json = _write(folder / EVALUATION_NAME, evaluation.model_dump_json(indent=2), control)
     report = _write(folder / REPORT_NAME, render_report(evaluation, evaluated.faces, epochs), control)
     return EvaluationWritten(evaluation, json, report)
 

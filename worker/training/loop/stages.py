@@ -105,8 +105,7 @@ def _checkpoint_of(
     score = state.best.score(validated)
 
     def write_checkpoint() -> CheckpointWritten:
-        full, backbone = write()
-        return CheckpointWritten(epoch=epoch, score=score, full=full, backbone=backbone)
+        return CheckpointWritten.of(write(), epoch=epoch, score=score)
 
     return write_checkpoint
 

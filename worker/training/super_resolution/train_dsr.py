@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from app.finetune.architectures import DsrLayout
+from app.finetune.artifact_names import DSR_NAME
 from app.finetune.config import FACE_SIZE
 from app.finetune.dataset import JobWarning, Split, comparable, scan_hr, subject_of
 from app.finetune.dsr_config import DsrTrainingConfig
@@ -51,8 +52,6 @@ from worker.training.super_resolution.loop import DsrRunContext, Work, state_dic
 from worker.training.super_resolution.preparation import embed_both_ways
 from worker.training.super_resolution.state import DsrInputs, DsrTrainState, DsrTrainStateFiles, SavedDsrState
 from worker.training.super_resolution.val_faces import Enlarged, ValFaces, enlarge_val, val_faces
-
-DSR_NAME = "dsr.pth"
 
 _EDGEFACE_XXS_PRODUCTS = 120e6
 """DSR multiplications that take as long as one forward pass of EdgeFace-XXS, timed on 2 cores with 64 channels and 8

@@ -31,7 +31,7 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
 
 
 def test_plain_pytorch_loads_it_strictly(checkpoints: Checkpoints, backbone: EdgeFace, head: CosineClassifier) -> None:
-    full, bare = checkpoints.snapshot(backbone, head, epoch=7, val_acc=0.5, val_auc=0.75)()
+    full, bare = checkpoints.snapshot(backbone, head, epoch=7, val_acc=0.5, val_auc=0.75)().values()
     content = torch.load(full.path, weights_only=True)
     assert list(content) == [
         "backbone_state_dict",
@@ -59,7 +59,7 @@ def test_plain_pytorch_loads_it_strictly(checkpoints: Checkpoints, backbone: Edg
 def test_what_is_written_is_what_is_reported(
     checkpoints: Checkpoints, backbone: EdgeFace, head: CosineClassifier
 ) -> None:
-    for written in checkpoints.snapshot(backbone, head, epoch=1, val_acc=None, val_auc=0.5)():
+    for written in checkpoints.snapshot(backbone, head, epoch=1, val_acc=None, val_auc=0.5)().values():
         content = written.path.read_bytes()
         assert (written.size, written.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
@@ -72,7 +72,7 @@ def test_a_snapshot_stays_as_it_was_taken_while_the_training_goes_on(
     taken = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     for parameter in (*backbone.parameters(), *head.parameters()):
         parameter.add_(1)
-    full, bare = write()
+    full, bare = write().values()
     for written in (torch.load(full.path)["backbone_state_dict"], torch.load(bare.path)):
         assert all(torch.equal(written[name], tensor) for name, tensor in taken.items())
 
