@@ -14,7 +14,7 @@ import torch
 from scipy import stats  # type: ignore[import-untyped]
 
 from app.finetune.config import BICUBIC
-from app.finetune.events import CheckpointWritten, EpochFinished, TrainingEvent
+from app.finetune.events import Checkpoint, EpochFinished, TrainingEvent
 from benchmarks.support import Outcome, Table, Target, argument_parser, describe_machine, report
 from benchmarks.training import reference
 from benchmarks.training.data import Inputs, config, write_inputs
@@ -57,10 +57,10 @@ def main() -> int:
 
 def _ours(inputs: Inputs, precision: str, output: Path) -> tuple[float, float]:
     losses: list[float] = []
-    checkpoints: list[CheckpointWritten] = []  # one: val_interval makes the last epoch the only validated one
+    checkpoints: list[Checkpoint] = []  # one: val_interval makes the last epoch the only validated one
 
     def hear(event: TrainingEvent) -> None:
-        if isinstance(event, CheckpointWritten):
+        if isinstance(event, Checkpoint):
             checkpoints.append(event)
         if isinstance(event, EpochFinished):
             losses.append(event.train_loss)

@@ -23,8 +23,6 @@ from app.finetune.job_warning import JobWarning
 from app.finetune.ranges import Estimate
 from app.finetune.selection import Selection
 
-CheckpointWritten = Checkpoint
-
 
 @dataclass(frozen=True)
 class Prepared(EventData):

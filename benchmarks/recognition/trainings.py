@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from app.finetune.config import FinetuneConfig
-from app.finetune.events import CheckpointWritten, TrainingEvent
+from app.finetune.events import Checkpoint, TrainingEvent
 from app.finetune.recipes import Recipe
 from benchmarks.recognition.people import People
 from worker.training.finetune import finetune
@@ -34,10 +34,10 @@ def train(config: FinetuneConfig, people: People, sizes: tuple[int, ...], edgefa
     with tempfile.TemporaryDirectory(prefix="edgeface-recognition-") as scratch:
         folder = Path(scratch)
         _write(people, folder, sizes)
-        checkpoints: list[CheckpointWritten] = []
+        checkpoints: list[Checkpoint] = []
 
         def hear(event: TrainingEvent) -> None:
-            if isinstance(event, CheckpointWritten):
+            if isinstance(event, Checkpoint):
                 checkpoints.append(event)
 
         files = TrainingFiles(

@@ -69,9 +69,9 @@ def write_file(path: Path, content: bytes) -> events.WrittenFile:
     return events.WrittenFile(path, len(content), hashlib.sha256(content).hexdigest())
 
 
-def checkpoint(order: TrainingOrder, number: int) -> events.CheckpointWritten:
+def checkpoint(order: TrainingOrder, number: int) -> events.Checkpoint:
     folder = order.files.output_dir / f"best-epoch-{number:03}"
-    return events.CheckpointWritten(
+    return events.Checkpoint(
         full=write_file(folder / "edgeface_finetuned.pth", b"full" * 1000 + bytes([number])),
         backbone=write_file(folder / "edgeface_backbone.pth", b"bare" * 1000 + bytes([number])),
         epoch=number,
@@ -86,7 +86,7 @@ def state(
     stage: events.Stage = 2,
     epoch: int = 0,
     step: int = 0,
-    best: events.CheckpointWritten | None = None,
+    best: events.Checkpoint | None = None,
 ) -> events.StateSaved:
     file = write_file(order.files.output_dir / f"state-{steps_done:08}.pth", f"state {steps_done}".encode())
     return events.StateSaved(file, stage, epoch, step, steps_done, steps_done / 100, best)

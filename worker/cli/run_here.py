@@ -12,7 +12,7 @@ from app.cli import event_lines
 from app.finetune.config import FinetuneConfig
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ConfigError
-from app.finetune.events import CheckpointWritten, Finished, Report, StateSaved, Stopped, TrainingEvent
+from app.finetune.events import Checkpoint, Finished, Report, StateSaved, Stopped, TrainingEvent
 from worker.cli.interrupt import INTERRUPTED, stop_at_interrupt
 from worker.training.checkpoints.resume_file import ResumePoints
 from worker.training.runtime.control import Control
@@ -63,7 +63,7 @@ def train_here(
     def show(event: TrainingEvent) -> None:
         if (line := event_lines.event_line(event)) is not None:
             click.echo(line)
-        if isinstance(event, CheckpointWritten):
+        if isinstance(event, Checkpoint):
             best.append(event)
         if isinstance(event, StateSaved):
             points.record(config, event)

@@ -16,7 +16,7 @@ from app.finetune.architectures import DsrLayout
 from app.finetune.errors import EdgefaceError, FolderEmpty, NothingToSelectBy, UnreadableImages, WeightsMismatch
 from app.finetune.evaluation import Evaluation
 from app.finetune.events import (
-    CheckpointWritten,
+    Checkpoint,
     EpochFinished,
     Finished,
     Prepared,
@@ -52,7 +52,7 @@ def codes(events: list[TrainingEvent]) -> list[str]:
 
 def test_the_events_of_a_training(files: TrainingFiles) -> None:
     finished, events = run(files, stage1_epochs=2, val_interval=2, stage2_epochs=3)
-    names = [type(event).__name__ for event in events if not isinstance(event, Progressed | CheckpointWritten)]
+    names = [type(event).__name__ for event in events if not isinstance(event, Progressed | Checkpoint)]
     assert names == [
         "Warned",
         "Prepared",
@@ -94,8 +94,8 @@ def test_the_events_of_a_training(files: TrainingFiles) -> None:
     progress = [event.progress for event in events if isinstance(event, Progressed)]
     assert progress == sorted(progress)
     assert progress[-1] == 1.0
-    assert finished.best_epoch == [event.epoch for event in events if isinstance(event, CheckpointWritten)][-1]
-    assert [e.best for e in epochs(events)].count(True) == sum(isinstance(e, CheckpointWritten) for e in events)
+    assert finished.best_epoch == [event.epoch for event in events if isinstance(event, Checkpoint)][-1]
+    assert [e.best for e in epochs(events)].count(True) == sum(isinstance(e, Checkpoint) for e in events)
     lines = [event_line(event) for event in events]
     assert "stage 1: the ArcFace head, backbone frozen, 2 epochs" in lines
     assert any(line and line.startswith("  epoch 3/3  train loss ") for line in lines)
@@ -114,7 +114,7 @@ def test_a_run_repeats_exactly_and_another_seed_does_not(files: TrainingFiles) -
     for seed in (42, 42, 43):
         _, events = run(files, seed=seed)
         losses.append([(e.train_loss, e.val_loss, e.val_auc) for e in epochs(events)])
-        digests.append([event.files[-1].sha256 for event in events if isinstance(event, CheckpointWritten)])
+        digests.append([event.files[-1].sha256 for event in events if isinstance(event, Checkpoint)])
     assert losses[0] == losses[1]
     assert digests[0] == digests[1]
     assert losses[0] != losses[2]
@@ -125,7 +125,7 @@ def test_stage_1_leaves_the_backbone_alone_and_stage_2_does_not(files: TrainingF
 
     def after_training(**changes: object) -> float:
         _, events = run(files, **changes)
-        written = next(event for event in events if isinstance(event, CheckpointWritten))
+        written = next(event for event in events if isinstance(event, Checkpoint))
         tuned = torch.load(written.files[-1].path, weights_only=True)
         return max(float((tuned[name] - tensor).abs().max()) for name, tensor in given.items())
 
@@ -155,7 +155,7 @@ def test_unknown_val_subjects_choose_by_verification(tmp_path: Path) -> None:
     _, events = run(write_training(tmp_path, val_subjects=range(8, 12)))
     assert "val_subjects_unknown" in codes(events)
     assert {(e.val_loss, e.val_accuracy) for e in epochs(events)} == {(None, None)}
-    best = [event for event in events if isinstance(event, CheckpointWritten)][-1]
+    best = [event for event in events if isinstance(event, Checkpoint)][-1]
     assert best.score == max(e.val_auc or 0.0 for e in epochs(events) if e.stage == 2)
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from app.finetune.errors import InputsChanged, WeightsUnreadable
 from app.finetune.events import (
-    CheckpointWritten,
+    Checkpoint,
     EpochFinished,
     Finished,
     Prepared,
@@ -70,7 +70,7 @@ def _lasting(event: TrainingEvent) -> object:
     match event:
         case EpochFinished():
             return event.model_dump(exclude=TIMES)
-        case CheckpointWritten(epoch=epoch, score=score):
+        case Checkpoint(epoch=epoch, score=score):
             return *(file.sha256 for file in event.files), epoch, score
         case Finished():
             return event.before, event.after, event.verdict, event.best_epoch
@@ -277,7 +277,7 @@ def test_an_epoch_is_told_when_its_state_is_on_disk_and_the_state_last(unbroken:
     for index in finished:
         following = iter(events[index + 1 :])
         checkpoint = next(following) if getattr(events[index], "best", False) else None
-        assert checkpoint is None or isinstance(checkpoint, CheckpointWritten)
+        assert checkpoint is None or isinstance(checkpoint, Checkpoint)
         saved = next(following)
         assert isinstance(saved, StateSaved)
         assert saved.best is None or checkpoint in (None, saved.best)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from app.finetune.errors import InputsChanged, WeightsUnreadable
-from app.finetune.events import CheckpointWritten
+from app.finetune.events import Checkpoint
 from worker.training.models.state_dicts import load_plain
 from worker.training.runtime.control import Control
 from worker.training.storage.digests import Digests
@@ -63,7 +63,7 @@ class StateContent(Generic[_Inputs]):
         if changed := inputs.differences(self.inputs):
             raise InputsChanged(changed)
 
-    def checkpoint_of(self, resume: ResumeFrom) -> CheckpointWritten | None:
+    def checkpoint_of(self, resume: ResumeFrom) -> Checkpoint | None:
         """The best checkpoint of the state. Raises WeightsUnreadable where `resume` has another or none."""
         given = resume.best.epoch if resume.best else 0
         if given != self.best_epoch:

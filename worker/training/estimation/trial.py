@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from app.finetune.events import CheckpointWritten
+from app.finetune.events import Checkpoint
 from app.finetune.ranges import Estimate
 from app.finetune.training_errors import LossNotFinite, OutOfMemory
 from worker.training.checkpoints.best_model import Checkpoints
@@ -83,7 +83,7 @@ def time_writing(
     write_checkpoint = checkpoints.snapshot(
         state.backbone, state.classifier, epoch=1, val_acc=validated.accuracy, val_auc=validated.auc
     )
-    checkpoint = state.checkpoint = CheckpointWritten.of(write_checkpoint(), epoch=1, score=0.0)
+    checkpoint = state.checkpoint = Checkpoint.of(write_checkpoint(), epoch=1, score=0.0)
     state_file = state_files.write(state, context).file
     return TrialFiles(state_file.size, sum(file.size for file in checkpoint.files), timer.elapsed)
 

@@ -9,7 +9,7 @@ from app.finetune.dataset import JobWarning
 from app.finetune.errors import EdgefaceError, printable
 from app.finetune.evaluation import Backbone, Comparison, Images
 from app.finetune.evaluation_config import EvaluationConfig
-from app.finetune.events import CheckpointWritten, EpochFinished, EvaluationWritten
+from app.finetune.events import Checkpoint, EpochFinished, EvaluationWritten
 from app.finetune.training_errors import DiskFull
 from worker.training.checks.collapse import collapse_warning
 from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 def evaluate_training(
     config: FinetuneConfig,
     files: TrainingFiles,
-    best: CheckpointWritten,
+    best: Checkpoint,
     epochs: Sequence[EpochFinished],
     warnings: Sequence[JobWarning],
     work: float,
@@ -65,7 +65,7 @@ def evaluate_training(
         return JobWarning(code="not_evaluated", message=f"val was not evaluated after the training: {_in_words(error)}")
 
 
-def _config_of(config: FinetuneConfig, best: CheckpointWritten) -> EvaluationConfig:
+def _config_of(config: FinetuneConfig, best: Checkpoint) -> EvaluationConfig:
     return EvaluationConfig(
         eval_dir=config.val_dir,
         edgeface=str(best.full.path.name),

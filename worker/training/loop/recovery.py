@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable
 
 from app.finetune.dataset import JobWarning
-from app.finetune.events import BatchSplit, CheckpointWritten, RolledBack, Warned
+from app.finetune.events import BatchSplit, Checkpoint, RolledBack, Warned
 from app.finetune.training_errors import LossNotFinite, OutOfMemory
 from worker.training.checkpoints.best_model import Checkpoints
 from worker.training.loop.context import RunContext
@@ -29,7 +29,7 @@ def train_to_the_end(
     state_files: TrainStateFiles,
     checkpoints: Checkpoints,
     frozen: ValEmbeddings | None,
-) -> CheckpointWritten:
+) -> Checkpoint:
     """Train the rest of both stages; returns the best epoch's checkpoint. `frozen` is for stage 1.
 
     Raises OutOfMemory, LossNotFinite, DiskFull and StopRequested, after reporting all finished epochs.

@@ -6,7 +6,7 @@ from functools import partial
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.events import (
-    CheckpointWritten,
+    Checkpoint,
     EpochFinished,
     StageStarted,
     StateSaved,
@@ -97,15 +97,15 @@ def _validate(context: RunContext, state: TrainState, backbone: EdgeFace, state_
 
 def _checkpoint_of(
     state: TrainState, backbone: EdgeFace, checkpoints: Checkpoints, epoch: int, validated: Validated
-) -> Callable[[], CheckpointWritten]:
+) -> Callable[[], Checkpoint]:
     """A function that writes the networks as they are now, callable in any thread."""
     write = checkpoints.snapshot(
         backbone, state.classifier, epoch=epoch, val_acc=validated.accuracy, val_auc=validated.auc
     )
     score = state.best.score(validated)
 
-    def write_checkpoint() -> CheckpointWritten:
-        return CheckpointWritten.of(write(), epoch=epoch, score=score)
+    def write_checkpoint() -> Checkpoint:
+        return Checkpoint.of(write(), epoch=epoch, score=score)
 
     return write_checkpoint
 
@@ -117,7 +117,7 @@ def _finish_epoch(
     totals: EpochTotals,
     validated: Validated | None,
     epochs: int,
-    write_checkpoint: Callable[[], CheckpointWritten] | None,
+    write_checkpoint: Callable[[], Checkpoint] | None,
 ) -> None:
     """Begin to write checkpoint and state. The epoch is reported once they are on the disk, and the state last: a
     reported epoch never trains again."""
@@ -140,9 +140,9 @@ def _finish_epoch(
 def _write_epoch(
     state: TrainState,
     finished: EpochFinished,
-    write_checkpoint: Callable[[], CheckpointWritten] | None,
+    write_checkpoint: Callable[[], Checkpoint] | None,
     events: Sequence[TrainingEvent],
-    write_state: Callable[[CheckpointWritten | None], StateSaved],
+    write_state: Callable[[Checkpoint | None], StateSaved],
 ) -> list[TrainingEvent]:
     if write_checkpoint is None:
         return [finished, *events, write_state(state.checkpoint)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from app.finetune.events import CheckpointWritten, EpochFinished, Stage
+from app.finetune.events import Checkpoint, EpochFinished, Stage
 from worker.training.loop.context import RunContext
 from worker.training.loop.epoch import EpochState
 from worker.training.loop.optimizers import Optimizers, backbone_and_head, head_alone
@@ -38,7 +38,7 @@ class TrainState:
     micro_batch_size: int
     stage: Stage
     optimizers: Optimizers
-    checkpoint: CheckpointWritten | None = None
+    checkpoint: Checkpoint | None = None
     epoch: int = 0
     steps_done: int = 0
     epoch_state: EpochState | None = None

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from app.finetune.events import CheckpointWritten, EpochFinished, Recognition, Report, Stage, StateSaved
+from app.finetune.events import Checkpoint, EpochFinished, Recognition, Report, Stage, StateSaved
 from worker.training.checkpoints.best_model import plain
 from worker.training.checkpoints.state_file import StateContent, StateFiles
 from worker.training.loop.context import RunContext
@@ -81,7 +81,7 @@ class TrainStateFiles(StateFiles):
         return self.snapshot(state, context)(state.checkpoint)
 
     @profiled("state")
-    def snapshot(self, state: TrainState, context: RunContext) -> Callable[[CheckpointWritten | None], StateSaved]:
+    def snapshot(self, state: TrainState, context: RunContext) -> Callable[[Checkpoint | None], StateSaved]:
         """Copy the state as it is now. Returns a function that writes the copy to `state-STEPS.pth`, which loads with
         weights_only=True; it can be called in any thread, takes the best epoch's checkpoint and raises DiskFull.
 
@@ -121,7 +121,7 @@ class TrainStateFiles(StateFiles):
         )
         self.restart_clock()
 
-        def write(best: CheckpointWritten | None) -> StateSaved:
+        def write(best: Checkpoint | None) -> StateSaved:
             file = write_whole(path, bytes_, self._control)
             self._newest = file.path
             return describe(file=file, best=best)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.finetune.events import CheckpointWritten
+from app.finetune.events import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,7 @@ class ResumeFrom:
     """A saved state, and the best checkpoint of that moment where its files lie now."""
 
     state: Path
-    best: CheckpointWritten | None
+    best: Checkpoint | None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from app.finetune.events import CheckpointWritten, StateSaved
+from app.finetune.events import Checkpoint, StateSaved
 from worker.training.checkpoints.best_model import plain
 from worker.training.checkpoints.state_file import StateContent, StateFiles
 from worker.training.models.dsr import DSR
@@ -39,7 +39,7 @@ class DsrTrainState:
     optimizer: torch.optim.Adam
     micro_batch_size: int
     best: Best = field(default_factory=lambda: Best("verification_auc"))
-    checkpoint: CheckpointWritten | None = None
+    checkpoint: Checkpoint | None = None
     epoch: int = 0
     step: int = 0
     steps_done: int = 0

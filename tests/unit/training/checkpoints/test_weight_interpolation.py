@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.finetune.events import CheckpointWritten, EpochFinished, RecognitionMeasured, TrainingEvent
+from app.finetune.events import Checkpoint, EpochFinished, RecognitionMeasured, TrainingEvent
 from tests.unit.training.support import run_unpredicted, write_training
 from tests.unit.training.test_resume import go, resumed, stop_at, told_until_saved
 from worker.training.models.edgeface import load_edgeface
@@ -24,7 +24,7 @@ RECOMMENDED: dict[str, object] = {
 
 
 def exported(events: list[TrainingEvent]) -> dict[str, torch.Tensor]:
-    last = [event for event in events if isinstance(event, CheckpointWritten)][-1]
+    last = [event for event in events if isinstance(event, Checkpoint)][-1]
     return load_edgeface(last.full.path)[0].state_dict()
 
 

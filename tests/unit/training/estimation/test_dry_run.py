@@ -10,7 +10,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from app.finetune.config import FACE_SIZE
 from app.finetune.errors import EdgefaceError, UnreadableImages
-from app.finetune.events import CheckpointWritten, DryRunFinished, StateSaved, Stopped, TrainingEvent
+from app.finetune.events import Checkpoint, DryRunFinished, StateSaved, Stopped, TrainingEvent
 from tests.unit.training.support import run, tiny_config, write_drawn_split, write_training
 from worker.training.estimation.dry_run import dry_run
 from worker.training.objectives.classifier import CosineClassifier
@@ -50,7 +50,7 @@ def test_it_estimates_the_bytes_that_the_training_then_writes(files: TrainingFil
     assert estimate.prepared_bytes == estimate.images_enlarged * FACE_BYTES
     _, events = run(replace(files, output_dir=tmp_path / "real"))
     states = [event.file.size for event in events if isinstance(event, StateSaved)]
-    checkpoints = [sum(file.size for file in e.files) for e in events if isinstance(e, CheckpointWritten)]
+    checkpoints = [sum(file.size for file in e.files) for e in events if isinstance(e, Checkpoint)]
     assert estimate.state_bytes == pytest.approx(3 * max(states), rel=0.01)
     assert estimate.checkpoint_bytes == pytest.approx(checkpoints[0], rel=0.01)
     assert estimate.device_bytes is None

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from app.finetune.dsr_config import DsrTrainingConfig
-from app.finetune.events import CheckpointWritten, Finished, StateSaved, Stopped, TrainingEvent
+from app.finetune.events import Checkpoint, Finished, StateSaved, Stopped, TrainingEvent
 from worker.training.runtime.control import Control
 from worker.training.storage.paths import ResumeFrom, TrainingFiles
 from worker.training.super_resolution.train_dsr import train_dsr
@@ -68,8 +68,8 @@ def finished(config: DsrTrainingConfig, files: TrainingFiles) -> tuple[Finished,
     return last, events
 
 
-def checkpoints_of(events: list[TrainingEvent]) -> list[CheckpointWritten]:
-    return [event for event in events if isinstance(event, CheckpointWritten)]
+def checkpoints_of(events: list[TrainingEvent]) -> list[Checkpoint]:
+    return [event for event in events if isinstance(event, Checkpoint)]
 
 
 def newest_state(events: list[TrainingEvent]) -> StateSaved:
