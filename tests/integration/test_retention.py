@@ -323,6 +323,15 @@ def test_prepared_faces_go_when_nobody_has_used_them_for_long(database: Database
     assert there(*used, *just_used) == [False, False, True, True]
 
 
+def test_prints_of_images_go_when_nobody_has_used_them_for_long(database: Database, settings: Settings) -> None:
+    settings.keep_prepared_days = 2
+    used = write_old(settings.prepared_dir / f"{'a' * 64}.prints", b"prints", seconds=1.9 * 86400)
+    unused = write_old(settings.prepared_dir / f"{'b' * 64}.prints", b"prints", seconds=2.1 * 86400)
+    killed = write_old(settings.prepared_dir / f".{'c' * 64}.prints.1a2b3c4d.partial", b"half")
+    clean(database, settings)
+    assert there(used, unused, killed) == [True, False, False]
+
+
 def test_what_the_trainer_prepares_is_understood(tmp_path: Path) -> None:
     faces = Faces(torch.zeros(3, 3, 112, 112, dtype=torch.uint8), Counter({(16, 16): 2, (12, 20): 1}))
     PreparedFaces(tmp_path, Control()).make("a" * 64, 3, lambda: [faces])

@@ -1,4 +1,4 @@
-"""What a training is made from, by content: digests that tell whether it is still the same."""
+"""Digests of the inputs of a training, by which changed inputs are found."""
 
 import hashlib
 from collections.abc import Sequence
@@ -31,18 +31,18 @@ _IN_WORDS = {
 
 @dataclass(frozen=True)
 class Digests:
-    """Of what a training is made from, by the names in _IN_WORDS."""
+    """Digests by the field names in _IN_WORDS."""
 
     def differences(self, others: Self) -> list[str]:
-        """What is not the same, in words."""
+        """Return the inputs that differ, in words."""
         theirs = asdict(others)
         return [_IN_WORDS[name] for name, digest in asdict(self).items() if theirs[name] != digest]
 
 
 @dataclass(frozen=True)
 class InputDigests(Digests):
-    """sha256 of the weights files (`dsr` is `bicubic` without one) and of the folders' images: of the name and the
-    sha256 of every file, in order. `train_hr` is None where the training does not read them."""
+    """sha256 of the weights files (`dsr` is `bicubic` without one), and digests of the folders' images: sha256 over the
+    name and the sha256 of every file, in order. `train_hr` is None where the training does not read them."""
 
     edgeface: str
     dsr: str
@@ -56,7 +56,7 @@ class InputDigests(Digests):
 def digest_inputs(
     files: TrainingFiles, scan: DatasetScan, threads: int, control: Control, *, with_train_hr: bool = False
 ) -> InputDigests:
-    """Reads every file once. Raises TrainHrMissing, UnreadableImages and StopRequested."""
+    """Read and hash every file once. Raises TrainHrMissing, UnreadableImages and StopRequested."""
     train_hr = paired_hr(scan.train) if with_train_hr else None
     return InputDigests(
         edgeface=sha256_of(files.edgeface, control),
@@ -69,7 +69,7 @@ def digest_inputs(
 
 
 def sha256_of(path: Path, control: Control) -> str:
-    """Reads in blocks, whatever the file's size. Raises OSError and StopRequested."""
+    """Read a file in blocks and hash it. Raises OSError and StopRequested."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
@@ -90,7 +90,7 @@ def refuse_unreadable(paths: Sequence[Path], threads: int, control: Control) -> 
 
 @profiled("digests")
 def digest_images(paths: Sequence[Path], threads: int, control: Control) -> str:
-    """Of the name and the sha256 of every file, in order. Raises UnreadableImages, OSError and StopRequested."""
+    """Return the digest of images, reading each file once. Raises UnreadableImages, OSError and StopRequested."""
     sha256s: list[bytes] = []
     try:
         with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:

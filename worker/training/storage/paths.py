@@ -1,4 +1,4 @@
-"""Where a training, and an evaluation, reads and writes."""
+"""Paths of the files that a training, or an evaluation, reads and writes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from app.finetune.events import Checkpoint
 
 @dataclass(frozen=True)
 class ResumeFrom:
-    """A saved state, and the best checkpoint of that moment where its files lie now."""
+    """A saved state, and the best checkpoint at the time, with the current paths of its files."""
 
     state: Path
     best: Checkpoint | None
@@ -16,8 +16,10 @@ class ResumeFrom:
 
 @dataclass(frozen=True)
 class TrainingFiles:
-    """Folders and files of one training. `dsr` is None for bicubic enlargement. Only `output_dir`, which is this
-    training's alone, and `prepared_dir`, where trainings share prepared faces, are written to."""
+    """Folders and files of one training. `dsr` is None for bicubic enlargement.
+
+    The training writes to `output_dir`, which no other training uses, and to `prepared_dir`, which all share.
+    """
 
     train_dir: Path
     val_dir: Path
@@ -30,8 +32,8 @@ class TrainingFiles:
 
 @dataclass(frozen=True)
 class EvaluationFiles:
-    """Where things lie. `before` are the weights before fine-tuning, if there are any to compare with; `dsr` is None
-    for interpolation alone. All are only read."""
+    """Files and folders of one evaluation, all of them read-only. `before` are the weights before fine-tuning, None
+    without a comparison; `dsr` is None for interpolation alone."""
 
     eval_dir: Path
     edgeface: Path

@@ -1,4 +1,4 @@
-"""PSNR and SSIM against other ways to compute them."""
+"""PSNR and SSIM against torchmetrics and against the paper's sums."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from worker.training.super_resolution.quality import MOST_DECIBELS, psnr, ssim
 
@@ -42,6 +43,20 @@ def test_ssim_agrees_with_the_papers_sums(seed: int, noise: float) -> None:
     first, second = images(seed, noise)
     for x_CHW, y_CHW, found in zip(first, second, ssim(first, second), strict=True):
         assert found.item() == pytest.approx(reference_ssim(x_CHW, y_CHW), abs=1e-4)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 1000), noise=st.floats(1, 80))
+def test_both_agree_with_torchmetrics(seed: int, noise: float) -> None:
+    first, second = images(seed, noise)
+    x_NCHW, y_NCHW = first.double() / 255, second.double() / 255
+    _, each_NCHW = structural_similarity_index_measure(
+        x_NCHW, y_NCHW, data_range=1.0, reduction="none", return_full_image=True
+    )
+    inside_N = each_NCHW[..., 5:-5, 5:-5].flatten(1).mean(1)  # torchmetrics has windows beyond the border too
+    torch.testing.assert_close(ssim(first, second).double(), inside_N, atol=1e-4, rtol=0)
+    expected = peak_signal_noise_ratio(x_NCHW, y_NCHW, data_range=1.0, reduction="none", dim=(1, 2, 3))
+    torch.testing.assert_close(psnr(first, second), expected.clamp(max=MOST_DECIBELS))
 
 
 def test_equal_images_are_wholly_similar() -> None:
