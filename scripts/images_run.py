@@ -1,11 +1,10 @@
 """Runs a job through the api and worker images without a container engine.
 
-    images_run.py FOLDER    FOLDER holds api.json and worker.json: the output of `buildah inspect` for a mounted
-    container
+    images_run.py FOLDER    # FOLDER holds api.json and worker.json: `buildah inspect` of a mounted container
 
-Each image's own start command runs in its own root, as its own user, with its own environment, as the first process of
-namespaces of its own. The network is one without a way out, shared like that of a pod: what is not in the images is
-not to be had. Call it as root, by `unshare --mount --net`; it leaves both namespaces changed.
+Each image's start command runs in the image's root, with its user and environment, as the first process of new
+namespaces. The images share a network without access to the outside, as in a pod, so they cannot load anything that
+they lack. Call it as root, with `unshare --mount --net`; it leaves both namespaces changed.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The database as one attempt uses it: every access is repeated while the database is away and the lease lasts."""
+"""Database access of one attempt, retried while the database is unavailable and the lease lasts."""
 
 import logging
 import time
@@ -25,9 +25,9 @@ RETRY_SECONDS = 0.2
 
 
 class FencedDatabase:
-    """All methods raise LeaseLost where another attempt may have taken the job over.
+    """All methods raise LeaseLost once another attempt may have claimed the job.
 
-    `reserved` is deleted where the disk is full, so that the database can write.
+    If the disk is full, the file `reserved` is deleted, so that the database can write.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class FencedDatabase:
         return self._transact(self._database.reading, query)
 
     def write(self, transaction: Callable[[Session], _Result]) -> _Result:
-        """`transaction` is safe to repeat: its commit may have succeeded although the answer was lost."""
+        """Run an idempotent transaction: its commit may have succeeded although the answer was lost."""
         return self._transact(self._database.writing, transaction)
 
     def renew_lease(self) -> JobStatus:
-        """Return the job's status, which tells whether a person asked to cancel or to pause."""
+        """Renew the lease and return the job's status, which shows a requested cancel or pause."""
         asked_at = seconds_since_boot()
         status = self.write(lambda session: attempts.renew_lease(session, self._claim, self._lease_seconds))
         self._lease.renewed(asked_at)
@@ -65,7 +65,7 @@ class FencedDatabase:
                     raise LeaseLost(self._claim.job_id, self._claim.attempt) from error
                 if _disk_is_full(error):
                     self._reserved.unlink(missing_ok=True)
-                _log.warning("the database does not answer, trying again: %s", error)
+                _log.warning("the database does not answer; retrying: %s", error)
                 time.sleep(RETRY_SECONDS)
 
 

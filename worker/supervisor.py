@@ -1,4 +1,4 @@
-"""Claims jobs, as many at once as the worker has slots, and sees each attempt to its end."""
+"""Claims jobs, one per slot of the worker, and runs each attempt to its end."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 def new_worker_id() -> str:
-    """Never used twice: a reused name would let a restarted worker pass for the one that died."""
+    """Return a unique id. With a reused one, a restarted worker could be mistaken for the one that died."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
@@ -114,7 +114,7 @@ class Supervisor:
                 # The answer to the commit may be what was lost: ask again, since the job may be ours.
                 if lease.expired() or self._stopping.is_set():
                     raise
-                _log.warning("the database does not answer, trying again: %s", error)
+                _log.warning("the database does not answer; retrying: %s", error)
                 time.sleep(RETRY_SECONDS)
 
     def _read_job(self, job: Job) -> ReadJob | Exception:

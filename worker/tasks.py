@@ -1,4 +1,4 @@
-"""The Celery worker and its one task: run whatever job is next."""
+"""The Celery worker and its one task, which runs the next job."""
 
 import logging
 import multiprocessing
@@ -34,7 +34,7 @@ _WARM_MODULES = [
 
 
 def run_worker(settings: Settings, trainer_main: TrainerMain = train) -> None:
-    """Take jobs until SIGTERM or Ctrl-C; a job that is running then is handed back."""
+    """Run jobs until SIGTERM or Ctrl-C. A job that runs then returns to the queue."""
     settings.make_directories()
     database = Database(settings.database_url)
     database.migrate()
@@ -52,17 +52,17 @@ def run_worker(settings: Settings, trainer_main: TrainerMain = train) -> None:
         supervisor.stop()
 
     worker_shutting_down.connect(stop, weak=False)
-    # A fork server that is still importing torch would hold up the first job's lease.
+    # A fork server that is still importing torch would delay the first job.
     warm_up = processes.Process(target=os.getpid)
     warm_up.start()
     warm_up.join()
     rounds = Rounds(database, settings, Bell(celery).ring, supervisor.report_alive)
     threading.Thread(target=_clean_for_ever, args=(database, settings), name="cleaner", daemon=True).start()
-    # It warns root of pickled messages; ours are JSON.
+    # Celery warns root of pickled messages; ours are JSON.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     rounds.start()
     try:
-        # Threads, never prefork: the trainer is a process of its own, and the main thread stays free to stop.
+        # Threads, never prefork: the trainer is a separate process, and the main thread stays free to stop it.
         Worker(
             app=celery,
             pool="threads",
