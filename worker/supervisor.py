@@ -85,7 +85,7 @@ class Supervisor:
             self._free_slots.put(slot)
 
     def _claim_next(self, slot: int) -> tuple[Claim, ReadJob | Exception, LeaseClock, int] | None:
-        """Claim the next job that there is disk space for. One without space shows the reason and lets others pass."""
+        """Claim the next job with enough disk space. One without space shows the reason and lets others pass."""
         lacking_space: set[str] = set()
         while True:
             with self._database.reading() as session:
