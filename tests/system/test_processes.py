@@ -146,7 +146,7 @@ def test_a_killed_worker_loses_no_job(machine: Machine) -> None:
         receipt = client.get(job_id).resume_receipt
         assert receipt is not None
         assert receipt.from_attempt == 1
-        assert "was silent" in receipt.reason
+        assert "did not renew its lease" in receipt.reason
         client.cancel(job_id)
         wait_until(lambda: client.get(job_id).terminal, STOP_SECONDS)
 
