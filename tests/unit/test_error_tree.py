@@ -16,7 +16,10 @@ import app
 import app.finetune.errors
 import worker
 from app.finetune.errors import Blame, EdgefaceError
+from app.finetune.job_kinds import KINDS, Kind
 
+# Only a kind with a checkpoint has a file without a backbone.
+st.register_type_strategy(Kind, st.sampled_from([kind for kind in KINDS.values() if kind.checkpoint]))
 st.register_type_strategy(Path, st.just(Path("folder/file")))
 SHAPE = re.compile(r"^((?:│   |    )*)(├── |└── )(\w+) +(\w+)$")
 
