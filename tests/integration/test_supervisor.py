@@ -328,7 +328,7 @@ def test_a_measurement_is_what_the_worker_found_out_and_leaves_no_folder(
         job_id = submission.submit(session, CONFIG, [], kind=DRY_RUN).id
     supervise(fixtures.measure)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
-    assert job.measured == asdict(fixtures.REHEARSED)
+    assert job.measured == asdict(fixtures.DRY_RUN_FINISHED)
     folder = settings.artifacts_dir / job_id
     wait_until(lambda: not (folder / "attempt-1").exists())
     assert folder.is_dir(), "another attempt may be making its folder in it"

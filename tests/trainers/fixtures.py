@@ -29,7 +29,7 @@ PREPARED = events.Prepared(
     10, 5, 2, "verification_auc", "edgeface_xxs", "bicubic", "antialiased bicubic", "cpu", "float32", 0.1
 )
 
-REHEARSED = events.DryRunFinished(
+DRY_RUN_FINISHED = events.DryRunFinished(
     seconds=Estimate(90.0, 100.0, 120.0),
     seconds_by_part={"start": 1.0, "prepare": 9.0, "before": 5.0, "stage1": 20.0, "stage2": 60.0, "after": 5.0},
     stage1_epochs=5,
@@ -292,7 +292,7 @@ def measure(connection: Connection, order: TrainingOrder) -> None:
     """A rehearsal, without the rehearsal."""
     listen_to_supervisor(connection, order)
     assert order.run.endswith(":dry_run")
-    connection.send(REHEARSED)
+    connection.send(DRY_RUN_FINISHED)
 
 
 def foretell_and_die_once(connection: Connection, order: TrainingOrder) -> None:
