@@ -26,13 +26,16 @@ MARGIN_BYTES = 64 * 2**20
 """Left for the database and the logs."""
 
 _FLOAT_BYTES = 4
+_FACE_BYTES = 3 * FACE_SIZE**2
+_IMAGE_BYTES = 2 * _FACE_BYTES + 10 * 2**10  # prepared, decoded meanwhile (at most a face), and its look
 _SETS = 4  # two states kept, one being written, and as much again for checkpoints that are superseded
 
 
 @dataclass(frozen=True)
 class SpaceNeeded:
     """Disk space in bytes. `save`: the most that the end of an epoch writes, a state (weights and the two moments of
-    the optimizer) and a checkpoint. `faces`: the faces that are not prepared yet."""
+    the optimizer) and a checkpoint. `faces`: the faces that are not prepared yet, and the images that they are made
+    from meanwhile."""
 
     save: int
     faces: int
@@ -53,20 +56,19 @@ def space_for_finetuning(config: FinetuneConfig, inputs: TrainingInputs, faces_a
     scan = scan_dataset(inputs.train_dir, inputs.val_dir)
     kinds = [scan.train.vlr_images, scan.val.vlr_images, scan.val.hr_images]
     kinds += [scan.train.hr_images] if config.needs_train_hr else []
-    images = 0 if faces_are_prepared else sum(map(len, kinds)) + config.synthetic_identities * FACES_OF_EACH
+    images, synthetic = sum(map(len, kinds)), config.synthetic_identities * FACES_OF_EACH
     backbone = inputs.edgeface.stat().st_size
     head = len(scan.subject_to_id) * EMBEDDING_SIZE * _FLOAT_BYTES
-    return SpaceNeeded(save=3 * (backbone + head) + (2 * backbone + head), faces=images * 3 * FACE_SIZE**2)
+    faces = 0 if faces_are_prepared else images * _IMAGE_BYTES + synthetic * _FACE_BYTES
+    return SpaceNeeded(save=3 * (backbone + head) + (2 * backbone + head), faces=faces)
 
 
 def space_for_dsr_training(config: DsrTrainingConfig, inputs: TrainingInputs, faces_are_prepared: bool) -> SpaceNeeded:
     """Raises DataError where the dataset is no longer valid."""
-    images = (
-        0 if faces_are_prepared else sum(len(scan_hr(each).hr_images) for each in (inputs.train_dir, inputs.val_dir))
-    )
+    images = sum(len(scan_hr(each).hr_images) for each in (inputs.train_dir, inputs.val_dir))
     parameters = sum(prod(shape) for shape in config.layout.shapes().values()) * _FLOAT_BYTES
     network = parameters if inputs.dsr is None else inputs.dsr.stat().st_size
-    return SpaceNeeded(save=(3 + 1) * network, faces=images * 3 * FACE_SIZE**2)
+    return SpaceNeeded(save=(3 + 1) * network, faces=0 if faces_are_prepared else images * _IMAGE_BYTES)
 
 
 def shortage(needed: SpaceNeeded, settings: Settings) -> str | None:

@@ -4,6 +4,7 @@ The content is written beside the final name as `.NAME.XXXXXXXX.partial`, synced
 A process that is killed leaves at most such a partial file; app/leftovers.py and app/prepared_faces.py recognise it.
 """
 
+import errno
 import io
 import os
 import secrets
@@ -35,7 +36,7 @@ def atomic_path(path: Path, before_rename: Callable[[], None] = lambda: None) ->
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-    sync(path.parent)
+    _sync_folder(path.parent)
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    sync(path.parent)
+    _sync_folder(path.parent)
 
 
 def partial_path(path: Path) -> Path:
@@ -79,3 +80,12 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Sync the names in a folder, on file systems that can."""
+    try:
+        sync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise

@@ -13,6 +13,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from app.finetune.config import BICUBIC, FACE_SIZE
 from app.finetune.errors import ChangedWhileRead, UnreadableImages
 from app.finetune.images import decode_rgb, read_bytes
 from app.finetune.same_photo import Look, Print, make_look, make_print
+from app.finetune.training_errors import DiskFull
 from worker.training.data.face_cache import PreparedFaces, prepared_key
 from worker.training.data.look_file import LookFile
 from worker.training.data.pixel_file import KeptImage, PixelFile, Pixels
@@ -117,6 +119,7 @@ class ImageReader:
         pixels = None if preparation is None or is_prepared else PixelFile(self._folder, self._control)
         expected = known if pixels is None else None
         ones: list[_One] = []
+        readable = True
         for start in range(0, len(paths), CHUNK):
             self._control.refuse_if_stopped()
             some = paths[start : start + CHUNK]
@@ -125,7 +128,8 @@ class ImageReader:
             for path, one in zip(some, read, strict=True):
                 if one.look is not None:
                     self.looks.append(path, one.look)
-            if pixels is not None and preparation is not None and all(one.reason is None for one in ones):
+            readable = readable and all(one.reason is None for one in read)
+            if pixels is not None and preparation is not None and readable:
                 _keep(pixels, [one.pixels for one in read if one.pixels is not None], preparation)
             ones += [replace(one, pixels=None, look=None) for one in read]
         return self._read_images(paths, preparation, ones, known, pixels)
@@ -163,7 +167,8 @@ class ImageReader:
         if len(prints) == len(paths) and paths:
             found = list(zip(sha256s, prints.values(), strict=True))
             if found != known:
-                self._prints.write(paths, found)
+                with suppress(DiskFull):  # training needs no kept prints
+                    self._prints.write(paths, found)
         digest = digest_of_images(paths, sha256s)
         return ReadImages(tuple(paths), preparation, sha256s, digest, prints, unreadable, pixels)
 

@@ -13,8 +13,6 @@ from app.finetune.training_errors import DiskFull
 from worker.training.runtime.control import Control
 from worker.training.storage.atomic import NO_SPACE
 
-_IN_MEMORY = 2**25  # bytes; what is larger goes to the disk
-
 Pixels = npt.NDArray[np.uint8]
 """An image, uint8 [H, W, 3], RGB."""
 
@@ -45,7 +43,8 @@ class PixelFile:
         self._folder = folder
         self._control = control
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 - see close
+        # Not a SpooledTemporaryFile: it loses its content where the disk is full when it moves there.
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - see close
         self._finalizer = weakref.finalize(self, self._file.close)
         self._places: list[_Place] = []
         self._end = 0

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +48,10 @@ class PrintCache:
             records, digest = content[:-_HASH], content[-_HASH:]
             if hashlib.sha256(records).digest() != digest or len(records) != len(paths) * _RECORD.itemsize:
                 return None
-            os.utime(file)
         except OSError:
             return None
+        with suppress(OSError):  # a file of another user
+            os.utime(file)
         return [_loaded(record) for record in np.frombuffer(records, _RECORD)]
 
     def write(self, paths: Sequence[Path], prints: Prints) -> None:
