@@ -4,14 +4,14 @@ import tempfile
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from app.finetune.training_errors import DiskFull
 from worker.training.runtime.control import Control
-from worker.training.storage.atomic import NO_SPACE
+from worker.training.storage.atomic import retry_when_full
 
 Pixels = npt.NDArray[np.uint8]
 """An image, uint8 [H, W, 3], RGB."""
@@ -55,12 +55,7 @@ class PixelFile:
     def append(self, image: KeptImage) -> None:
         """Raises DiskFull."""
         content = np.ascontiguousarray(image.pixels).data.cast("B")
-        try:
-            self._write(content)
-        except OSError as error:
-            if error.errno not in NO_SPACE:
-                raise
-            self._write_again(content)
+        retry_when_full(partial(self._write, content), self._folder, self._control)
         self._places.append(_Place(self._end, image.pixels.shape, image.size, image.is_face))
         self._end += len(content)
 
@@ -76,15 +71,6 @@ class PixelFile:
         self._file.seek(self._end)
         self._file.write(content)
         self._file.flush()
-
-    def _write_again(self, content: memoryview) -> None:
-        if self._control.release_space():
-            try:
-                return self._write(content)
-            except OSError as error:
-                if error.errno not in NO_SPACE:
-                    raise
-        raise DiskFull(self._folder)
 
     def _read(self, place: _Place) -> KeptImage:
         self._file.seek(place.start)

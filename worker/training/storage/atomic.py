@@ -5,6 +5,7 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,24 +46,32 @@ def write_bytes_whole(path: Path, content: bytes | memoryview, control: Control)
     fill_whole(path, fill, control)
 
 
+def retry_when_full(write: Callable[[], _Filled], path: Path, control: Control) -> _Filled:
+    """Return the result of `write`, which is called a second time where the disk is full and `control` can free space.
+
+    Raises DiskFull, naming `path`.
+    """
+    try:
+        return write()
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+    if control.release_space():
+        try:
+            return write()
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+    raise DiskFull(path)
+
+
 def fill_whole(path: Path, fill: Callable[[io.BufferedWriter], _Filled], control: Control) -> _Filled:
     """Write a file atomically through `fill` and return the result of `fill`. Missing folders are made.
 
     Where the disk is full and `control` can free space, `fill` is called a second time. Nothing is left of a write
     that fails. Raises DiskFull.
     """
-    try:
-        return _fill_once(path, fill, control)
-    except OSError as error:
-        if error.errno not in NO_SPACE:
-            raise
-    if control.release_space():
-        try:
-            return _fill_once(path, fill, control)
-        except OSError as error:
-            if error.errno not in NO_SPACE:
-                raise
-    raise DiskFull(path)
+    return retry_when_full(partial(_fill_once, path, fill, control), path, control)
 
 
 def _fill_once(path: Path, fill: Callable[[io.BufferedWriter], _Filled], control: Control) -> _Filled:
