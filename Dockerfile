@@ -49,9 +49,12 @@ USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/live', timeout=4)"]
-CMD ["edgeface-finetune", "api", "--host", "0.0.0.0", "--port", "8000"]
+# The first start creates an admin's API key and prints it, unless EDGEFACE_ADMIN_KEY_FILE has one.
+CMD ["edgeface-finetune", "api", "--host", "0.0.0.0", "--port", "8000", "--create-first-key"]
 
 FROM base AS worker
+# The driver's libraries that the NVIDIA runtime mounts: `compute` for CUDA, `utility` for NVML.
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
 RUN --mount=type=bind,from=uv,source=/opt/uv,target=/opt/uv \
     --mount=type=bind,source=requirements/worker.txt,target=/requirements/worker.txt \
     --mount=type=cache,target=/root/.cache/uv \

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.deletion import delete_file
 from app.finetune.atomic import atomic_path
-from app.jobs.errors import StoredFileMissing
+from app.jobs.errors import StoredFileMissing, StoredFileUnreadable
 
 RESERVATION = ".reserved"
 """File in an attempt's folder that reserves disk space for its next write."""
@@ -56,8 +56,11 @@ class Artifacts:
         return path.relative_to(self._root).as_posix()
 
     def path_of(self, key: str) -> Path:
-        """Return the path of a key. Raises StoredFileMissing."""
+        """Return the path of a key. Raises StoredFileMissing or StoredFileUnreadable."""
         path = self._root / key
-        if not path.is_file():
-            raise StoredFileMissing(path)
-        return path
+        try:
+            if path.is_file():
+                return path
+        except OSError as error:
+            raise StoredFileUnreadable(path, error.strerror or str(error)) from None
+        raise StoredFileMissing(path)

@@ -4,13 +4,18 @@ import logging
 
 from sqlmodel import col, delete
 
+from app.access.audit import forget_old
+from app.checked_weights.copies import clean_copies
+from app.compiled_networks import clean_compiled
 from app.database import Database, database_now
+from app.datasets.manifests import clean_manifests
 from app.deletion import Freed
 from app.jobs.retention import SECONDS_A_DAY, Retention, clean_jobs, forget_dry_runs
 from app.jobs.tables import WorkerSeen
 from app.leftovers import remove_leftovers
 from app.prepared_faces import clean_prepared
 from app.settings import Settings
+from app.uploads.cleaning import clean_uploads
 
 _log = logging.getLogger(__name__)
 
@@ -24,9 +29,14 @@ def clean(database: Database, settings: Settings) -> Freed:
         clean_jobs(database, settings.artifacts_dir, retention)
         + remove_leftovers(database, settings.artifacts_dir)
         + clean_prepared(settings.prepared_dir, settings.keep_prepared_days * SECONDS_A_DAY)
+        + clean_compiled(settings.compiled_dir, settings.keep_prepared_days * SECONDS_A_DAY)
+        + clean_copies(settings.checked_weights_dir, settings.keep_prepared_days * SECONDS_A_DAY)
+        + clean_manifests(database, settings.artifacts_dir, retention.states)
+        + clean_uploads(database, settings.uploads_dir)
     )
     forget_dry_runs(database, settings.artifacts_dir, retention)
     forget_gone_workers(database)
+    forget_old(database, settings.keep_audit_days)
     if freed.files:
         _log.info("cleaned: %s", freed)
     return freed

@@ -8,11 +8,14 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, Float, create_engine, event, make_url, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlmodel import Session
 
+from app.database_errors import is_damage
 from app.database_version import SQLITE_BUSY_MILLISECONDS, DatabaseVersion
+from app.finetune.shown_paths import ShownPaths
 
 # A client that vanished or froze inside a transaction must not hold up everybody else's, nor a server that vanished its
 # clients: without these, TCP and PostgreSQL wait for hours.
@@ -46,10 +49,15 @@ def _postgresql_now(*_: object, **__: object) -> str:
 
 
 class Database:
-    """Short transactions on one engine. Thread-safe."""
+    """Short transactions on one engine. Thread-safe. `damaged`: a statement has found the database damaged.
 
-    def __init__(self, url: str) -> None:
-        self.engine = _make_engine(url)
+    What JSON columns say of paths is written, and read from older rows, as `paths` shows it.
+    """
+
+    def __init__(self, url: str, paths: ShownPaths | None = None) -> None:
+        self.engine = _make_engine(url, paths or ShownPaths())
+        self.damaged = False
+        event.listen(self.engine, "handle_error", self._note)
         self._writing_engine = self.engine.execution_options(edgeface_writing=True)
         self.version = DatabaseVersion(self.engine)
 
@@ -75,6 +83,9 @@ class Database:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             command.upgrade(alembic_config(connection), "head")
+
+    def _note(self, context: ExceptionContext) -> None:
+        self.damaged = self.damaged or is_damage(context.original_exception)
 
     def close(self) -> None:
         self.version.close()
@@ -104,16 +115,23 @@ def _foreign_keys_unchecked(connection: Connection) -> Iterator[None]:
         driver.close()
 
 
-def _make_engine(url: str) -> Engine:
+def _make_engine(url: str, paths: ShownPaths) -> Engine:
+    of_json: dict[str, Any] = {"json_serializer": paths.dumps, "json_deserializer": paths.loads}
     if make_url(url).get_backend_name() != "sqlite":
         return create_engine(
-            url, pool_size=20, max_overflow=40, pool_pre_ping=True, connect_args=_POSTGRESQL_CONNECTION
+            url,
+            pool_size=20,
+            max_overflow=40,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args=_POSTGRESQL_CONNECTION,
+            **of_json,
         )
     database = make_url(url).database
     if database and database != ":memory:":
         Path(database).parent.mkdir(parents=True, exist_ok=True)
     patience = {"timeout": SQLITE_BUSY_MILLISECONDS / 1000}
-    engine = create_engine(url, pool_size=20, max_overflow=40, connect_args=patience)
+    engine = create_engine(url, pool_size=20, max_overflow=40, hide_parameters=True, connect_args=patience, **of_json)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

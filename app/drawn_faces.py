@@ -74,13 +74,13 @@ def draw_face(subject: int, image: int, size: int = 112, seed: int = 0) -> Image
     return ImageEnhance.Contrast(face).enhance(pose.contrast)
 
 
-def write_drawn_faces(folder: Path, subjects: int, images_per_subject: int, seed: int) -> None:
-    """Write `folder/SUBJECT/IMAGE.png`, one folder per subject, 112 x 112 RGB."""
+def write_drawn_faces(folder: Path, subjects: int, images_per_subject: int, seed: int, size: int = 112) -> None:
+    """Write `folder/SUBJECT/IMAGE.png`, one folder per subject, RGB, `size` x `size` pixels."""
     for subject in range(subjects):
         subject_folder = folder / f"drawn{subject:03}"
         subject_folder.mkdir(parents=True, exist_ok=True)
         for image in range(images_per_subject):
-            draw_face(subject, image, seed=seed).save(subject_folder / f"{image:02}.png")
+            draw_face(subject, image, size, seed).save(subject_folder / f"{image:02}.png")
 
 
 def _draw_subject(draw: random.Random) -> _Subject:

@@ -2,25 +2,42 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from threading import Event
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
 from app.artifacts import Artifacts
 from app.database import Database
-from app.finetune.job_kinds import KINDS
-from app.inputs.dataset_checks import DatasetChecks
+from app.datasets.records import DatasetRecords
+from app.finetune.job_kinds import submitted_apart
+from app.guard.authentication import Authentication
+from app.guard.described import describe_access
+from app.guard.gate import Gate, key_of
+from app.guard.headers import SecurityHeaders
+from app.guard.hosts import CORS, HostsAndOrigins
+from app.isolated.run import warm_up
 from app.jobs.rescue import Rounds
 from app.live.answers import JobAnswers
 from app.live.feeds import Feeds
-from app.problems import add_problem_handlers
+from app.monitoring.service_metrics import ServiceMetrics
+from app.problems import add_problem_handlers, answer_error
 from app.queue import Bell, make_celery
+from app.readiness import shared_readiness
+from app.request_limits.checks import CheckPool
+from app.request_limits.rate_limits import RateLimits
+from app.request_limits.rates import Rates
+from app.request_limits.sizes import RequestSizes
+from app.request_log import OFTEN_ASKED, AnsweredRequest, RequestLog
 from app.routes import (
     actions,
     attempts,
+    audit,
+    datasets,
     downloads,
     events,
     health,
@@ -28,10 +45,18 @@ from app.routes import (
     jobs,
     metrics,
     pins,
+    prometheus,
+    session,
+    uploads,
 )
 from app.routes.dependencies import Service
+from app.routes.head_requests import HeadAsGet
 from app.routes.submitting import submission_router
+from app.routes.upload_receiver import Receiver
 from app.settings import Settings
+from app.shown_roots import shown_paths
+from app.tracing import end_tracing, telemetry_of_api
+from app.uploads.rows import Uploads
 
 DESCRIPTION = """\
 Fine-tunes the EdgeFace recogniser on very-low-resolution faces.
@@ -43,33 +68,50 @@ Fine-tunes the EdgeFace recogniser on very-low-resolution faces.
 A job resumes from its last saved state after a crash of any process, a pause or a retry. Send an `Idempotency-Key` with
 `POST /jobs` to repeat the request safely.
 
-Errors are RFC 9457 problem details with a stable `code`, a `hint` with the next step, and `blame`. Requests that use a
-former name are answered with the header `Deprecation` (RFC 9745).
+A service with API keys needs one, as `Authorization: Bearer KEY`; each operation names the scope that it needs.
+
+HEAD works wherever GET does. Errors are RFC 9457 problem details with a stable `code`, a `hint` with the next step, and
+`blame`. Requests that use a former name are answered with the header `Deprecation` (RFC 9745).
 """
 
 
 def create_app(settings: Settings) -> FastAPI:
-    database, stopping = Database(settings.database_url), Event()
+    paths = shown_paths(settings)
+    database, stopping = Database(settings.database_url, paths), Event()
+    bell = Bell(make_celery(settings))
+    feeds = Feeds(database, stopping)
+    metrics_of_service = ServiceMetrics(database, settings.worker_seen_seconds, lambda: feeds.readers)
     service = Service(
         settings=settings,
+        paths=paths,
         database=database,
-        bell=Bell(make_celery(settings)),
+        bell=bell,
         artifacts=Artifacts(settings.artifacts_dir),
-        dataset_checks=DatasetChecks(settings.checked_images),
+        datasets=DatasetRecords(database, settings),
         job_answers=JobAnswers(database, settings.worker_seen_seconds),
-        feeds=Feeds(database, stopping),
+        feeds=feeds,
+        metrics=metrics_of_service,
+        uploads=Uploads(database, settings),
+        receiver=Receiver(),
+        checks=CheckPool(settings.checks_at_once, settings.checks_waiting),
+        readiness=shared_readiness(settings, database, bell),
         stopping=stopping,
+        authentication=Authentication(database),
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         settings.make_directories()
         database.migrate()
+        service.authentication.load()
+        warm_up()
         rounds = Rounds(database, settings, service.bell.ring)
         rounds.start()
         yield
         rounds.stop()
+        await service.authentication.close()
         database.close()
+        end_tracing()
 
     # /docs without a CDN: the service often runs where there is no internet.
     app = FastAPIOffline(
@@ -78,8 +120,21 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
+        telemetry=telemetry_of_api(OFTEN_ASKED),
     )
-    app.state.service = service
+    app.state.service, app.state.paths = service, paths
+    # The last one added is passed first.
+    rates = Rates(settings)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RateLimits, answer=answer_error, rates=rates, caller_of=key_of)
+    app.add_middleware(Gate, authentication=service.authentication, routes=lambda: app.routes)
+    app.add_middleware(HeadAsGet)
+    if settings.cors_origin_list:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origin_list, **CORS)
+    app.add_middleware(RequestSizes, answer=answer_error, larger={"/uploads": None})  # which counts what it writes
+    app.add_middleware(RateLimits, answer=answer_error, rates=rates)
+    app.add_middleware(HostsAndOrigins, settings=settings)
+    app.add_middleware(RequestLog, observe=partial(_count, metrics_of_service))
     add_problem_handlers(app)
     for router in (
         jobs.router,
@@ -88,14 +143,31 @@ def create_app(settings: Settings) -> FastAPI:
         metrics.router,
         events.router,
         downloads.router,
-        *(submission_router(kind) for kind in KINDS.values() if kind.path != jobs.router.prefix),
+        *(submission_router(kind) for kind in submitted_apart()),
         pins.router,
+        datasets.router,
         inputs.router,
+        uploads.router,
         health.router,
+        prometheus.router,
+        session.router,
+        audit.router,
     ):
         app.include_router(router)
+    describe_access(app)
     return app
 
 
 def _operation_id(route: APIRoute) -> str:
     return route.name
+
+
+def _count(metrics: ServiceMetrics, answered: AnsweredRequest) -> None:
+    metrics.requests.count(
+        answered.method,
+        answered.route,
+        answered.status,
+        answered.notes.problem,
+        answered.seconds,
+        streamed=answered.notes.streamed,
+    )

@@ -1,6 +1,7 @@
 """Speed of one training in five implementations:
 
-`python -m benchmarks.train_throughput --json FILE [--check] [--quick]`.
+`python -m benchmarks.train_throughput --json FILE [--check] [--quick]`; with `--before CHECKOUT` of a whole job in this
+commit and in the one of the checkout.
 """
 
 import os
@@ -14,6 +15,7 @@ from benchmarks.support import Figure, Outcome, Table, Target, argument_parser, 
 from benchmarks.training.data import config, write_inputs
 from benchmarks.training.outcome import Trained
 from benchmarks.training.process import train
+from benchmarks.training.versions import compare_versions
 
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "pytorch-metric-learning")
 IN_WORDS = {
@@ -36,9 +38,19 @@ CHANNELS_LAST = "careful, channels_last"
 def main() -> int:
     parser = argument_parser("Whole-job seconds and stage-2 images/s beside peers, same faces, config and seed.")
     parser.add_argument("--peer", choices=IN_WORDS, action="append", help="run only this peer; may be repeated")
+    parser.add_argument(
+        "--before",
+        type=Path,
+        metavar="CHECKOUT",
+        help="run only the job of 2,000 drawn images with DSR and evaluation, against the commit in this checkout",
+    )
     arguments = parser.parse_args()
     machine = describe_machine(PACKAGES)
     rounds, subjects, epochs = (1, 8, (1, 2)) if arguments.quick else (5, 25, (5, 20))
+    if arguments.before is not None:
+        size = {"rounds": 1, "subjects": 8} if arguments.quick else {"rounds": 3}
+        outcome_of_versions = compare_versions(arguments.before.resolve(), **size)
+        return report("train_throughput", machine, outcome_of_versions, arguments)
     assets = Path(os.environ.get("EDGEFACE_TEST_ASSETS", "../shared"))
     peers = arguments.peer or [peer for peer in IN_WORDS if peer != CHANNELS_LAST]
     trained: dict[str, list[Trained]] = {peer: [] for peer in peers}

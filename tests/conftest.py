@@ -11,6 +11,8 @@ from worker.process.openmp import let_waiting_threads_sleep
 let_waiting_threads_sleep()
 # Tests run side by side: PyTorch, which reads this when it is imported, must not use all cores in each process.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# TestClient's own name: the service answers to no unknown one.
+os.environ["EDGEFACE_ALLOWED_HOSTS"] = "testserver"
 # A busy machine is no failure; pytest-timeout ends an example that hangs.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -16,26 +17,37 @@ from app.artifacts import RESERVATION, Artifacts
 from app.database import Database
 from app.finetune import events
 from app.finetune.errors import EdgefaceError, ErrorReport
+from app.finetune.gpus import GpuReport
 from app.finetune.job_config import JobConfig
-from app.finetune.training_errors import DiskFull
+from app.finetune.training_errors import DiskFull, GpuFull, GpuUnusable
+from app.isolated.errors import ReadersBusy, ReadersUnavailable
+from app.jobs import queries
 from app.jobs.attempt_errors import FilesAway, LeaseLost, MachineFailed, TrainerCrashed, TrainerDied, TrainerStuck
-from app.jobs.errors import StoredFileMissing
+from app.jobs.errors import StoredFileMissing, StoredFileUnreadable
 from app.jobs.rescue import loss_policy
 from app.jobs.retention import Retention, clean_job
 from app.jobs.states import JobStatus
 from app.jobs.transitions import attempts, recording
 from app.jobs.transitions.fence import Claim
+from app.jobs.waiting import reason_after
 from app.settings import Settings
+from app.shown_roots import shown_paths
+from app.tracing import PhaseSpans
 from worker.fenced_database import FencedDatabase
+from worker.gpu.leases import GpuLease
+from worker.gpu.use import GpuUsage
 from worker.lease import LeaseClock
-from worker.messages import LAST_MESSAGES, Failed, JobFiles, Order, StillPreparing, Stop, TrainerMain, TrainerMessage
+from worker.messages import LAST_MESSAGES, Failed, JobFiles, Order, Stop, TrainerMain, TrainerMessage
 from worker.orders import AttemptContext, ReadJob, make_order
 from worker.recording import record
 from worker.space import make_directory, remove_if_empty, reserved
 
 _log = logging.getLogger(__name__)
 
+_WAITS_FOR_THE_MACHINE = (DiskFull.code, GpuFull.code, GpuUnusable.code)
+
 WAIT_SECONDS = 30.0
+LONGEST_WAIT_SECONDS = 600.0
 KILL_SECONDS = 10.0
 
 
@@ -53,25 +65,30 @@ class ClaimedJob:
         trainer_main: TrainerMain,
         worker_stopping: threading.Event,
         lease: LeaseClock,
-        slot: int,
+        gpu: int,
+        gpu_lease: GpuLease | None,
         save_bytes: int,
+        gpus: Callable[[], GpuReport],
     ) -> None:
         """`job` is the error that reading the job raised, if it did: the attempt fails with it."""
         artifacts = Artifacts(settings.artifacts_dir)
         folder = artifacts.attempt_directory(claim.job_id, claim.attempt)
         reservation = folder / RESERVATION
         fenced = FencedDatabase(database, claim, lease, settings.lease_seconds, reservation)
-        self._attempt = AttemptContext(claim, settings, artifacts, fenced, folder, reservation, lease, slot)
+        self._attempt = AttemptContext(claim, settings, artifacts, fenced, folder, reservation, lease, gpu, gpu_lease)
         self._claim = claim
         self._job = job
         self._unfenced = database
         self._database = fenced
         self._settings = settings
+        self._paths = shown_paths(settings)
         self._processes = processes
         self._trainer_main = trainer_main
         self._worker_stopping = worker_stopping
         self._save_bytes = save_bytes
+        self._gpus = gpus
         self._messages = 0
+        self._phases = PhaseSpans()
         self._heard_at = time.monotonic()
         self._stop_asked_at: float | None = None
         self._stuck_for: float | None = None
@@ -86,10 +103,12 @@ class ClaimedJob:
             with reserved(self._attempt.reserved, self._save_bytes):
                 self._train(order)
             remove_if_empty(self._attempt.folder)
-        except (DiskFull, FilesAway, StoredFileMissing) as lacking:
-            self._hand_back(lacking.message, retry_in=WAIT_SECONDS)
+        except (DiskFull, FilesAway, StoredFileMissing, StoredFileUnreadable) as lacking:
+            self._wait(lacking.report())
         except LeaseLost:
             raise
+        except (ReadersBusy, ReadersUnavailable) as error:
+            self._lose(error.report())
         except EdgefaceError as error:
             self._fail(error.report())
         except (OSError, EOFError) as error:
@@ -100,7 +119,11 @@ class ClaimedJob:
             self._fail(TrainerCrashed(error).report())
 
     def _fail(self, error: ErrorReport) -> None:
-        self._database.write(lambda session: attempts.finish(session, self._claim, JobStatus.FAILED, error))
+        shown = self._shown(error)
+        self._database.write(lambda session: attempts.finish(session, self._claim, JobStatus.FAILED, shown))
+
+    def _shown(self, error: ErrorReport) -> ErrorReport:
+        return ErrorReport.model_validate(self._paths.shown_in(error.model_dump()))
 
     def _train(self, order: Order[JobConfig, JobFiles]) -> None:
         ours, theirs = self._processes.Pipe()
@@ -111,12 +134,13 @@ class ClaimedJob:
         trainer.start()
         theirs.close()
         try:
-            self._watch(trainer, ours)
+            self._watch(trainer, ours, GpuUsage(getattr(order.config, "device", "cpu"), order.gpu, self._gpus))
         finally:
             _end(trainer)
+            self._phases.end()
             ours.close()
 
-    def _watch(self, trainer: BaseProcess, connection: Connection) -> None:
+    def _watch(self, trainer: BaseProcess, connection: Connection, gpu: GpuUsage) -> None:
         """Write the messages of the trainer until it has ended, and end it where it has to."""
         next_renewal = 0.0
         self._heard_at = time.monotonic()
@@ -126,7 +150,7 @@ class ClaimedJob:
                 return
             if time.monotonic() >= next_renewal:
                 next_renewal = time.monotonic() + self._settings.heartbeat_seconds
-                if (status := self._database.renew_lease()) is JobStatus.CANCELLING:
+                if (status := self._database.renew_lease(gpu.update())) is JobStatus.CANCELLING:
                     _end(trainer)
                     self._database.write(lambda session: attempts.finish(session, self._claim, JobStatus.CANCELLED))
                     return
@@ -164,9 +188,9 @@ class ClaimedJob:
                     self._finish_stopped()
                 case Failed():
                     self._finish_failed(message)
-                case StillPreparing():
-                    pass
                 case _:
+                    if isinstance(message, events.PhaseStarted):
+                        self._phases.start(message.phase)
                     superseded = self._database.write(partial(self._record, message=message, number=self._messages))
                     self._attempt.artifacts.delete(superseded)
                     if isinstance(message, events.Checkpoint | events.Finished):
@@ -195,8 +219,8 @@ class ClaimedJob:
             self._hand_back("the worker was stopped" if self._worker_stopping.is_set() else "the training was stopped")
 
     def _finish_failed(self, failed: Failed) -> None:
-        if failed.error.code == DiskFull.code:
-            self._hand_back(failed.error.message, retry_in=WAIT_SECONDS)
+        if failed.error.code in _WAITS_FOR_THE_MACHINE:
+            self._wait(failed.error, longest=LONGEST_WAIT_SECONDS)
         elif failed.worth_another_try:
             self._lose(failed.error)
         else:
@@ -208,16 +232,25 @@ class ClaimedJob:
         else:
             self._lose(TrainerDied(trainer.exitcode).report())
 
-    def _hand_back(self, reason: str, *, retry_in: float = 0.0) -> None:
-        status = self._database.write(
-            lambda session: attempts.hand_back(session, self._claim, reason, retry_in=retry_in)
-        )
-        _log.info("job %s: %s, now %s", self._claim.job_id, reason, status)
+    def _hand_back(self, reason: str) -> None:
+        self._database.write(lambda session: attempts.hand_back(session, self._claim, reason))
+
+    def _wait(self, lacking: ErrorReport, longest: float = 0.0) -> None:
+        """Hand the job back, to be claimed again when what it lacks may be there. The wait doubles up to `longest`
+        seconds for as long as attempts end with the same words: each started a process in vain."""
+        lacking = self._shown(lacking)
+
+        def hand_back(session: Session) -> None:
+            again = queries.newest_ends_for(session, self._claim.job_id, lacking.message)
+            seconds = max(WAIT_SECONDS, min(longest, WAIT_SECONDS * 2 ** min(again, 32)))
+            waits_for = reason_after(lacking)
+            attempts.hand_back(session, self._claim, lacking.message, retry_in=seconds, waits_for=waits_for)
+
+        self._database.write(hand_back)
 
     def _lose(self, lost: ErrorReport) -> None:
-        policy = loss_policy(self._settings)
-        status = self._database.write(lambda session: attempts.lose_trainer(session, self._claim, lost, policy))
-        _log.warning("job %s: %s, now %s", self._claim.job_id, lost.message, status)
+        policy, shown = loss_policy(self._settings), self._shown(lost)
+        self._database.write(lambda session: attempts.lose_trainer(session, self._claim, shown, policy))
 
 
 def _receive(connection: Connection) -> TrainerMessage | None:

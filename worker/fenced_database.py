@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlmodel import Session
 
 from app.database import Database
+from app.finetune.gpus import GpuUse
 from app.jobs.attempt_errors import LeaseLost
 from app.jobs.states import JobStatus
 from app.jobs.transitions import attempts
@@ -46,10 +47,11 @@ class FencedDatabase:
         """Run an idempotent transaction: its commit may have succeeded although the answer was lost."""
         return self._transact(self._database.writing, transaction)
 
-    def renew_lease(self) -> JobStatus:
-        """Renew the lease and return the job's status, which shows a requested cancel or pause."""
+    def renew_lease(self, gpu: GpuUse | None = None) -> JobStatus:
+        """Renew the lease, record the attempt's GPU if given, and return the job's status, which shows a requested
+        cancel or pause."""
         asked_at = seconds_since_boot()
-        status = self.write(lambda session: attempts.renew_lease(session, self._claim, self._lease_seconds))
+        status = self.write(lambda session: attempts.renew_lease(session, self._claim, self._lease_seconds, gpu))
         self._lease.renewed(asked_at)
         return status
 

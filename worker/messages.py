@@ -5,7 +5,7 @@ supervisor dies, the trainer's pipe closes and the trainer ends itself.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -13,6 +13,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from app.finetune import events
 from app.finetune.errors import ErrorReport
 from app.finetune.job_config import JobConfig
+from app.logs import LogSetup
+from worker.gpu.leases import GpuLease
 from worker.lease import LeaseClock
 
 
@@ -32,8 +34,9 @@ class Order(Generic[_Config, _Files]):
     """One attempt at a job of any kind.
 
     The trainer calls `run(config, files, report, control)`. `inputs` are the paths in `files` that the config names.
-    `reserved` is a file that holds disk space: the trainer may delete it to take that space. `slot` is the GPU that the
-    device `auto` selects.
+    `roots` are the folders that links in these may lead to.
+    `reserved` is a file that holds disk space: the trainer may delete it to take that space. `gpu` is the number of
+    the GPU that the devices `auto` and `cuda` are; the trainer holds `gpu_lease` until it has ended.
     """
 
     run: str
@@ -41,11 +44,14 @@ class Order(Generic[_Config, _Files]):
     config: _Config
     files: _Files
     inputs: tuple[Path, ...]
+    roots: tuple[Path, ...]
     lease: LeaseClock
     save_every_seconds: float
     reserved: Path
-    slot: int = 0
+    gpu: int = 0
+    gpu_lease: GpuLease | None = None
     predict_duration: bool = False
+    logs: LogSetup = field(default_factory=lambda: LogSetup("trainer"))
 
 
 TrainerMain = Callable[[Connection, Order[Any, Any]], None]
@@ -72,4 +78,12 @@ class StillPreparing:
 
 TrainerMessage = events.TrainingEvent | Failed | StillPreparing
 
-LAST_MESSAGES = (events.Finished, events.EvaluationWritten, events.DryRunFinished, events.Stopped, Failed)
+LAST_MESSAGES = (
+    events.Finished,
+    events.EvaluationWritten,
+    events.DryRunFinished,
+    events.DatasetChecked,
+    events.DatasetImported,
+    events.Stopped,
+    Failed,
+)

@@ -12,17 +12,23 @@ from sqlmodel import Session
 from app.artifacts import Artifacts
 from app.finetune.checkpoint import WrittenFile
 from app.finetune.errors import ConfigError
+from app.finetune.field_messages import field_messages
 from app.finetune.job_config import JobConfig
+from app.finetune.job_dataset import JobDataset
 from app.finetune.job_kinds import kind_of
-from app.inputs.kinds import find_inputs
+from app.inputs.kinds import find_inputs, read_as_submitted
 from app.jobs import queries
 from app.jobs.attempt_errors import FilesAway
 from app.jobs.resume import ResumePoint
 from app.jobs.tables import Job
 from app.jobs.transitions import attempts
 from app.jobs.transitions.fence import Claim
+from app.logs import LogSetup
 from app.settings import Settings
+from app.shown_roots import shown_paths
+from worker.checked_copies import keep_copies, named_weights
 from worker.fenced_database import FencedDatabase
+from worker.gpu.leases import GpuLease
 from worker.kinds import WORKER_KINDS, Place, WorkerKind
 from worker.lease import LeaseClock
 from worker.messages import JobFiles, Order
@@ -47,11 +53,13 @@ def read_job(session: Session, job: Job, settings: Settings) -> ReadJob:
     try:
         config = kind.decode(job.config)
     except ValidationError as invalid:
-        raise ConfigError(f"this version does not accept the job's config: {invalid}", "submit it again") from None
+        wrong = "; ".join(f"{field}: {message}" for field, message in field_messages(invalid.errors(), kind.config))
+        raise ConfigError(f"this version does not accept the job's config: {wrong}", "submit it again") from None
+    datasets = [JobDataset.model_validate(each) for each in job.datasets or []]
     return ReadJob(
         kind=WORKER_KINDS[kind.name],
         config=config,
-        inputs=find_inputs(config, settings, session),
+        inputs=read_as_submitted(find_inputs(config, settings, session), datasets, settings),
         has_prediction=job.predicted is not None,
     )
 
@@ -67,28 +75,44 @@ class AttemptContext:
     folder: Path
     reserved: Path
     lease: LeaseClock
-    slot: int
+    gpu: int
+    gpu_lease: GpuLease | None
 
 
 def make_order(job: ReadJob, attempt: AttemptContext) -> Order[JobConfig, JobFiles]:
     """Begin the attempt, at the newest state that is whole or from the start, and return its order.
 
-    Raises FilesAway.
+    Raises FilesAway, the errors of `keep_copies`, and OSError.
     """
     point = _newest_whole_point(attempt) if job.kind.resumable else None
     attempt.database.write(lambda session: attempts.begin_attempt(session, attempt.claim, point))
     resume = None if point is None else _resume_from(point, attempt.artifacts)
+    settings = attempt.settings
+    compiled_dir = settings.compiled_dir if settings.compile else None
+    attempt.database.renew_lease()
+    copies = keep_copies(named_weights(job.config, job.inputs), settings.checked_weights_dir)
+    place = Place(attempt.folder, settings.prepared_dir, resume, attempt.claim.job_id, compiled_dir, copies)
     return Order(
         run=job.kind.run,
         config=job.config,
-        files=job.kind.files(job.inputs, Place(attempt.folder, attempt.settings.prepared_dir, resume)),
+        files=job.kind.files(job.inputs, place),
         inputs=tuple(path for path in vars(job.inputs).values() if isinstance(path, Path)),
+        roots=settings.readable_roots,
         lease=attempt.lease,
-        save_every_seconds=attempt.settings.save_every_seconds,
+        save_every_seconds=settings.save_every_seconds,
         reserved=attempt.reserved,
-        slot=attempt.slot,
+        gpu=attempt.gpu,
+        gpu_lease=attempt.gpu_lease,
         predict_duration=job.kind.predicts_duration and not job.has_prediction,
+        logs=_log_setup(attempt),
     )
+
+
+def _log_setup(attempt: AttemptContext) -> LogSetup:
+    claim = attempt.claim
+    worker_id = claim.worker_id.rsplit("/", 1)[0]  # without the slot
+    fields: dict[str, str | int] = {"worker": worker_id, "job": claim.job_id, "attempt": claim.attempt}
+    return LogSetup("trainer", attempt.settings.log_format, shown_paths(attempt.settings), fields)
 
 
 def _newest_whole_point(attempt: AttemptContext) -> ResumePoint | None:

@@ -5,6 +5,8 @@ from dataclasses import asdict, replace
 from sqlmodel import Session
 
 from app.artifacts import Artifacts
+from app.datasets.checks import record_check
+from app.datasets.imports import record_import
 from app.finetune import events
 from app.finetune.checkpoint import relocated
 from app.jobs.states import JobStatus
@@ -16,7 +18,8 @@ from worker.messages import TrainerMessage
 def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: Artifacts) -> list[str]:
     """Write the message. Returns the keys of files that it supersedes: delete them after the commit.
 
-    Ignores `Stopped` and `Failed`: the attempt decides what becomes of the job.
+    Ignores `Stopped` and `Failed`: the attempt decides what becomes of the job. `StillPreparing` has no row of its own:
+    that it is marked as recorded says when the trainer was heard.
     """
     match message:
         case events.Prepared():
@@ -25,6 +28,8 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
             recording.record_warning(session, claim, warning)
         case events.Progressed():
             recording.record_progress(session, claim, message)
+        case events.PhaseStarted():
+            recording.record_phase(session, claim, message)
         case events.StageStarted():
             recording.record_event(session, claim, message, stage=message.stage, epoch=None, step=None)
         case events.DurationPredicted():
@@ -47,15 +52,25 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
             recording.record_event(session, claim, message)
         case events.RolledBack():
             recording.record_event(session, claim, message)
+        case events.StepsSkipped():
+            recording.record_event(session, claim, message)
+        case events.StepChosen():
+            recording.record_event(session, claim, message)
         case events.StoppedEarly():
             recording.record_event(session, claim, message)
-        case events.EvaluationStarted():
+        case events.EvaluationStarted() | events.DatasetCheckStarted() | events.DatasetImportStarted():
             recording.record_running(session, claim, message)
         case events.EvaluationWritten(evaluation):
             _record_evaluation(session, claim, message, 0, artifacts)
             for warning in evaluation.warnings:
                 recording.record_warning(session, claim, warning)
             attempts.finish(session, claim, JobStatus.SUCCEEDED, verdict=evaluation.verdict)
+        case events.DatasetChecked():
+            attempts.finish(session, claim, JobStatus.SUCCEEDED)
+            record_check(session, claim.job_id, message)
+        case events.DatasetImported():
+            attempts.finish(session, claim, JobStatus.SUCCEEDED)
+            record_import(session, claim.job_id, message)
         case events.DryRunFinished():
             attempts.finish(session, claim, JobStatus.SUCCEEDED, measured=asdict(message))
         case events.Finished():

@@ -12,12 +12,18 @@ from pathlib import Path
 
 from humanize import naturalsize
 
-from app.finetune.architectures import EMBEDDING_SIZE
 from app.finetune.config import FACE_SIZE, FACES_OF_EACH, FinetuneConfig
 from app.finetune.dataset import scan_dataset, scan_hr
+from app.finetune.dataset_check_config import DatasetCheckConfig
+from app.finetune.dataset_import_config import DatasetImportConfig
+from app.finetune.dataset_listing import list_parts
 from app.finetune.dsr_config import DsrTrainingConfig
+from app.finetune.edgeface_shapes import EMBEDDING_SIZE
 from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.subject_patterns import GUIDE, SubjectPattern
 from app.finetune.training_errors import DiskFull
+from app.inputs.dataset_check import DatasetCheckInputs
+from app.inputs.dataset_import import DatasetImportInputs
 from app.inputs.evaluation import EvaluationInputs
 from app.inputs.training_inputs import TrainingInputs
 from app.settings import Settings
@@ -53,7 +59,7 @@ def space_for_dry_run(config: FinetuneConfig, inputs: TrainingInputs, _: bool) -
 
 def space_for_finetuning(config: FinetuneConfig, inputs: TrainingInputs, faces_are_prepared: bool) -> SpaceNeeded:
     """Raises DataError where the dataset is no longer valid."""
-    scan = scan_dataset(inputs.train_dir, inputs.val_dir)
+    scan = scan_dataset(inputs.train_dir, inputs.val_dir, inputs.train_reading.pattern, inputs.val_reading.pattern)
     kinds = [scan.train.vlr_images, scan.val.vlr_images, scan.val.hr_images]
     kinds += [scan.train.hr_images] if config.needs_train_hr else []
     images, synthetic = sum(map(len, kinds)), config.synthetic_identities * FACES_OF_EACH
@@ -63,9 +69,23 @@ def space_for_finetuning(config: FinetuneConfig, inputs: TrainingInputs, faces_a
     return SpaceNeeded(save=3 * (backbone + head) + (2 * backbone + head), faces=faces)
 
 
+def space_for_dataset_check(config: DatasetCheckConfig, inputs: DatasetCheckInputs, __: bool) -> SpaceNeeded:
+    """It prepares the HR faces, and keeps a line for each image."""
+    pattern = GUIDE if config.subject_pattern is None else SubjectPattern(config.subject_pattern)
+    parts = list_parts(inputs.folder, pattern).values()
+    images = sum(len(part.split.images) for part in parts if part.split is not None)
+    return SpaceNeeded(save=2**20 + images * 2**10, faces=images * _IMAGE_BYTES)
+
+
+def space_for_dataset_import(_: DatasetImportConfig, __: DatasetImportInputs, ___: bool) -> SpaceNeeded:
+    """It writes into the folder of uploads, and leaves its own share of that disk free."""
+    return SpaceNeeded(save=2**20, faces=0)
+
+
 def space_for_dsr_training(config: DsrTrainingConfig, inputs: TrainingInputs, faces_are_prepared: bool) -> SpaceNeeded:
     """Raises DataError where the dataset is no longer valid."""
-    images = sum(len(scan_hr(each).hr_images) for each in (inputs.train_dir, inputs.val_dir))
+    parts = (inputs.train_dir, inputs.train_reading), (inputs.val_dir, inputs.val_reading)
+    images = sum(len(scan_hr(directory, reading.pattern).hr_images) for directory, reading in parts)
     parameters = sum(prod(shape) for shape in config.layout.shapes().values()) * _FLOAT_BYTES
     network = parameters if inputs.dsr is None else inputs.dsr.stat().st_size
     return SpaceNeeded(save=(3 + 1) * network, faces=0 if faces_are_prepared else images * _IMAGE_BYTES)

@@ -13,14 +13,23 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
-from app.finetune.errors import EdgefaceError, FileGone
+from app.finetune.dataset_errors import FileGone
+from app.finetune.errors import EdgefaceError
 from app.finetune.job_config import JobConfig
+from app.finetune.job_warning import JobWarning
+from app.finetune.user_files import confine_to
 from app.jobs.attempt_errors import DeviceFailed, MachineFailed, TrainerCrashed
+from app.logs import configure_logging
 from worker.lease import LeaseClock
 from worker.messages import Failed, JobFiles, Order, StillPreparing, TrainerMessage
 from worker.process.allocator import keep_freed_memory
 from worker.training.runtime.control import Control
+from worker.training.runtime.device_errors import is_device_failure
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _log = logging.getLogger(__name__)
 
@@ -32,23 +41,24 @@ _sending = threading.Lock()
 
 def train(connection: Connection, order: Order[JobConfig, JobFiles]) -> None:
     """The main function of the process: runs the order and sends its events up the pipe."""
-    import torch
-
+    configure_logging(order.logs)
     control, report = listen_to_supervisor(connection, order), partial(send, connection)
     keep_freed_memory()
+    confine_to(order.roots)
     try:
         resolve_name(order.run)(order.config, order.files, report, control)
     except EdgefaceError as error:
         send(connection, Failed(error.report()))
-    except torch.AcceleratorError as error:
-        _log.exception("the device failed")
-        send(connection, Failed(DeviceFailed(error).report(), worth_another_try=True))
     except OSError as error:
         _log.exception("a file cannot be read or written")
         send(connection, _of_file(error, order.inputs))
     except Exception as error:
-        _log.exception("the training crashed")
-        send(connection, Failed(TrainerCrashed(error).report()))
+        if is_device_failure(error):
+            _log.exception("the device failed")
+            send(connection, Failed(DeviceFailed(error).report(), worth_another_try=True))
+        else:
+            _log.exception("the training crashed")
+            send(connection, Failed(TrainerCrashed(error).report()))
 
 
 def send(connection: Connection, message: TrainerMessage) -> None:
@@ -64,9 +74,11 @@ def listen_to_supervisor(connection: Connection, order: Order[JobConfig, JobFile
         save_every_seconds=order.save_every_seconds,
         before_write=lambda: end_without_lease(order.lease),
         release_space=lambda: _delete(order),
-        slot=order.slot,
+        gpu=order.gpu,
         at_work=_SeldomSent(connection),
         predict_duration=order.predict_duration,
+        judge_faces=_judge_faces,
+        shown=order.logs.paths.shown,
     )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the supervisor decides
     # A service manager may signal every process of the service at once: this one still saves its state.
@@ -81,6 +93,12 @@ def end_without_lease(lease: LeaseClock) -> None:
     """End this process if its supervisor no longer holds the job: another attempt may have begun."""
     if lease.expired():
         os._exit(1)
+
+
+def _judge_faces(faces: "Tensor") -> list[JobWarning]:
+    from worker.dataset_check.alignment import alignment_warnings  # imports torch
+
+    return alignment_warnings(faces)
 
 
 class _SeldomSent:

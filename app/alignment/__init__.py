@@ -5,10 +5,11 @@
     finder.py      both together, over a whole photo
     template.py    the five points, the least-squares similarity transform, the distance from the template
     warp.py        images warped by such a transform
-    photos.py      many photos on all cores; alignment.json reports the aligned and the skipped ones
+    photos.py      the face of each photo; alignment.json reports the aligned and the skipped ones
+    taken_face.py  what a photo yields: a face, or why not
     contact_sheet.py   pages of all aligned faces with their names
     distance.py    distance of a dataset's faces from the template
 
-All modules except errors.py and installed.py need the extra `align` (`pip install .[align]`). Import them through
-`installed.py`.
+All modules except errors.py, installed.py and taken_face.py need the extra `align` (`pip install .[align]`). Import
+them through `installed.py`.
 """

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from app.finetune.captions import fit_caption
+from app.finetune.errors import printable
 from app.finetune.images import read_rgb
 
 COLUMNS, ROWS = 12, 12
@@ -29,16 +31,7 @@ def write_contact_sheets(faces: Sequence[Path], folder: Path) -> list[Path]:
             left = _GAP + index % COLUMNS * (_TILE + _GAP)
             upper = _GAP + index // COLUMNS * _ROW
             page.paste(read_rgb(face).resize((_TILE, _TILE), Image.Resampling.BICUBIC), (left, upper))
-            draw.text((left, upper + _TILE), _fitting(face.stem, draw, font), "black", font)
+            draw.text((left, upper + _TILE), fit_caption(printable(face.stem), _TILE, draw, font), "black", font)
         pages.append(folder / f"page_{len(pages) + 1:03d}.png")
         page.save(pages[-1])
     return pages
-
-
-def _fitting(name: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Return the name, shortened in the middle if it is wider than a tile."""
-    shown, kept = name, len(name)
-    while draw.textlength(shown, font) > _TILE and kept > 2:
-        kept -= 1
-        shown = name[: kept // 2] + "…" + name[len(name) - (kept - kept // 2) :]
-    return shown

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 
+from app.alignment.announcement import without_announcement
 from app.alignment.errors import AlignModelDamaged
 
 Tensor = npt.NDArray[np.float32]
@@ -25,7 +26,8 @@ class Network:
 
     def __init__(self, name: str) -> None:
         self._interpreter = Interpreter(model_content=_content(name), num_threads=1)
-        self._interpreter.allocate_tensors()
+        with without_announcement():
+            self._interpreter.allocate_tensors()
         (shown,) = self._interpreter.get_input_details()
         self._input: int = shown["index"]
         self.side = int(shown["shape"][1])

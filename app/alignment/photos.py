@@ -1,9 +1,6 @@
-"""Aligns the faces of many photos on all cores."""
+"""Aligns the faces of photos."""
 
-import os
 import threading
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -12,21 +9,19 @@ from PIL import Image
 from pydantic import BaseModel
 
 from app.alignment.contact_sheet import write_contact_sheets
-from app.alignment.errors import NothingAligned
 from app.alignment.finder import FaceFinder
+from app.alignment.taken_face import NoFace, TakenFace
 from app.alignment.template import TEMPLATE_P2, similarity
 from app.alignment.warp import warp
 from app.finetune.config import FACE_SIZE
-from app.finetune.errors import UnreadableImages, printable
-from app.finetune.images import read_rgb
+from app.finetune.errors import printable
 
 SMALL_FACE = 32
-Progress = Callable[[int, int], None]
-"""Called with the number of photos done and their total."""
 
 
 class Photo(BaseModel):
-    """Result for one photo: `photo` is SUBJECT/IMAGE; `landmarks` and `face_width` are in its pixels."""
+    """Result for one photo: `photo` is its path relative to the folder of photos; `landmarks` and `face_width` are in
+    its pixels."""
 
     photo: str
     status: Literal["aligned", "no_face", "several_faces"]
@@ -36,7 +31,7 @@ class Photo(BaseModel):
 
 
 class AlignmentReport(BaseModel):
-    """Content of alignment.json: the result for every photo."""
+    """Content of alignment.json: the result for every photo that can be read."""
 
     format_version: Literal[1] = 1
     photos_folder: str
@@ -50,93 +45,60 @@ class AlignmentReport(BaseModel):
 
 
 class PhotoAligner:
-    """Aligns the faces of photos to 112x112. A photo without a face, or with several, is skipped and reported.
+    """Aligns the faces of photos to 112x112. A photo without a face, or with several, yields none.
 
-    With `largest_face` the largest of several is used. `report` is None before `keep` has run.
+    With `largest_face` the largest of several is used. `photos` is the folder that the photos' names are relative to.
     """
 
-    def __init__(self, *, largest_face: bool = False, progress: Progress | None = None) -> None:
+    def __init__(self, photos: Path, *, largest_face: bool = False) -> None:
+        self._photos = photos
         self._largest_face = largest_face
-        self._progress = progress or (lambda _done, _all: None)
-        self._found: dict[Path, Photo] = {}
-        self.report: AlignmentReport | None = None
+        self._found: dict[str, Photo] = {}
+        self._subjects: dict[str, str] = {}
+        self._finders = Finders()
         self.contact_sheets: tuple[Path, ...] = ()
 
-    def keep(self, folder: Path, sources: Sequence[Path]) -> Collection[Path]:
-        """Return the photos in `folder` whose face can be aligned.
-
-        Raises UnreadableImages, naming every photo that cannot be decoded, or NothingAligned.
-        """
-        self._found = self._look_at(folder, sources)
-        self.report = self._reported(folder)
-        if not self.report.aligned:
-            raise NothingAligned(folder, len(self.report.no_face), len(self.report.several_faces))
-        return [source for source, photo in self._found.items() if photo.status == "aligned"]
-
-    def face(self, source: Path) -> Image.Image:
-        """Return the aligned RGB face, 112x112, of a photo that `keep` returned."""
-        landmarks = self._found[source].landmarks
-        return warp(read_rgb(source), similarity(np.array(landmarks), TEMPLATE_P2), FACE_SIZE)
-
-    def describe(self, dataset: Path) -> None:
-        """Write alignment.json and the contact sheets of the HR faces into the dataset's folder."""
-        if self.report is not None:
-            (dataset / "alignment.json").write_text(self.report.model_dump_json())
-        by_name = {path.name: path for path in dataset.rglob("hr_images/*.png")}
-        faces = [by_name[name] for name in sorted(by_name)]
-        sheets = write_contact_sheets(faces, dataset / "contact_sheets")
-        self.contact_sheets = tuple(sheet.relative_to(dataset) for sheet in sheets)
-
-    def _look_at(self, folder: Path, sources: Sequence[Path]) -> dict[Path, Photo]:
-        found: dict[Path, Photo] = {}
-        unreadable: dict[Path, str] = {}
-        finders = Finders()
-        pool = ThreadPoolExecutor(cores())
-        try:
-            looked_at = pool.map(lambda source: self._look(finders, folder, source), sources)
-            for source, photo in zip(sources, looked_at, strict=True):
-                if isinstance(photo, Photo):
-                    found[source] = photo
-                else:
-                    unreadable[source] = photo
-                self._progress(len(found) + len(unreadable), len(sources))
-        finally:
-            pool.shutdown(cancel_futures=True)
-        if unreadable:
-            raise UnreadableImages(unreadable)
-        return found
-
-    def _look(self, finders: "Finders", folder: Path, source: Path) -> Photo | str:
-        """Return the faces in the photo, or the reason why it cannot be read."""
-        try:
-            image = read_rgb(source)
-        except UnreadableImages as error:
-            return error.reasons[source]
-        faces = finders.mine().find(image)
-        name = printable(source.relative_to(folder).as_posix())
-        if not faces:
-            return Photo(photo=name, status="no_face", faces=0)
-        if len(faces) > 1 and not self._largest_face:
-            return Photo(photo=name, status="several_faces", faces=len(faces))
-        landmarks = [(round(float(x), 2), round(float(y), 2)) for x, y in faces[0].landmarks_52]
-        return Photo(
-            photo=name, status="aligned", faces=len(faces), face_width=round(faces[0].width, 1), landmarks=landmarks
-        )
-
-    def _reported(self, folder: Path) -> AlignmentReport:
-        photos = list(self._found.values())
+    @property
+    def report(self) -> AlignmentReport:
+        """The result for the photos so far, sorted by name."""
+        photos = [self._found[name] for name in sorted(self._found)]
         aligned = [photo for photo in photos if photo.status == "aligned"]
-        subjects, kept = ({photo.photo.split("/")[0] for photo in some} for some in (photos, aligned))
+        kept = {self._subjects[photo.photo] for photo in aligned}
         return AlignmentReport(
-            photos_folder=printable(folder.resolve()),
+            photos_folder=printable(self._photos.resolve()),
             largest_face=self._largest_face,
             aligned=len(aligned),
             no_face=[photo.photo for photo in photos if photo.status == "no_face"],
             several_faces=[photo.photo for photo in photos if photo.status == "several_faces"],
             small_faces=[photo.photo for photo in aligned if (photo.face_width or 0) < SMALL_FACE],
-            subjects_left_out=sorted(subjects - kept),
+            subjects_left_out=sorted({*self._subjects.values()} - kept),
             photos=photos,
         )
+
+    def face(self, name: str, photo: Image.Image, subject: str) -> TakenFace | NoFace:
+        """Return the aligned face of an RGB photo called `name`. Called in several threads."""
+        self._subjects[name] = subject
+        faces = self._finders.mine().find(photo)
+        if not faces:
+            self._found[name] = Photo(photo=name, status="no_face", faces=0)
+            return NoFace("no_face", "no face is found")
+        if len(faces) > 1 and not self._largest_face:
+            self._found[name] = Photo(photo=name, status="several_faces", faces=len(faces))
+            return NoFace("several_faces", f"{len(faces)} faces are found; --largest-face uses the largest")
+        landmarks = [(round(float(x), 2), round(float(y), 2)) for x, y in faces[0].landmarks_52]
+        width = round(faces[0].width, 1)
+        self._found[name] = Photo(photo=name, status="aligned", faces=len(faces), face_width=width, landmarks=landmarks)
+        to_template_23 = similarity(np.array(landmarks), TEMPLATE_P2)
+        scale = float(np.hypot(to_template_23[0, 0], to_template_23[1, 0]))
+        return TakenFace(warp(photo, to_template_23, FACE_SIZE), FACE_SIZE / scale)
+
+    def describe(self, dataset: Path) -> None:
+        """Write alignment.json and the contact sheets of the HR faces into the dataset's folder."""
+        (dataset / "alignment.json").write_bytes(self.report.model_dump_json().encode())
+        by_name = {path.name: path for path in dataset.rglob("hr_images/*.png")}
+        faces = [by_name[name] for name in sorted(by_name)]
+        sheets = write_contact_sheets(faces, dataset / "contact_sheets")
+        self.contact_sheets = tuple(sheet.relative_to(dataset) for sheet in sheets)
 
 
 class Finders:
@@ -150,8 +112,3 @@ class Finders:
         if finder is None:
             finder = self._here.finder = FaceFinder()
         return finder
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use. Each decodes one photo at a time, which bounds memory."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from app.api_models.job_status import JobStatus
 from app.finetune.event_data import EventData
+from app.finetune.gpus import GpuUse
 
 
 class ResumeReceipt(EventData, BaseModel):
@@ -18,7 +19,10 @@ class ResumeReceipt(EventData, BaseModel):
     step: int | None = Field(description="Finished optimizer steps of the next epoch.")
     steps_redone: int = Field(description="Optimizer steps that have to be repeated.")
     seconds_lost: float = Field(description="Seconds of work after the state was saved, which are lost.")
-    seconds_waited: float = Field(description="Seconds in which no worker held the job.")
+    seconds_waited: float = Field(
+        description="Seconds in which nobody worked on the job: from the last sign of work before this attempt to its "
+        "start. Until 0.2.0: from the end of the previous attempt, which for a lost worker is the end of its lease."
+    )
     reason: str = Field(description="How the previous attempt ended.")
 
 
@@ -34,6 +38,7 @@ class AttemptView(BaseModel):
     receipt: ResumeReceipt | None = Field(
         description="The state it resumed from and the work that was lost; null for the first attempt."
     )
+    gpu: GpuUse | None = Field(None, description="The GPU that it used; null on a CPU.")
 
 
 class Attempts(BaseModel):

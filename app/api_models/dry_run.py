@@ -37,12 +37,15 @@ class EstimateView(BaseModel):
     on some of its faces."""
 
     seconds: SecondsRange = Field(
-        description="Seconds of work for all epochs of the config, without waiting. Early stopping shortens it."
+        description="Seconds of work for all epochs of the config, without waiting and without early stopping."
     )
     seconds_by_part: SecondsByPart
     stage1_epochs: int
     stage2_epochs: int
     stage2_epoch_seconds: float = Field(description="Likely seconds of one epoch of stage 2.")
+    can_stop_early: bool | None = Field(
+        None, description="Whether the config may end stage 2 early; null in estimates of version 0.2 and before."
+    )
     device: str
     images_enlarged: int = Field(
         description="Number of images that the dry run decoded and super-resolved; 0: all are cached."

@@ -14,7 +14,7 @@ from app.finetune.event_data import EventData
 
 class PredictedView(EventData, BaseModel):
     """Predicted seconds of work for all epochs of the config. The first steps determine it, and it does not change
-    later. Early stopping shortens the training."""
+    later. Early stopping is not expected."""
 
     low: float
     likely: float
@@ -23,6 +23,9 @@ class PredictedView(EventData, BaseModel):
     stage2_epochs: int
     stage2_epoch_seconds: float = Field(
         description="Likely seconds of one epoch of stage 2, including validation and files."
+    )
+    can_stop_early: bool | None = Field(
+        None, description="Whether the config may end stage 2 early; null in predictions of version 0.2 and before."
     )
     predicted_after: float = Field(description="Seconds of work after which the prediction was made.")
     for_epochs_trained: float | None = Field(

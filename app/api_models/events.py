@@ -18,12 +18,17 @@ from app.finetune.errors import ErrorReport
 from app.finetune.event_data import EventData
 from app.finetune.events import (
     BatchSplit,
+    DatasetCheckStarted,
+    DatasetImportStarted,
     EnlargementMeasured,
     EvaluationStarted,
+    PhaseStarted,
     Prepared,
     RecognitionMeasured,
     RolledBack,
     StageStarted,
+    StepChosen,
+    StepsSkipped,
     StoppedEarly,
 )
 from app.finetune.job_warning import JobWarning
@@ -83,12 +88,19 @@ class ResumedEvent(EventView):
 
 class PreparedEvent(EventView):
     kind: Literal["prepared"]
-    data: Annotated[Prepared | EvaluationStarted, Field(union_mode="left_to_right")]
+    data: Annotated[
+        Prepared | DatasetCheckStarted | DatasetImportStarted | EvaluationStarted, Field(union_mode="left_to_right")
+    ]
 
 
 class PredictedEvent(EventView):
     kind: Literal["predicted"]
     data: PredictedView
+
+
+class PhaseEvent(EventView):
+    kind: Literal["phase"]
+    data: PhaseStarted
 
 
 class StageEvent(EventView):
@@ -126,6 +138,16 @@ class RolledBackEvent(EventView):
     data: RolledBack
 
 
+class StepsSkippedEvent(EventView):
+    kind: Literal["steps_skipped"]
+    data: StepsSkipped
+
+
+class StepChosenEvent(EventView):
+    kind: Literal["step_chosen"]
+    data: StepChosen
+
+
 class StoppedEarlyEvent(EventView):
     kind: Literal["stopped_early"]
     data: StoppedEarly
@@ -144,6 +166,7 @@ KnownEvent = (
     | ResumedEvent
     | PreparedEvent
     | PredictedEvent
+    | PhaseEvent
     | StageEvent
     | EpochEvent
     | CheckpointEvent
@@ -151,6 +174,8 @@ KnownEvent = (
     | EnlargementEvent
     | BatchSplitEvent
     | RolledBackEvent
+    | StepsSkippedEvent
+    | StepChosenEvent
     | StoppedEarlyEvent
 )
 KNOWN_EVENTS: tuple[type[EventView], ...] = get_args(KnownEvent)

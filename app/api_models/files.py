@@ -14,10 +14,10 @@ class FileView(BaseModel):
 
 
 class CheckpointView(BaseModel):
-    """The best epoch so far; for a succeeded job, the result."""
+    """The best epoch so far, or with `keep: last` the last one validated; for a succeeded job, the result."""
 
     epoch: int = Field(description="Epoch of stage 2, or of the DSR training.")
-    score: float = Field(description="The score that selects the best epoch: val accuracy, or verification AUC.")
+    score: float = Field(description="Val accuracy or verification AUC of the epoch.")
     full: FileView = Field(description="edgeface_finetuned.pth (backbone, ArcFace head, subjects, config), or dsr.pth.")
     backbone: FileView | None = Field(description="The backbone's state dict; null for a DSR training.")
     exports: dict[str, FileView] = Field(default={}, description="The files of other formats by their names.")

@@ -13,29 +13,50 @@ from app.api_models.job_status import JobStatus
 from app.api_models.metrics import RecognitionChange
 from app.finetune.epoch_metrics import EpochMetrics
 from app.finetune.errors import ErrorReport
+from app.finetune.gpus import GpuUse
+from app.finetune.job_dataset import JobDataset
 from app.finetune.job_kinds import AnyJobConfig, JobKind
 from app.finetune.job_warning import JobWarning
+from app.finetune.phases import PHASES
 
 
 class JobView(BaseModel):
     id: str
     kind: JobKind
+    owner: str = Field("local", description="Who submitted it: the name of the key, or `local` without keys.")
+    shared: bool = Field(False, description="Whether everybody with the scope `read` may see it.")
     status: JobStatus
     terminal: bool = Field(description="Whether the status is final. Only a retry changes it.")
-    stage: int | None = Field(description="0: DSR training. 1: head only. 2: backbone and head. null before training.")
+    stage: int | None = Field(
+        description="0: DSR training. 1: head only. 2: the backbone, with the head or the prototypes of identities. "
+        "null before training."
+    )
     epoch: int | None
     step: int | None = Field(description="Finished optimizer steps of the epoch.")
-    progress: float = Field(description="0..1 over the whole job.")
-    eta_seconds: float | None = Field(description="Seconds left; null until the pace of stage 2 is steady.")
+    phase: str | None = Field(
+        None,
+        description=f"What the job does now, one of {', '.join(PHASES)} (see the event `phase`); null unless a worker "
+        "has it.",
+    )
+    phase_progress: float | None = Field(None, description="0..1 over the phase.")
+    progress: float = Field(description="0..1 over the whole job. It never falls while a worker has the job.")
+    eta_seconds: float | None = Field(
+        description="Seconds left of the whole job, without early stopping. From rough constants at first, then from "
+        "the measured pace; null unless a worker has the job and knows its size."
+    )
     predicted: PredictedView | None = Field(description="Predicted duration; null until the first steps are made.")
     actual: ActualView | None = Field(description="Actual duration; null until a worker claims the job.")
     estimate: EstimateView | None = Field(None, description="Result of a dry run; null for other kinds.")
     priority: int = Field(description="Jobs of higher priority run first.")
     queue_position: int | None = Field(description="1 is next; null unless queued.")
-    waiting_for: str | None = Field(description="Why the job waits, in words; null if it runs or has ended.")
+    waiting_for: str | None = Field(
+        description="What the job waits for, in words that follow `waits for`; null if it runs or has ended."
+    )
     retry_at: datetime | None = Field(description="Earliest next attempt of a queued job that lost a worker.")
     latest: EpochMetrics | None
-    best: EpochMetrics | None
+    best: EpochMetrics | None = Field(
+        description="The epoch of the checkpoint: the best so far, or with `keep: last` the last one validated."
+    )
     recognition: RecognitionChange
     checkpoint: CheckpointView | None
     files: list[KeptFile] = Field(description="All files of this job, oldest first.")
@@ -43,6 +64,7 @@ class JobView(BaseModel):
     error: ErrorReport | None
     warnings: list[JobWarning]
     config: AnyJobConfig = Field(description="Every field with its value.")
+    datasets: list[JobDataset] = Field([], description="How it reads its folders; empty for jobs of version 0.2.")
     facts: dict[str, Any] | None = Field(
         description="Variant, enlargement, resampler, device, precision, images and subjects; null before preparation."
     )
@@ -54,10 +76,16 @@ class JobView(BaseModel):
     resume_receipt: ResumeReceipt | None = Field(
         description="The state that the newest attempt resumed from and the work that was lost; null for the first."
     )
+    gpu: GpuUse | None = Field(None, description="The GPU of the newest attempt; null on a CPU.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     links: dict[str, str]
+
+    @property
+    def waiting_sentence(self) -> str | None:
+        """As in `waits for a person to resume it`; None if the job does not wait."""
+        return f"waits for {self.waiting_for}" if self.waiting_for else None
 
     @model_validator(mode="before")
     @classmethod

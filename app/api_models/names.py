@@ -4,5 +4,5 @@ from pydantic import BaseModel, Field
 
 
 class Names(BaseModel):
-    root: str = Field(description="The folder on the service's machine that contains them.")
+    root: str = Field(description="What messages call the folder that contains them.")
     names: list[str]

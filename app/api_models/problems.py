@@ -21,4 +21,5 @@ class Problem(BaseModel):
     code: str
     hint: str
     blame: Blame
+    request_id: str | None = Field(None, description="The X-Request-ID of the answer; the API's log has it too.")
     errors: list[FieldProblem] = Field(default_factory=list, description="The invalid fields, if any.")

@@ -1,7 +1,8 @@
-"""Output of `dataset build --align` and `dataset check` about faces and the template."""
+"""Output of `dataset build` and `dataset check` about faces and the template."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,82 +11,79 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 
 from app.alignment.errors import AlignExtraMissing
-from app.alignment.installed import distances, photo_aligner
+from app.alignment.installed import distances
+from app.finetune.counted import by_number, counted
 from app.finetune.errors import name_some, printable
 
 if TYPE_CHECKING:
-    from app.alignment.photos import AlignmentReport, PhotoAligner, Progress
+    from app.alignment.distance import Distances
+    from app.alignment.photos import AlignmentReport
 
 _WORST_NAMED = 5
 
 
-@contextmanager
-def align_photos(output: Path, *, largest_face: bool) -> Iterator["PhotoAligner"]:
-    """Yield an aligner for `build_dataset`, and list all skipped photos at the end, even after an error."""
-    aligner: PhotoAligner | None = None
-    try:
-        with _bar("looking for faces") as progress:
-            aligner = photo_aligner(largest_face=largest_face, progress=progress)
-            yield aligner
-    finally:
-        if aligner is not None and aligner.report is not None:
-            for line in _left_out(aligner.report):
-                click.echo(line)
-    for sheet in aligner.contact_sheets:
-        click.echo(f"to look at: {output / sheet}")
+@dataclass(frozen=True)
+class Measured:
+    """The distance of HR faces from the template, or why it is not measured."""
+
+    distances: "Distances | None" = None
+    not_measured: AlignExtraMissing | None = None
 
 
-def _left_out(report: "AlignmentReport") -> Iterable[str]:
-    widths = [photo.face_width for photo in report.photos if photo.face_width is not None]
-    of_width = f"; the faces are {min(widths):.0f} to {max(widths):.0f} px wide" if widths else ""
-    yield f"aligned {report.aligned} of {len(report.photos)} photos{of_width}"
-    faces = {photo.photo: photo.faces for photo in report.photos}
-    if report.no_face:
-        yield f"skipped, no face found in {len(report.no_face)}:"
-        yield from (f"  {name}" for name in report.no_face)
-    if report.several_faces:
-        yield f"skipped, several faces found in {len(report.several_faces)} (--largest-face uses the largest):"
-        yield from (f"  {name}: {faces[name]} faces" for name in report.several_faces)
-    if report.subjects_left_out:
-        yield f"subjects without a photo: {len(report.subjects_left_out)} subjects:"
-        yield from (f"  {name}" for name in report.subjects_left_out)
-    if report.small_faces:
-        yield f"used although the face is less than 32 px wide, {len(report.small_faces)}:"
-        yield from (f"  {name}" for name in report.small_faces)
-
-
-def print_distances(hr_images: Sequence[Path]) -> None:
-    """Print the distance of the HR faces from the template, or that it is not measured without the extra `align`.
-    Prints nothing for a dataset without HR images."""
+def measure(hr_images: Sequence[Path], most: int | None = None) -> Measured:
+    """Measure all HR images, or `most` of them. Without the extra `align`, or HR images, it measures none."""
     if not hr_images:
-        return
+        return Measured()
     try:
-        with _bar("measuring the faces") as progress:
-            found = distances(hr_images, progress)
+        with bar("measuring the faces") as progress:
+            return Measured(distances(hr_images, progress, most))
     except AlignExtraMissing as error:
+        return Measured(not_measured=error)
+
+
+def print_measured(measured: Measured, name: Callable[[Path], str] = printable, *, advise: bool = True) -> None:
+    """Print the distances, or that they are not measured. Files are called by their `name`. `advise` to align."""
+    if measured.not_measured is not None:
+        error = measured.not_measured
         click.echo(f"alignment: not measured: {error.message}\n  hint: {error.hint}")
+    if (found := measured.distances) is None:
         return
-    measured = (
-        f"{found.measured} HR faces" if found.measured == found.of else f"{found.measured} of {found.of} HR faces"
+    faces = (
+        counted(found.measured, "HR face")
+        if found.measured == found.of
+        else f"{found.measured} of {counted(found.of, 'HR face')}"
     )
     if found.off:
         click.echo(
-            f"alignment: {measured} are {found.median:.1f} px off the EdgeFace template "
-            f"(median; 95th percentile {found.percentile_95:.1f} px of 112)"
+            f"alignment: {faces} {by_number(found.measured, 'is', 'are')} {found.median:.1f} px off the EdgeFace "
+            f"template (median; 95th percentile {found.percentile_95:.1f} px of 112)"
         )
-    if found.misaligned:
-        click.echo(f"warning: faces are {found.median:.1f} px off: build with --align")
-    if worst := [(pixels, path) for pixels, path in found.off[:_WORST_NAMED] if pixels > found.limit]:
-        click.echo("furthest off: " + ", ".join(f"{printable(path)} ({pixels:.1f} px)" for pixels, path in worst))
-    if found.without_face:
+    if found.misaligned and advise:
         click.echo(
-            f"warning: no face is found in {len(found.without_face)} of {measured}: {name_some(found.without_face)}"
+            f"warning: faces are {found.median:.1f} px off: build with --align, which gains more than any fine-tuning"
         )
+    if worst := [(pixels, path) for pixels, path in found.off[:_WORST_NAMED] if pixels > found.limit]:
+        click.echo("furthest off: " + ", ".join(f"{name(path)} ({pixels:.1f} px)" for pixels, path in worst))
+    if found.without_face:
+        names = name_some([name(path) for path in found.without_face])
+        click.echo(f"warning: no face is found in {len(found.without_face)} of {faces}: {names}")
+
+
+def print_aligned(report: "AlignmentReport") -> None:
+    """Print how many photos were aligned, how wide their faces are, and which faces are small."""
+    widths = [photo.face_width for photo in report.photos if photo.face_width is not None]
+    of_width = f"; the faces are {min(widths):.0f} to {max(widths):.0f} px wide" if widths else ""
+    click.echo(f"aligned {report.aligned} of {counted(len(report.photos), 'photo')}{of_width}")
+    if report.small_faces:
+        click.echo(f"used although the face is less than 32 px wide, {len(report.small_faces)}:")
+        for name in report.small_faces:
+            click.echo(f"  {name}")
 
 
 @contextmanager
-def _bar(label: str) -> Iterator["Progress"]:
+def bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on a terminal; yields a function of the number done and the total."""
     console = Console(stderr=True)
-    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as shown:
+        task = shown.add_task(label, total=None)
+        yield lambda done, total: shown.update(task, completed=done, total=total)

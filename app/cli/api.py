@@ -1,14 +1,26 @@
 """`edgeface-finetune api`: run the API alone."""
 
+import gc
 from types import FrameType
+from typing import Any
 
 import click
 import uvicorn
 
+from app.cli.listening import listening_options, open_for_callers, settings_of
+from app.cli.log_options import log_format_option
+from app.logs import LogSetup, configure_logging, log_settings
 from app.main import create_app
 from app.parent_process import end_with_parent
+from app.private_files import make_private_files, mend_modes
+from app.request_limits.descriptors import allowed_connections, backlog_of, raise_descriptor_limit
+from app.request_limits.server_protocol import Connections, Deadlines, limited_protocol
+from app.request_limits.sizes import MOST_HEAD_BYTES
 from app.routes.dependencies import Service
 from app.settings import Settings
+from app.shown_roots import shown_paths
+from app.startup import check_address, prepare_folders
+from app.tracing import configure_tracing
 
 
 class _Server(uvicorn.Server):
@@ -24,23 +36,44 @@ class _Server(uvicorn.Server):
 
 
 @click.command()
-@click.option("--host", help="Address to listen on. Default: EDGEFACE_HOST, or 127.0.0.1.")
-@click.option("--port", type=int, help="Port to listen on. Default: EDGEFACE_PORT, or 8000.")
-def api(host: str | None, port: int | None) -> None:
+@listening_options
+@log_format_option
+def api(create_first_key: bool, **options: Any) -> None:
     """Run the API alone. Workers on this or other machines take its jobs."""
+    make_private_files()
     end_with_parent()
-    run_api(Settings(), host, port)
+    settings = settings_of(options)
+    configure_logging(LogSetup("api", settings.log_format, shown_paths(settings)))
+    log_settings(settings)
+    configure_tracing("api")
+    prepare_folders(settings, trains=False)
+    check_address(settings.host, settings.port)
+    open_for_callers(settings, create_first_key=create_first_key)
+    run_api(settings)
 
 
-def run_api(settings: Settings, host: str | None = None, port: int | None = None) -> None:
-    settings.make_directories()
+def run_api(settings: Settings) -> None:
+    mend_modes(settings)
+    descriptors = raise_descriptor_limit()
     app = create_app(settings)
+    # What is there now stays for ever: a collection that looked at it again would stop all requests for longer.
+    gc.collect()
+    gc.freeze()
+    connections = Connections(allowed_connections(settings.max_connections, descriptors), Deadlines())
     config = uvicorn.Config(
         app,
-        host=host or settings.host,
-        port=settings.port if port is None else port,
+        host=settings.host,
+        port=settings.port,
+        http=limited_protocol(connections),
+        ws="none",
+        h11_max_incomplete_event_size=MOST_HEAD_BYTES,
+        backlog=backlog_of(descriptors),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=5,
+        proxy_headers=bool(settings.forwarded_allow_ips),
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
     )
     _Server(config, app.state.service).run()

@@ -18,13 +18,13 @@ from rich.console import Console
 
 from app.api_models.job import JobView
 from app.api_models.job_status import JobStatus
+from app.checked_weights.check import check_weights
 from app.cli.event_lines import recognition_line
 from app.cli.live import watch_job
 from app.client import Client
 from app.dataset_build import build_dataset
 from app.drawn_faces import write_drawn_faces
-from app.finetune.architectures import recognise_edgeface
-from app.inputs.weights_file import read_shapes
+from app.finetune.architectures import EDGEFACE_VARIANTS
 
 PLAIN_PYTORCH = """\
 import sys, timm, torch
@@ -131,8 +131,8 @@ def _find_source(console: Console, faces: Path | None, weights: Path | None, var
 
 
 def _refuse_other_variant(weights: Path) -> None:
-    shapes = read_shapes(weights)
-    variant = None if shapes is None else recognise_edgeface(shapes, weights)
+    network = check_weights(weights, "EdgeFace").network
+    variant = None if network is None else EDGEFACE_VARIANTS[network]
     if variant is None or variant.timm_name != "edgenext_xx_small":
         raise click.UsageError(f"{weights} is not EdgeFace-XXS, which the demo needs; the service takes other variants")
 

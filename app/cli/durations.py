@@ -16,7 +16,7 @@ def predicted_line(predicted: PredictedView) -> str:
     epochs = predicted.stage1_epochs + predicted.stage2_epochs
     return (
         f"predicted: {duration_text(predicted.likely)} ({duration_text(predicted.low)} to "
-        f"{duration_text(predicted.high)}) for all {epochs} epochs; early stopping makes it shorter"
+        f"{duration_text(predicted.high)}) for {_all_epochs(epochs, predicted.can_stop_early)}"
     )
 
 
@@ -40,9 +40,15 @@ def estimate_lines(estimate: EstimateView) -> list[str]:
     device = "" if estimate.device_bytes is None else f", {naturalsize(estimate.device_bytes)} on the GPU"
     return [
         f"time: {duration_text(seconds.likely)} ({duration_text(seconds.low)} to {duration_text(seconds.high)}) on "
-        f"{estimate.device} for all {epochs} epochs; early stopping makes it shorter",
+        f"{estimate.device} for {_all_epochs(epochs, estimate.can_stop_early)}",
         f"  {by_part}",
         f"memory: {naturalsize(estimate.process_bytes)} of the process{device}",
         f"disk: {naturalsize(estimate.prepared_bytes)} of prepared faces, {naturalsize(estimate.state_bytes)} of "
         f"training states while it runs, {naturalsize(estimate.checkpoint_bytes)} per checkpoint",
     ]
+
+
+def _all_epochs(epochs: int, can_stop_early: bool | None) -> str:
+    """`can_stop_early` is None where an older version did not note it."""
+    all_epochs = "the one epoch" if epochs == 1 else f"all {epochs} epochs"
+    return f"{all_epochs}; early stopping makes it shorter" if can_stop_early else all_epochs

@@ -1,10 +1,9 @@
 """The commands that talk to a running service."""
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 import click
 from rich.console import Console
@@ -23,7 +22,9 @@ from app.finetune.job_kinds import (
     KINDS,
     dry_run_of,
     kind_of,
+    submitted_apart,
 )
+from app.finetune.json_text import read_object
 
 PATIENCE_SECONDS = 5.0
 """Long enough for a service that restarts, and short for a person who has not started one."""
@@ -49,9 +50,7 @@ _FLAG_OF_DRY_RUN = {
 }
 
 
-_FLAG_OF_KIND = {
-    kind.name: f"--{kind.name.replace('_', '-')}" for kind in KINDS.values() if kind.path != KINDS[FINETUNING].path
-}
+_FLAG_OF_KIND = {kind.name: f"--{kind.name.replace('_', '-')}" for kind in submitted_apart()}
 
 
 def _kind_flags(function: Callable[..., None]) -> Callable[..., None]:
@@ -63,7 +62,7 @@ def _kind_flags(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command(cls=_Submit)
-@click.argument("config", type=click.File("r"))
+@click.argument("config", type=click.File("rb"))
 @click.option(
     "--dry-run",
     is_flag=True,
@@ -84,7 +83,7 @@ def _kind_flags(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--watch", "watching", is_flag=True, help="Watch the job until it ends.")
 @url_option
 def submit(
-    config: TextIO,
+    config: BinaryIO,
     dry_run: bool,
     estimate: bool,
     as_json: bool,
@@ -102,10 +101,7 @@ def submit(
     kind = chosen[0] if chosen else FINETUNING
     if (dry_run or estimate) and dry_run_of(kind) is None:
         raise click.UsageError(f"{KINDS[kind].title} has no dry run: leave --dry-run out")
-    try:
-        content = json.load(config)
-    except json.JSONDecodeError as error:
-        raise click.BadParameter(f"{config.name} is not JSON: {error}") from None
+    content = read_object(config.read(), config.name)
     with _client(url) as client:
         if dry_run:
             click.echo(client.dry_run(content).model_dump_json(indent=2))
@@ -161,7 +157,7 @@ def jobs(statuses: tuple[str, ...], limit: int, kind: str, url: str) -> None:
         submitted = job.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
         line = f"{job.id}  {submitted}  {job.status:<10}  {job.progress:>4.0%}  {job.config.summary}"
         priority = f"  priority {job.priority}" if job.priority else ""
-        click.echo(line + priority + (f"  waits for {job.waiting_for}" if job.waiting_for else ""))
+        click.echo(line + priority + (f"  {job.waiting_sentence}" if job.waiting_sentence else ""))
 
 
 @click.command()
@@ -169,9 +165,13 @@ def jobs(statuses: tuple[str, ...], limit: int, kind: str, url: str) -> None:
 @click.option("--force", is_flag=True, help="Do not wait for its worker, which may be gone.")
 @url_option
 def cancel(job_id: str, force: bool, url: str) -> None:
-    """Cancel JOB. Its best checkpoint so far is kept."""
+    """Cancel JOB. Its best checkpoint so far is kept. Exit status 2 if JOB has succeeded or failed already."""
     with _client(url) as client:
-        click.echo(client.cancel(job_id, force=force).status)
+        status = client.cancel(job_id, force=force).status
+    if status in (JobStatus.SUCCEEDED, JobStatus.FAILED):
+        click.echo(f"error: job {job_id} has {status} already, and was not cancelled", err=True)
+        sys.exit(2)
+    click.echo(status)
 
 
 @click.command()

@@ -3,53 +3,56 @@
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from app.api_models.events import EventView, StatusEvent
 from app.api_models.job import JobView
 from app.api_models.job_status import JobStatus
-from app.cli.durations import actual_line, estimate_lines, predicted_line
+from app.cli.durations import actual_line, duration_text, estimate_lines, predicted_line
 from app.cli.event_lines import event_line
+from app.cli.gpus import reading_line, use_line
+from app.cli.live_progress import LiveProgress, place_in_words
 from app.client import Client
 
 
 def watch_job(client: Client, job_id: str, console: Console) -> JobView:
     """Print the job's events until it has ended. Returns the job as it ended."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}"),
-    )
     first = client.get(job_id)
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(first.waiting_for or first.status, total=1.0, left="")
+    with LiveProgress(console, first.waiting_sentence or first.status) as live:
         for event in client.events(job_id):
             if isinstance(event, EventView):
                 if line := event_line(event.data):
-                    bar.print(line, highlight=False, soft_wrap=True)
+                    live.print(line)
                 if isinstance(event, StatusEvent):
-                    bar.update(task, description=str(event.data.status))
+                    live.update(str(event.data.status), live.share, None)
             else:
-                bar.update(task, completed=event["progress"], description=_where(event), left=_left(event))
-    return client.get(job_id)
+                live.update(_where(event), event["progress"], event["eta_seconds"])
+    job = client.get(job_id)
+    if job.gpu is not None:
+        console.print(use_line(job.gpu), markup=False, highlight=False, soft_wrap=True)
+    return job
 
 
 def status_lines(job: JobView) -> list[str]:
     """Status, predicted and actual duration, and the result of a job, in a few lines."""
     where = f"{job.id}  {job.status}  {job.progress:.0%}"
-    if job.stage is not None and not job.terminal:
-        where += f"  stage {job.stage}" + ("" if job.epoch is None else f" epoch {job.epoch}")
+    place = None if job.terminal else place_in_words(job.phase, job.stage, job.epoch)
+    if place is not None:
+        where += f"  {place}"
+    if job.eta_seconds is not None and not job.terminal:
+        where += f"  {duration_text(job.eta_seconds)} left"
     lines = [where]
-    if job.waiting_for:
-        lines.append(f"waits for {job.waiting_for}")
+    if job.waiting_sentence:
+        lines.append(job.waiting_sentence)
     if job.error:
         lines += [f"error: {job.error.message} ({job.error.code})", f"  hint: {job.error.hint}"]
     if job.predicted:
         lines.append(predicted_line(job.predicted))
     if job.actual:
         lines.append(actual_line(job.predicted, job.actual))
+    if job.gpu is not None:
+        if job.gpu.reading is not None and not job.terminal:
+            lines.append(reading_line(job.gpu.reading))
+        lines.append(use_line(job.gpu))
     if job.estimate:
         lines += estimate_lines(job.estimate)
     if job.recognition.verdict:
@@ -58,11 +61,8 @@ def status_lines(job: JobView) -> list[str]:
 
 
 def _where(progress: dict[str, Any]) -> str:
-    if progress["stage"] is None or progress["status"] not in (JobStatus.PREPARING, JobStatus.RUNNING):
+    if progress["status"] not in (JobStatus.PREPARING, JobStatus.RUNNING):
         return str(progress["status"])
-    return f"stage {progress['stage']}" + ("" if progress["epoch"] is None else f" epoch {progress['epoch']}")
-
-
-def _left(progress: dict[str, Any]) -> str:
-    eta = progress["eta_seconds"]
-    return "" if eta is None else f"{eta:.0f} s left"
+    # A service of version 0.2 sends no phase.
+    place = place_in_words(progress.get("phase"), progress["stage"], progress["epoch"])
+    return str(progress["status"]) if place is None else place

@@ -8,12 +8,15 @@ from importlib.metadata import entry_points
 import click
 import httpx2
 
+from app.cli.dataset_records import dataset_records
 from app.cli.former_names import print_former_names
 from app.cli.jobs import cancel, download, jobs, pause, pin, resume, retry, status, submit, unpin, watch
 from app.client import ApiError, DownloadDamaged, EstimateFailed
+from app.finetune.errors import EdgefaceError
 
 COMMANDS: tuple[click.Command, ...] = (
     cancel,
+    dataset_records,
     download,
     jobs,
     pause,
@@ -38,13 +41,16 @@ for _command in COMMANDS:
 
 
 @contextmanager
-def exit_on_api_error() -> Iterator[None]:
-    """Print errors of the API and of the connection. Exit status: 1 the job or the service, 2 the request."""
+def exit_on_error() -> Iterator[None]:
+    """Print errors of ours, of the API and of the connection. Exit status: 1 the job or the service, 2 the request."""
     try:
         yield
     except ApiError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1 if error.problem.blame == "service" else 2)
+    except EdgefaceError as error:
+        click.echo(f"error: {error.message} ({error.code})\n  hint: {error.hint}", err=True)
+        sys.exit(error.exit_status or (1 if error.blame == "service" else 2))
     except (DownloadDamaged, EstimateFailed, httpx2.HTTPStatusError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
@@ -61,5 +67,5 @@ def main() -> None:
     for service in entry_points(group="edgeface_finetune.service"):
         service.load()()
         return
-    with print_former_names(), exit_on_api_error():
+    with print_former_names(), exit_on_error():
         edgeface_finetune()

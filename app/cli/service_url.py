@@ -11,7 +11,8 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 def local_url() -> str:
     """Return the URL of a service on this machine, which reads the same variables: app/settings.py."""
-    return f"http://{os.environ.get('EDGEFACE_HOST', '127.0.0.1')}:{os.environ.get('EDGEFACE_PORT', '8000')}"
+    scheme = "https" if os.environ.get("EDGEFACE_TLS_CERT") else "http"
+    return f"{scheme}://{os.environ.get('EDGEFACE_HOST', '127.0.0.1')}:{os.environ.get('EDGEFACE_PORT', '8000')}"
 
 
 def url_option(function: _Function) -> _Function:

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from pydantic import BaseModel
 
 from app.api_models.attempts import Attempts
+from app.api_models.datasets import DatasetList, DatasetView
 from app.api_models.dry_run import DryRun, EstimateView
 from app.api_models.events import EventView, StatusEvent
 from app.api_models.health import Ready
@@ -37,12 +39,16 @@ from app.finetune.job_kinds import (
 class Client:
     """Client of one API. Use it as a context manager.
 
-    Requests are repeated for `patience_seconds` while the API is unavailable or answers 503, except `retry`. After that
-    the last error is raised: httpx2.TransportError, ApiUnavailable or GatewayUnavailable.
+    Requests except `retry` are repeated for `patience_seconds` while the API is unavailable, answers 503, or 429 with
+    Retry-After. After that the last error is raised: httpx2.TransportError, ApiUnavailable or GatewayUnavailable.
+
+    `key` is the API key, by default that of the environment variable EDGEFACE_KEY. A service without keys needs none.
     """
 
-    def __init__(self, url: str, *, patience_seconds: float = 60.0, timeout_seconds: float = 120.0) -> None:
-        self._connection = Connection(url, patience_seconds=patience_seconds, timeout_seconds=timeout_seconds)
+    def __init__(
+        self, url: str, *, key: str | None = None, patience_seconds: float = 60.0, timeout_seconds: float = 120.0
+    ) -> None:
+        self._connection = Connection(url, key=key, patience_seconds=patience_seconds, timeout_seconds=timeout_seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +114,7 @@ class Client:
         """
         job = self.submit(config, kind=DRY_RUN, priority=priority)
         try:
-            on_status(job.waiting_for or job.status)
+            on_status(job.waiting_sentence or job.status)
             for event in self.events(job.id):
                 if isinstance(event, StatusEvent) and event.number > 1:
                     on_status(event.data.status)
@@ -189,6 +195,28 @@ class Client:
         """Remove all pins of the job."""
         return self._job("DELETE", f"/jobs/{job_id}/pin")
 
+    def register(
+        self, dataset: str, *, subject_pattern: str | None = None, edgeface: str | None = None, priority: int = 0
+    ) -> DatasetView:
+        """Register a dataset, or read its names again, and queue the check of its images. Raises ApiError if the
+        service refuses it."""
+        body = {"dataset": dataset, "subject_pattern": subject_pattern, "edgeface": edgeface}
+        answer = self._connection.request("POST", "/datasets", params={"priority": priority}, json=body)
+        return DatasetView.model_validate(answer)
+
+    def datasets(self) -> DatasetList:
+        """Return the names of all datasets, and the records of those that were registered."""
+        return DatasetList.model_validate(self._connection.request("GET", "/datasets"))
+
+    def dataset(self, id_or_name: str) -> DatasetView:
+        """Return the record of a dataset. Raises ApiError if there is none."""
+        return DatasetView.model_validate(self._connection.request("GET", _dataset_path(id_or_name)))
+
+    def remove_dataset(self, id_or_name: str) -> DatasetView:
+        """Remove the record of a dataset and return it; the folder stays. Raises ApiError if there is none. The request
+        is never repeated: if its answer were lost, the API would refuse the second one."""
+        return DatasetView.model_validate(self._connection.request_once("DELETE", _dataset_path(id_or_name)))
+
     def ready(self) -> Ready:
         """Return whether a submitted job would run. Raises httpx2.TransportError at once if no API answers."""
         return Ready.model_validate(self._connection.read_health())
@@ -228,6 +256,10 @@ class Client:
 
     def _job(self, method: str, path: str, **arguments: Any) -> JobView:
         return JobView.model_validate(self._connection.request(method, path, **arguments))
+
+
+def _dataset_path(id_or_name: str) -> str:
+    return f"/datasets/{quote(id_or_name)}"
 
 
 def _as_json(config: JobConfig | Mapping[str, Any]) -> dict[str, Any]:

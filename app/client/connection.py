@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import sys
 import time
@@ -20,6 +21,8 @@ _Result = TypeVar("_Result")
 
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
+KEY_VARIABLE = "EDGEFACE_KEY"
+
 RECONNECT_SECONDS = 1.0
 """Between attempts while the API is unavailable."""
 
@@ -34,13 +37,18 @@ TEMPORARY_ERRORS = (
 
 
 class Connection:
-    """`patience_seconds`: how long a request is repeated while the API is unavailable."""
+    """`key`: the API key, None for that of EDGEFACE_KEY. `patience_seconds`: how long a request is repeated while the
+    API is unavailable."""
 
-    def __init__(self, url: str, *, patience_seconds: float, timeout_seconds: float) -> None:
+    def __init__(self, url: str, *, key: str | None, patience_seconds: float, timeout_seconds: float) -> None:
+        key = os.environ.get(KEY_VARIABLE) if key is None else key
         # A company's proxy does not reach this machine.
         through_proxy = httpx2.URL(url).host not in _LOCAL_HOSTS
         timeout = httpx2.Timeout(timeout_seconds, connect=5.0)
         self._http = httpx2.Client(base_url=url, timeout=timeout, trust_env=through_proxy)
+        if key:
+            # Also with a netrc file: a header that is set wins over it.
+            self._http.headers["Authorization"] = f"Bearer {key.strip()}"
         self._patience_seconds = patience_seconds
 
     def close(self) -> None:
@@ -72,11 +80,11 @@ class Connection:
                     if isinstance(event, EventView):
                         after = event.number
                     yield event
-            except TEMPORARY_ERRORS:
+            except TEMPORARY_ERRORS as error:
                 failing_since = failing_since or time.monotonic()
                 if time.monotonic() - failing_since > self._patience_seconds:
                     raise
-                time.sleep(RECONNECT_SECONDS)
+                time.sleep(_seconds_to_wait(error))
                 continue
             if has_ended():
                 return
@@ -115,10 +123,15 @@ class Connection:
         while True:
             try:
                 return request()
-            except TEMPORARY_ERRORS:
-                if time.monotonic() + RECONNECT_SECONDS > deadline:
+            except TEMPORARY_ERRORS as error:
+                seconds = _seconds_to_wait(error)
+                if time.monotonic() + seconds > deadline:
                     raise
-                time.sleep(RECONNECT_SECONDS)
+                time.sleep(seconds)
+
+
+def _seconds_to_wait(error: Exception) -> float:
+    return max(RECONNECT_SECONDS, error.retry_after if isinstance(error, ApiUnavailable) else 0.0)
 
 
 def _warn_of_former_names(response: httpx2.Response) -> None:

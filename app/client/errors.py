@@ -2,7 +2,7 @@
 
 Exception
 ├── ApiError                       the API answered with a problem
-│   └── ApiUnavailable             503: it may succeed later
+│   └── ApiUnavailable             503, or 429 with Retry-After: it may succeed later
 ├── EstimateFailed                 a dry run ended without a result
 ├── DownloadDamaged                the download's sha256 differs
 └── httpx2.HTTPStatusError         an error that is not the API's own, such as a proxy's
@@ -24,7 +24,12 @@ class ApiError(Exception):
 
 
 class ApiUnavailable(ApiError):
-    """The API answered 503, such as when its database is unavailable."""
+    """The API answered 503, such as when its database is unavailable, or 429 to too many requests. `retry_after` is the
+    number of seconds after which it wants the request again."""
+
+    def __init__(self, problem: Problem, retry_after: float = 0.0) -> None:
+        super().__init__(problem)
+        self.retry_after = retry_after
 
 
 class GatewayUnavailable(httpx2.HTTPStatusError):
@@ -54,6 +59,9 @@ def error_of(response: httpx2.Response) -> Exception:
     """Return the exception for an error response, whose body has been read."""
     if response.headers.get("content-type", "").startswith("application/problem+json"):
         problem = Problem.model_validate(response.json())
-        return ApiUnavailable(problem) if response.status_code == 503 else ApiError(problem)
+        retry_after = response.headers.get("retry-after", "")
+        if response.status_code == 503 or (response.status_code == 429 and retry_after):
+            return ApiUnavailable(problem, float(retry_after) if retry_after.isdigit() else 0.0)
+        return ApiError(problem)
     kind = GatewayUnavailable if response.status_code == 503 else httpx2.HTTPStatusError
     return kind(f"{response.request.url} answered {response.status_code}", request=response.request, response=response)

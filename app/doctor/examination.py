@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.doctor import files, machine, rows
+from app.doctor import files, gpus, machine, rows
 from app.doctor.findings import Check, Finding, Scope
 from app.finetune.errors import EdgefaceError
 
@@ -26,7 +26,9 @@ CHECKS: tuple[Check, ...] = (
     files.unknown_folders,
     files.prepared_faces,
     files.prepared_leftovers,
+    files.compiled_leftovers,
     machine.disk_space,
+    gpus.worker_gpus,
 )
 
 

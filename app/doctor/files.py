@@ -7,6 +7,7 @@ from pathlib import Path
 from humanize import naturalsize
 from sqlmodel import Session, col, select
 
+from app.compiled_networks import clean_compiled, find_unused
 from app.deletion import count_of, delete_file
 from app.doctor.findings import Finding, Scope
 from app.finetune.checkpoint import Checkpoint, WrittenFile
@@ -201,6 +202,20 @@ def prepared_leftovers(scope: Scope) -> Iterator[Finding]:
             "--repair deletes it, as a worker does every hour",
             partial(_delete, path),
         )
+
+
+def compiled_leftovers(scope: Scope) -> Iterator[Finding]:
+    """Unfinished compiled networks of killed processes are younger than an hour."""
+    for network in find_unused(scope.settings.compiled_dir, keep_seconds=float("inf")):
+        yield Finding(
+            f"{network} was left unfinished by a process that has ended",
+            "--repair deletes it, as a worker does every hour",
+            partial(_delete_unfinished, scope.settings.compiled_dir),
+        )
+
+
+def _delete_unfinished(compiled_dir: Path) -> None:
+    clean_compiled(compiled_dir, keep_seconds=float("inf"))
 
 
 def _delete(path: Path) -> None:

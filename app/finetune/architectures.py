@@ -10,82 +10,82 @@ from dataclasses import dataclass
 from math import isqrt, prod
 from pathlib import Path
 
-from app.finetune.errors import WeightsMismatch, name_some
+from app.finetune.edgeface_shapes import edgeface_shapes
+from app.finetune.errors import name_some
+from app.finetune.state_dicts import ANCHORS
+from app.finetune.weights_errors import WeightsMismatch
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-EMBEDDING_SIZE = 512
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EdgeFaceVariant:
-    """An EdgeFace variant: its timm model, its rank ratio (None: full rank) and its number of parameters."""
+    """An EdgeFace variant: its timm model with the channels and blocks of the four stages and the attention heads, its
+    rank ratio (None: full rank) and its number of parameters."""
 
     name: str
     timm_name: str
-    stem_width: int
+    dims: tuple[int, int, int, int]
+    depths: tuple[int, int, int, int]
+    heads: int
     gamma: float | None
     parameters: int
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the network's state dict by name."""
+        return edgeface_shapes(self.dims, self.depths, self.heads, self.gamma)
+
+
+def _variant(name: str, size: str, gamma: float | None, parameters: int) -> EdgeFaceVariant:
+    dims, depths, heads = _EDGENEXT[size]
+    return EdgeFaceVariant(
+        name=name,
+        timm_name=f"edgenext_{size}",
+        dims=dims,
+        depths=depths,
+        heads=heads,
+        gamma=gamma,
+        parameters=parameters,
+    )
+
+
+_EDGENEXT = {
+    "xx_small": ((24, 48, 88, 168), (2, 2, 6, 2), 4),
+    "x_small": ((32, 64, 100, 192), (3, 3, 9, 3), 4),
+    "small": ((48, 96, 160, 304), (3, 3, 9, 3), 8),
+    "base": ((80, 160, 288, 584), (3, 3, 9, 3), 8),
+}
+"""Channels, blocks and heads by size."""
 
 EDGEFACE_VARIANTS = {
     variant.name: variant
     for variant in (
-        EdgeFaceVariant("edgeface_xxs", "edgenext_xx_small", 24, None, 1_244_744),
-        EdgeFaceVariant("edgeface_xs", "edgenext_x_small", 32, None, 2_242_620),
-        EdgeFaceVariant("edgeface_xs_gamma_06", "edgenext_x_small", 32, 0.6, 1_770_492),
-        EdgeFaceVariant("edgeface_s_gamma_05", "edgenext_small", 48, 0.5, 3_652_520),
-        EdgeFaceVariant("edgeface_base", "edgenext_base", 80, None, 18_225_812),
+        _variant("edgeface_xxs", "xx_small", None, 1_244_744),
+        _variant("edgeface_xs", "x_small", None, 2_242_620),
+        _variant("edgeface_xs_gamma_06", "x_small", 0.6, 1_770_492),
+        _variant("edgeface_s_gamma_05", "small", 0.5, 3_652_520),
+        _variant("edgeface_base", "base", None, 18_225_812),
     )
 }
 
-_WRAPPERS = ("backbone_state_dict", "model_state_dict", "state_dict")
-_STEM = "stem.0.weight"
-_HEAD_RANK = "head.fc.linear1.weight"
 
-
-def strip_prefixes(names: Mapping[str, object], anchor: str) -> str:
-    """Return the prefix (`model.`, `module.`, `module.model.`, ...) of the key that ends in `anchor`, or ""."""
-    pattern = re.compile(rf"^((?:model\.|module\.)*){re.escape(anchor)}$")
-    return next((match.group(1) for name in names if (match := pattern.match(name))), "")
-
-
-def wrapper_key(names: Mapping[str, object]) -> str | None:
-    """Return the key under which a checkpoint wraps its state dict, if any."""
-    return next((wrapper for wrapper in _WRAPPERS if wrapper in names), None)
-
-
-def edgeface_by_stem(shapes: Shapes, path: Path | str) -> EdgeFaceVariant:
-    """Return the variant by stem width and low-rank layers only. The prefix does not matter.
+def recognise_edgeface(shapes: Shapes, path: Path | str) -> EdgeFaceVariant:
+    """Return the variant whose keys and shapes these are.
 
     Raises WeightsMismatch if no variant fits.
     """
-    prefix = strip_prefixes(shapes, _STEM)
-    stem = shapes.get(prefix + _STEM)
-    if stem is None:
-        raise WeightsMismatch(path, "EdgeFace", f"no key {_STEM} (keys: {name_some(sorted(shapes))})")
+    stem = shapes.get(ANCHORS["EdgeFace"], ())
     low_rank = any(name.endswith(".linear1.weight") for name in shapes)
     for variant in EDGEFACE_VARIANTS.values():
-        if stem[0] == variant.stem_width and low_rank == (variant.gamma is not None):
+        if stem[:1] == variant.dims[:1] and low_rank == (variant.gamma is not None):
+            if difference := describe_difference(shapes, variant.shapes()):
+                raise WeightsMismatch(path, variant.name, difference)
             return variant
     known = name_some(sorted(EDGEFACE_VARIANTS), limit=len(EDGEFACE_VARIANTS))
     kind = "low-rank" if low_rank else "full-rank"
-    raise WeightsMismatch(path, "EdgeFace", f"a {kind} network with {stem[0]} stem channels is none of {known}")
-
-
-def recognise_edgeface(shapes: Shapes, path: Path | str) -> EdgeFaceVariant:
-    """Return the variant by stem width, low-rank layers and number of parameters.
-
-    Raises WeightsMismatch if no variant fits.
-    """
-    variant = edgeface_by_stem(shapes, path)
-    parameters = sum(prod(shape) for shape in shapes.values())
-    if parameters != variant.parameters:
-        found = "missing" if parameters < variant.parameters else "foreign or larger"
-        raise WeightsMismatch(
-            path, variant.name, f"{parameters:,} parameters instead of {variant.parameters:,}: tensors are {found}"
-        )
-    return variant
+    raise WeightsMismatch(
+        path, "EdgeFace", f"a {kind} network with {stem[0] if stem else 'no'} stem channels is none of {known}"
+    )
 
 
 @dataclass(frozen=True)
@@ -120,25 +120,24 @@ class DsrLayout:
 
 
 def infer_dsr_layout(shapes: Shapes, path: Path | str) -> DsrLayout:
-    """Infer C, N and factors of a DSR network from its tensors. The prefix does not matter.
+    """Infer C, N and factors of a DSR network from its tensors.
 
     Raises WeightsMismatch, naming keys that are missing, unexpected or of another shape.
     """
-    prefix = strip_prefixes(shapes, "conv_in.weight")
-    bare = {name.removeprefix(prefix): shape for name, shape in shapes.items()}
-    if "conv_in.weight" not in bare:
-        raise WeightsMismatch(path, "DSR", f"no key conv_in.weight (keys: {name_some(sorted(bare))})")
-    channels = bare["conv_in.weight"][0]
-    blocks = _count(bare, r"residual_blocks\.(\d+)\.")
+    first = shapes.get(ANCHORS["DSR"], ())
+    if len(first) != 4 or first[0] == 0:
+        raise WeightsMismatch(path, "DSR", f"{ANCHORS['DSR']} is {first} instead of (C, 3, 3, 3)")
+    channels = first[0]
+    blocks = _count(shapes, r"residual_blocks\.(\d+)\.")
     factors = tuple(
-        isqrt(bare.get(f"upsamplers.{index}.0.weight", (channels,))[0] // channels)
-        for index in range(_count(bare, r"upsamplers\.(\d+)\."))
+        isqrt(shapes.get(f"upsamplers.{index}.0.weight", (channels,))[0] // channels)
+        for index in range(_count(shapes, r"upsamplers\.(\d+)\."))
     )
-    per_channel = any(name.endswith("prelu.weight") and shape == (channels,) for name, shape in bare.items())
+    per_channel = any(name.endswith("prelu.weight") and shape == (channels,) for name, shape in shapes.items())
     prelu = channels if per_channel else 1
     layout = DsrLayout(channels, blocks, factors, prelu)
     expected = layout.shapes()
-    if difference := describe_difference(bare, expected):
+    if difference := describe_difference(shapes, expected):
         factor_names = "x".join(map(str, factors)) or "none"
         architecture = f"a DSR network of {channels} channels, {blocks} blocks, factors {factor_names}"
         raise WeightsMismatch(path, architecture, difference)

@@ -18,6 +18,9 @@ DSR_NAME = "dsr.pth"
 EVALUATION_NAME = "evaluation.json"
 REPORT_NAME = "report.html"
 
+COMPILED_MARKER = "complete.json"
+"""In the folder of a compiled network, written after the rest."""
+
 STATE = "state"
 """The kind of a training state in the rows. It cannot be downloaded."""
 

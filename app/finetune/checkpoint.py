@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field
 
 from app.finetune.event_data import EventData
+from app.finetune.selection import Selection
 
 Stage = Literal[0, 1, 2]
-"""0: a DSR network is trained. 1: the ArcFace head. 2: backbone and head."""
+"""0: a DSR network is trained. 1: the ArcFace head. 2: the backbone, with the head or the prototypes of identities."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,10 @@ class WrittenFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint(EventData):
-    """The best epoch so far."""
+    """The best epoch so far, or with `keep: last` the last one validated."""
 
     epoch: Annotated[int, Field(description="Epoch of the stage, counted from 1.")]
-    score: Annotated[float, Field(description="Val accuracy or verification AUC: the measure that chose the epoch.")]
+    score: Annotated[float, Field(description="Val accuracy or verification AUC of the epoch.")]
     full: Annotated[WrittenFile, Field(description="edgeface_finetuned.pth, or dsr.pth.")]
     backbone: Annotated[
         WrittenFile | None,
@@ -60,12 +61,30 @@ class Checkpoint(EventData):
         Field(description="The files of other formats by their names.", exclude_if=lambda files: not files),
     ] = field(default_factory=dict)
 
+    selection: Annotated[
+        Selection | None,
+        Field(
+            description="The measure that chose the epoch; absent in rows of version 0.2 and before.",
+            exclude_if=lambda selection: selection is None,
+        ),
+    ] = None
+
     @classmethod
-    def of(cls, files: Mapping[str, WrittenFile], *, epoch: int, score: float, stage: Stage = 2) -> "Checkpoint":
+    def of(
+        cls,
+        files: Mapping[str, WrittenFile],
+        *,
+        epoch: int,
+        score: float,
+        stage: Stage = 2,
+        selection: Selection | None = None,
+    ) -> "Checkpoint":
         """The checkpoint of these files by the names of their formats, of which `full` is required."""
         exports = {name: file for name, file in files.items() if name not in ("full", "backbone")}
         full, backbone = files["full"], files.get("backbone")
-        return cls(epoch=epoch, score=score, full=full, backbone=backbone, stage=stage, exports=exports)
+        return cls(
+            epoch=epoch, score=score, full=full, backbone=backbone, stage=stage, exports=exports, selection=selection
+        )
 
     @property
     def by_format(self) -> dict[str, WrittenFile]:
@@ -80,7 +99,7 @@ class Checkpoint(EventData):
     def relocated(self, place: Callable[[Path], Path | str]) -> "Checkpoint":
         """The same checkpoint with `place(path)` as the path of each file."""
         files = {name: relocated(file, place) for name, file in self.by_format.items()}
-        return Checkpoint.of(files, epoch=self.epoch, score=self.score, stage=self.stage)
+        return Checkpoint.of(files, epoch=self.epoch, score=self.score, stage=self.stage, selection=self.selection)
 
 
 def relocated(file: WrittenFile, place: Callable[[Path], Path | str]) -> WrittenFile:

@@ -1,12 +1,14 @@
 """FinetuneConfig: the schema of a fine-tuning job, shared by the API, the job row and the trainer."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from app.finetune.deprecations import with_current_names
 from app.finetune.directories import refuse_unnamed_directories, with_directories
-from app.finetune.job_config import JobConfig
+from app.finetune.job_config import NAME_PATTERN as NAME_PATTERN
+from app.finetune.job_config import JobConfig, Leaks
+from app.finetune.job_config import Name as Name
 from app.finetune.recipes import Recipe, with_recipe
 
 FACE_SIZE = 112
@@ -21,8 +23,8 @@ BICUBIC = "bicubic"
 OF_JOB = "job:"
 """Prefix of a weights name that refers to a job's result: `job:ID`."""
 
-Name = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f]+$")]
-"""Name of a folder or of a weights file."""
+LONGEST_PATTERN = 500
+"""Most characters of a subject pattern."""
 
 DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d{1,2})?)$"
 
@@ -51,7 +53,7 @@ class FinetuneConfig(JobConfig):
     val_dir: Name | None = Field(
         None, description="Validation folder with vlr_images/ and hr_images/. Default: from `dataset`."
     )
-    allowed_leaks: tuple[Name, ...] = Field(
+    allowed_leaks: Leaks = Field(
         (),
         description="Leaks to accept instead of refusing the job: a file name (a photo in both train and val, or under "
         "two subjects), `a=b` (subjects a and b look like one person), or `*` for all.",
@@ -74,14 +76,17 @@ class FinetuneConfig(JobConfig):
     )
     device: str = Field(
         "auto",
+        max_length=64,
         pattern=DEVICE_PATTERN,
         description="`auto` (a GPU if available, else the CPU), `cpu`, `cuda` or `cuda:N`.",
     )
     mixed_precision: Literal["auto", "bf16", "fp16", "off"] = Field(
         "auto",
-        description="Autocast dtype. `auto` on a GPU: bf16 if supported, else fp16 with loss scaling. `auto` on a CPU: "
-        "bf16 for matrix products if the CPU has AMX or AVX512-BF16, else float32. Weights, losses and validation "
-        "always use float32.",
+        description="Type of the backbone's Linear layers in training, and of the GELU between two of them. `auto` on "
+        "a GPU: bf16 if supported, else fp16 with loss scaling. `auto` on a CPU: bf16 if the CPU has AMX or "
+        "AVX512-BF16, else float32. `off`, and `fp16` on a CPU: float32. All else is IEEE float32, never TF32: "
+        "weights, losses, the optimizer, validation and evaluation. But a DSR network on a GPU enlarges train's faces "
+        "in fp16, unless `off`, if no value of the first of them changes by more than 1 of 255.",
     )
     stage1_epochs: int = Field(
         5, ge=0, le=1000, description="Epochs of stage 1, which trains the ArcFace head with the backbone frozen."
@@ -172,6 +177,13 @@ class FinetuneConfig(JobConfig):
     def needs_train_hr(self) -> bool:
         """Whether each training VLR image needs its HR image."""
         return self.synthetic_identities > 0
+
+    @property
+    def can_stop_early(self) -> bool:
+        """Whether stage 2 may end before its last epoch: early stopping is on, and there are more validations than its
+        patience."""
+        validations = -(-self.stage2_epochs // self.val_interval)
+        return self.keep == "best" and 0 < self.early_stop_patience < validations - 1
 
     @model_validator(mode="before")
     @classmethod

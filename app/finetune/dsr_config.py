@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 from app.finetune.architectures import DsrLayout
 from app.finetune.config import DEVICE_PATTERN, FACE_SIZE, Name
 from app.finetune.directories import refuse_unnamed_directories, with_directories
-from app.finetune.job_config import JobConfig
+from app.finetune.job_config import JobConfig, Leaks
 
 DEFAULT_LAYOUT = DsrLayout(channels=32, blocks=4, factors=(2, 4), prelu_parameters=1)
 """Layout of a new network, which a CPU trains in minutes. The guide's has 64 channels, 8 blocks, factors 2 and 5."""
@@ -42,7 +42,7 @@ class DsrTrainingConfig(JobConfig):
         None,
         description="Validation folder with hr_images/ of other people. Default: from `dataset`.",
     )
-    allowed_leaks: tuple[Name, ...] = Field(
+    allowed_leaks: Leaks = Field(
         (),
         description="Leaks to accept instead of refusing the job: a file name (a photo in both train and val, or under "
         "two subjects), `a=b` (subjects a and b look like one person), or `*` for all. Equal pixels are searched when "
@@ -83,6 +83,7 @@ class DsrTrainingConfig(JobConfig):
     )
     device: str = Field(
         "auto",
+        max_length=64,
         pattern=DEVICE_PATTERN,
         description="`auto` (a GPU if available, else the CPU), `cpu`, `cuda` or `cuda:N`.",
     )

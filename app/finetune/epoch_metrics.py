@@ -11,18 +11,25 @@ from app.finetune.event_data import EventData
 
 
 class EpochMetrics(EventData, BaseModel):
-    """One epoch. Accuracies are in 0..1, without the ArcFace margin. Val metrics are null in epochs without
-    validation. A metric of fine-tuning is null for a DSR network, and the other way round."""
+    """One epoch. Accuracies are in 0..1. Val metrics are null in epochs without validation. A metric of fine-tuning is
+    null for a DSR network, and the other way round."""
 
     model_config = ConfigDict(frozen=True)
 
-    stage: Stage = Field(description="0: a DSR network. 1: the ArcFace head. 2: backbone and head.")
+    stage: Stage = Field(
+        description="0: a DSR network. 1: the ArcFace head. 2: the backbone, with the head or the prototypes of "
+        "identities."
+    )
     epoch: int = Field(description="Counts from 1 in each stage.")
     epochs: int = Field(description="Epochs planned in this stage.")
     train_loss: float = Field(
         description="Mean over the training faces. For a DSR network the weighted sum of its three parts."
     )
-    train_accuracy: float | None = None
+    train_accuracy: float | None = Field(
+        None,
+        description="Share of the augmented train faces whose most similar class is their own, without the ArcFace "
+        "margin, by the weights at their step. With synthetic identities the classes are these and train's subjects.",
+    )
     val_loss: float | None = None
     val_accuracy: float | None = Field(None, description="null where no val subject is in train.")
     val_auc: float | None = Field(None, description="Verification AUC of VLR probes against the HR gallery of val.")
@@ -38,7 +45,10 @@ class EpochMetrics(EventData, BaseModel):
     backbone_lr: float | None = Field(None, description="null in stage 1: the backbone is frozen.")
     seconds: float
     images_per_second: float
-    best: bool = Field(description="Whether this epoch was the best so far when it ended.")
+    best: bool = Field(
+        description="Whether this epoch's checkpoint replaced the one before: it was the best so far, or with "
+        "`keep: last` the last one validated."
+    )
     train_pixel_loss: float | None = Field(
         None, description="For a DSR network, unweighted, like the two losses that follow."
     )

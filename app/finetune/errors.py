@@ -1,14 +1,19 @@
-"""The base of every error that the project raises on purpose, and the errors of configs, datasets and weights.
+"""The base of every error that the project raises on purpose, and the errors of configs and datasets.
 
 All errors, with their codes. A test compares the drawing with the classes.
 
 EdgefaceError                       error
 ├── ConfigError                     config_invalid
+│   └── SubjectPatternInvalid       subject_pattern_invalid
 ├── DataError                       dataset_invalid
 │   ├── FolderMissing               dataset_folder_missing
 │   ├── FolderUnreadable            dataset_folder_unreadable
 │   ├── FolderEmpty                 dataset_folder_empty
+│   ├── FilesNotRegular             dataset_files_not_regular
+│   ├── LinksLeadOutside            dataset_links_outside
+│   ├── ManifestUnreadable          dataset_manifest_unreadable
 │   ├── UnreadableImages            image_unreadable
+│   ├── SubjectsNotFound            subjects_not_found
 │   ├── TrainHrMissing              train_hr_missing
 │   ├── TooFewSubjects              too_few_subjects
 │   ├── NothingToSelectBy           val_not_comparable
@@ -17,24 +22,54 @@ EdgefaceError                       error
 │   ├── NothingToCompare            eval_not_comparable
 │   ├── FileGone                    file_gone
 │   ├── ChangedWhileRead            changed_while_read
+│   ├── DatasetChanged              dataset_changed
 │   ├── InputsChanged               inputs_changed
-│   ├── NamesCollide                names_collide
 │   ├── OutputNotEmpty              output_exists
+│   ├── OutputInsideFaces           output_inside_faces
+│   ├── AlreadyDataset              faces_are_a_dataset
+│   ├── NoPhotos                    no_photos
+│   ├── SubjectsNotRead             subjects_not_read
+│   ├── FacesNested                 faces_nested
+│   ├── ImagesSkipped               images_skipped
+│   ├── SubjectsLost                subjects_lost
 │   ├── TooFewToSplit               too_few_to_split
 │   ├── CannotFold                  cannot_fold
-│   └── NothingAligned              nothing_aligned
+│   ├── NothingAligned              nothing_aligned
+│   ├── DatasetNameTaken            dataset_name_taken
+│   └── ArchiveError                archive_invalid
+│       ├── ArchiveFormatUnknown    archive_format_unknown
+│       ├── ArchiveDamaged          archive_damaged
+│       ├── ArchiveEncrypted        archive_encrypted
+│       ├── ArchivePathUnsafe       archive_path_unsafe
+│       ├── ArchiveLink             archive_link
+│       ├── ArchiveSpecialFile      archive_special_file
+│       ├── ArchiveNested           archive_nested
+│       ├── ArchiveNamesCollide     archive_names_collide
+│       ├── ArchiveTooManyEntries   archive_too_many_entries
+│       ├── ArchiveTooLarge         archive_too_large
+│       ├── ArchiveBomb             archive_bomb
+│       └── ArchiveWithoutImages    archive_without_images
 ├── WeightsError                    weights_invalid
+│   ├── WeightsMissing              weights_missing
 │   ├── WeightsUnreadable           weights_unreadable
+│   ├── WeightsOtherFormat          weights_other_format
 │   ├── WeightsUnsafe               weights_unsafe
 │   ├── WeightsQuantized            weights_quantized
+│   ├── WeightsWithoutTensors       weights_without_tensors
+│   ├── WeightsAmbiguous            weights_ambiguous
+│   ├── WeightsValuesInvalid        weights_values_invalid
+│   ├── WeightsTooLarge             weights_too_large
 │   └── WeightsMismatch             weights_mismatch
+├── TooLittleMemory                 too_little_memory
 ├── TrainingDiverged                training_diverged
 │   ├── EnlargementNotFinite        dsr_not_finite
 │   ├── LossNotFinite               loss_not_finite
 │   └── DsrLossNotFinite            dsr_loss_not_finite
 ├── OutOfMemory                     out_of_memory
+├── GpuFull                         gpu_full
 ├── DiskFull                        disk_full
 ├── DeviceUnavailable               device_unavailable
+├── GpuUnusable                     gpu_unusable
 ├── AlignExtraMissing               align_extra_missing
 ├── AlignModelDamaged               align_model_damaged
 ├── JobNotFound                     job_not_found
@@ -44,21 +79,78 @@ EdgefaceError                       error
 ├── StatesGone                      states_gone
 ├── NothingToPin                    nothing_to_pin
 ├── IdempotencyKeyReused            idempotency_key_reused
+├── TooManyQueuedJobs               too_many_queued_jobs
+├── DatasetNotRegistered            dataset_not_registered
+├── DatasetNotUploaded              dataset_not_uploaded
+├── NoSheet                         no_sheet
 ├── NotEvaluated                    not_evaluated
 ├── CheckpointNotReady              checkpoint_not_ready
 ├── CheckpointNotKept               checkpoint_not_kept
 ├── NoBackbone                      no_backbone
 ├── StoredFileMissing               file_missing
+├── StoredFileUnreadable            file_unreadable
 ├── CursorInvalid                   cursor_invalid
+├── ClientGone                      client_gone
+├── BodyTooLarge                    body_too_large
+├── HeadersTooLarge                 headers_too_large
+├── TargetTooLong                   uri_too_long
+├── RetryLater                      retry_later
+│   ├── ChecksBusy                  checks_busy
+│   └── TooManyRequests             too_many_requests
 ├── InputError                      input_invalid
 │   ├── OutsideRoots                path_outside_roots
+│   ├── InputUnreadable             input_unreadable
 │   ├── DatasetNotFound             dataset_not_found
 │   ├── WeightsNotFound             weights_not_found
+│   ├── TrainIsVal                  train_is_val
 │   ├── DsrTooLarge                 dsr_too_large
 │   ├── WeightsJobNotFound          weights_job_not_found
 │   ├── WeightsNotOfKind            weights_not_of_kind
 │   ├── WeightsNotReady             weights_not_ready
 │   └── WeightsNotKept              weights_not_kept
+├── LimitExceeded                   file_too_costly
+│   ├── NeedsTooMuchMemory          file_needs_memory
+│   ├── TakesTooLong                file_takes_long
+│   ├── WritesTooMuch               file_unpacks_large
+│   ├── AnswersTooMuch              file_describes_too_much
+│   └── ReaderCrashed               file_crashes_reader
+├── ReadersBusy                     readers_busy
+├── ReadersUnavailable              readers_unavailable
+├── ReadCancelled                   read_cancelled
+├── RootUnreadable                  folder_unreadable
+├── UploadError                     upload_invalid
+│   ├── UploadNotFound              upload_not_found
+│   ├── UploadVersionUnknown        upload_version_unknown
+│   ├── UploadLengthMissing         upload_length_missing
+│   ├── UploadHeaderInvalid         upload_header_invalid
+│   ├── UploadTypeWrong             upload_type_wrong
+│   ├── UploadFormInvalid           upload_form_invalid
+│   ├── UploadOffsetWrong           upload_offset_wrong
+│   ├── UploadTooLong               upload_too_long
+│   ├── UploadChecksumWrong         upload_checksum_wrong
+│   ├── UploadBusy                  upload_busy
+│   ├── UploadNotResumable          upload_not_resumable
+│   ├── UploadUnfinished            upload_unfinished
+│   ├── UploadInUse                 upload_in_use
+│   ├── UploadQuotaExceeded         upload_quota_exceeded
+│   ├── TooManyUploads              too_many_uploads
+│   ├── UploadDiskFull              upload_disk_full
+│   ├── WeightsNameTaken            weights_name_taken
+│   ├── WeightsNotUploaded          weights_not_uploaded
+│   └── InputInUse                  input_in_use
+├── AccessRefused                   access_refused
+│   ├── KeyMissing                  key_missing
+│   ├── KeyInvalid                  key_invalid
+│   ├── ScopeMissing                scope_missing
+│   ├── NotOwner                    not_owner
+│   ├── PriorityNeedsAdmin          priority_needs_admin
+│   ├── CsrfTokenMissing            csrf_token_missing
+│   ├── HostRefused                 host_refused
+│   └── CrossSiteRefused            cross_site_refused
+├── KeysNeeded                      keys_needed
+├── AdminKeyFileInvalid             admin_key_file_invalid
+├── KeyNameInvalid                  key_name_invalid
+├── KeyNotFound                     key_not_found
 ├── LeaseLost                       lease_lost
 ├── TrainerDied                     trainer_died
 ├── TrainerCrashed                  internal_error
@@ -72,10 +164,24 @@ EdgefaceError                       error
 ├── BackupNeedsServer               backup_needs_pg_dump
 ├── BackupDamaged                   backup_damaged
 ├── BackupFailed                    backup_failed
+├── DatabaseUnavailable             database_unavailable
+├── DatabaseDamaged                 database_damaged
+├── DatabaseDiskFull                database_disk_full
+├── DatabaseReadOnly                database_read_only
+├── DatabaseRefused                 database_refused
+├── CannotStart                     cannot_start
+│   ├── FolderNotWritable           folder_not_writable
+│   ├── AddressUnavailable          address_unavailable
+│   └── AlreadyServed               already_served
+├── BackupInvalid                   backup_invalid
+├── RestoreNotEmpty                 restore_not_empty
+├── RestoreOtherDatabase            restore_other_database
 └── DatabaseMissing                 database_missing
 
-The other modules that define some of them: training_errors.py beside this one, app/dataset_build_errors.py,
-app/alignment/errors.py, app/inputs/errors.py, app/jobs/errors.py, app/jobs/attempt_errors.py, app/backup.py and
+The other modules that define some of them: dataset_errors.py, training_errors.py and weights_errors.py beside this one,
+app/access/errors.py, app/dataset_build/errors.py, app/alignment/errors.py, app/datasets/errors.py,
+app/inputs/errors.py, app/isolated/errors.py, app/jobs/errors.py, app/jobs/attempt_errors.py, app/archives/errors.py,
+app/uploads/errors.py, app/request_limits/errors.py, app/database_errors.py, app/startup.py, app/backup.py and
 app/sqlite_file.py.
 """
 
@@ -86,6 +192,9 @@ from typing import Literal
 from pydantic import BaseModel
 
 Blame = Literal["request", "data", "service"]
+
+MOST_ECHOED = 200
+"""Most characters of a value in a request that an error repeats."""
 
 
 class ErrorReport(BaseModel):
@@ -98,28 +207,43 @@ class ErrorReport(BaseModel):
 
 
 class EdgefaceError(Exception):
-    """Base class. `code` never changes; `hint` says what to do next; `blame` says where the cause is."""
+    """Base class. `code` never changes; `hint` says what to do next; `blame` says where the cause is. `exit_status` is
+    that of a command that ends by it; None: 1 if the service is to blame, else 2."""
 
     code: str = "error"
     blame: Blame = "service"
+    exit_status: int | None = None
 
     def __init__(self, message: str, hint: str) -> None:
         self.message = printable(message)
         super().__init__(self.message)
-        self.hint = hint
+        self.hint = printable(hint)
 
     def report(self) -> ErrorReport:
         return ErrorReport(code=self.code, message=self.message, hint=self.hint, blame=self.blame)
 
 
 def printable(name: object) -> str:
-    """The name with each byte that is not UTF-8 escaped, because JSON cannot hold it."""
+    """The text with each byte that is not UTF-8 escaped, as in `caf\\udce9`. JSON, HTML and terminals cannot hold such
+    bytes, which names from old archives have: every name that leaves the process goes through here."""
     return str(name).encode("utf-8", "backslashreplace").decode()
 
 
+def shortened(text: str, most: int = MOST_ECHOED) -> str:
+    """The text, with its middle left out where it has more than `most` characters: for what a request contains."""
+    if len(text) <= most:
+        return text
+    half = (most - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"
+
+
+LONGEST_SHOWN = 500
+"""Characters of one of several names in a message: a file may contain names of megabytes."""
+
+
 def name_some(names: Sequence[object], limit: int = 5) -> str:
-    """The first `limit` names and the number of the others, as in `a, b, c and 4 more`."""
-    shown = ", ".join(printable(name) for name in names[:limit])
+    """The first `limit` names, shortened, and the number of the others, as in `a, b, c and 4 more`."""
+    shown = ", ".join(shortened(printable(name), LONGEST_SHOWN) for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
@@ -133,34 +257,6 @@ class DataError(EdgefaceError):
     blame: Blame = "data"
 
 
-class FolderMissing(DataError):
-    code = "dataset_folder_missing"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            f"{folder} does not exist",
-            "a dataset contains train_processed/{vlr_images,hr_images} and val_processed/{vlr_images,hr_images}; "
-            "`edgeface-finetune dataset build` makes one from a folder per subject",
-        )
-
-
-class FolderUnreadable(DataError):
-    code = "dataset_folder_unreadable"
-
-    def __init__(self, folder: Path, error: OSError) -> None:
-        super().__init__(
-            f"{folder} cannot be listed: {error.strerror}",
-            "allow the service's user (uid 10001 in the container images) to read it: chmod -R a+rX",
-        )
-
-
-class FolderEmpty(DataError):
-    code = "dataset_folder_empty"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(f"{folder} contains no image", "add PNG, JPEG, BMP, WebP, TIFF or PGM images")
-
-
 class UnreadableImages(DataError):
     code = "image_unreadable"
 
@@ -169,39 +265,6 @@ class UnreadableImages(DataError):
         listed = name_some([f"{path} ({reason})" for path, reason in reasons.items()])
         count = "an image" if len(reasons) == 1 else f"{len(reasons)} images"
         super().__init__(f"cannot read {count}: {listed}", "replace or remove the files named, then submit again")
-
-
-class TrainHrMissing(DataError):
-    code = "train_hr_missing"
-
-    def __init__(self, folder: Path, missing: Sequence[str], images: int) -> None:
-        which = "none exists" if len(missing) == images else f"{len(missing)} are missing: {name_some(missing)}"
-        super().__init__(
-            f"this training needs the HR image of each of its {images} VLR images, with the same name in {folder}; "
-            f"{which}",
-            'add them or remove the VLR images without one; or train with "recipe": "guide", which needs no HR images',
-        )
-
-
-class TooFewSubjects(DataError):
-    code = "too_few_subjects"
-
-    def __init__(self, folder: Path, subjects: Sequence[str]) -> None:
-        super().__init__(
-            f"{folder} has {len(subjects)} subject ({name_some(subjects)}); training needs at least 2",
-            "the subject is the file name up to the first `_`, as in 007_01.png: check the names",
-        )
-
-
-class NothingToSelectBy(DataError):
-    code = "val_not_comparable"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            f"{folder} cannot be used to choose the best epoch: accuracy needs subjects that are in train, and "
-            "verification needs a VLR image with a second HR image of its subject and an HR image of another subject",
-            "provide at least two val subjects with two images each, in vlr_images/ and hr_images/",
-        )
 
 
 class PhotoCopied(DataError):
@@ -213,41 +276,21 @@ class PhotoCopied(DataError):
         super().__init__(
             f"the dataset leaks: {count} in two parts or under two subjects: {name_some(copies)}",
             "remove one copy of each (VLR and HR image), because results on photos from the training data are not "
-            "valid; or allow them: allowed_leaks takes file names, pairs of subjects as `a=b`, or `*`",
+            "valid; or allow them: allowed_leaks (--allow-leak of the dataset commands) takes file names, pairs of "
+            "subjects as `a=b`, or `*`",
         )
 
 
 class PersonUnderTwoNames(DataError):
     code = "person_under_two_names"
 
-    def __init__(self, pairs: Sequence[object]) -> None:
+    def __init__(self, pairs: Sequence[object], compared: str = "") -> None:
         self.pairs = pairs
         super().__init__(
-            f"the dataset leaks: {name_some(pairs)} look like one person with two subject names",
+            f"the dataset leaks: {name_some(pairs)} look like one person with two subject names"
+            + (f" ({compared})" if compared else ""),
             "use one subject name for all images of a person, and one part unless the split is by images; if they are "
             "different people, allow them: allowed_leaks takes pairs of subjects as `a=b`, or `*`",
-        )
-
-
-class NothingToCompare(DataError):
-    code = "eval_not_comparable"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            f"no two images in {folder} can be compared: no VLR image has a second HR image of its subject and an HR "
-            "image of another subject",
-            "provide at least two subjects with two images each, in vlr_images/ and hr_images/; the subject is the "
-            "file name up to the first `_`",
-        )
-
-
-class FileGone(DataError):
-    code = "file_gone"
-
-    def __init__(self, path: Path | str) -> None:
-        super().__init__(
-            f"{path} was removed while the job ran",
-            "restore it, then send POST /jobs/{id}/retry: the job resumes from its last saved state",
         )
 
 
@@ -268,49 +311,4 @@ class InputsChanged(DataError):
         super().__init__(
             f"{name_some(what)} changed since the state was saved that this training resumes from",
             "restore the files and retry the job, or train from the start: POST /jobs/{id}/retry?from=start",
-        )
-
-
-class WeightsError(EdgefaceError):
-    code = "weights_invalid"
-    blame: Blame = "request"
-
-
-class WeightsUnreadable(WeightsError):
-    code = "weights_unreadable"
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(
-            f"{path} is not a readable PyTorch weights file: {reason}",
-            "use a file that torch.save wrote; download it again if it may be incomplete",
-        )
-
-
-class WeightsUnsafe(WeightsError):
-    code = "weights_unsafe"
-
-    def __init__(self, path: Path, pickled: str) -> None:
-        super().__init__(
-            f"{path} contains the pickled object {pickled}; loading it could run code, so it is refused",
-            "save only the state dict, with the program that made the file: torch.save(model.state_dict(), path)",
-        )
-
-
-class WeightsQuantized(WeightsError):
-    code = "weights_quantized"
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(
-            f"{path} is quantised to int8 (a `_q` file); int8 weights cannot be fine-tuned",
-            "use the float32 file of the same model, such as edgeface_xxs.pt instead of edgeface_xxs_q.pt",
-        )
-
-
-class WeightsMismatch(WeightsError):
-    code = "weights_mismatch"
-
-    def __init__(self, path: Path | str, architecture: str, difference: str) -> None:
-        super().__init__(
-            f"{path} does not fit {architecture}: {difference}",
-            "weights are loaded strictly because a partly loaded model trains noise: use a file of this architecture",
         )

@@ -5,7 +5,7 @@ the threshold. FAR: false accept rate. TAR: true accept rate. FPIR: false positi
 and identification rate.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,11 +19,22 @@ Images = Literal["hr", "direct", "bicubic", "dsr"]
 guide's pipeline without its DSR, which is a bilinear resize; `bicubic`, bicubic interpolation; `dsr`, the DSR network
 followed by that bilinear resize."""
 
+IMPOSTOR_PAIRS_NEEDED = {0.1: 100, 0.01: 1_000, 0.001: 10_000, 0.0001: 100_000}
+"""The fewest impostor pairs by which TAR at a FAR is claimed: as many as give ten false accepts."""
+
+TOO_FEW_PAIRS = "too few pairs"
+"""Shown in place of a TAR at a FAR for which there are too few impostor pairs, wherever one is shown."""
+
+NO_PAIRS = "no pairs"
+"""Shown in place of a rate where there is no genuine or no impostor pair."""
+
 Outcome = Literal["better", "worse", "not distinguishable", "too little data"]
 
 
 class _Contract(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    """An evaluation of a later version may have further fields."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
 class Interval(_Contract):
@@ -34,12 +45,17 @@ class Interval(_Contract):
 
 
 class Estimate(_Contract):
-    """A measured value, or the reason for its refusal. `interval` is null if fewer than five subjects have a genuine
-    pair or a mated search."""
+    """A measured value, or the reason why there is none, as in `too few pairs: 900 impostor pairs, and FAR 1% needs
+    1,000`. `interval` is null if fewer than five subjects have a genuine pair or a mated search."""
 
     value: float | None = None
     interval: Interval | None = None
     refused: str | None = None
+
+    @property
+    def in_a_word(self) -> str:
+        """What is shown in place of the value: the reason up to its colon."""
+        return (self.refused or NO_PAIRS).partition(":")[0]
 
 
 class OperatingPoint(_Contract):
@@ -61,9 +77,9 @@ class BestAccuracy(_Contract):
 
 
 class SweepPoint(_Contract):
-    """Rates at one threshold. `accuracy` is the mean of the shares of genuine pairs accepted and impostor pairs
-    rejected. `identified` is the guide's accuracy: the share of probes whose best match in the gallery is their own
-    subject, at or above the threshold."""
+    """Rates at one threshold; each comparison has its own recommended threshold among them. `accuracy` is the mean of
+    the shares of genuine pairs accepted and impostor pairs rejected. `identified` is the guide's accuracy: the share of
+    probes whose best match in the gallery is their own subject, at or above the threshold."""
 
     threshold: float
     far: float
@@ -178,6 +194,27 @@ class EvaluatedOn(_Contract):
     sizes: list[str]
 
 
+class UsedFile(_Contract):
+    """A weights file. `name` is that of the config."""
+
+    name: str
+    sha256: str
+
+
+class Origin(_Contract):
+    """What an evaluation was made from. `created_at` is ISO 8601 in UTC. `config` has every field of the job; `changed`
+    has those of them that differ from the recipe and from the defaults."""
+
+    job: str | None = Field(description="null at the terminal.")
+    created_at: str
+    version: str = Field(description="Of edgeface-finetune.")
+    config: dict[str, Any]
+    changed: dict[str, Any]
+    weights: dict[Literal["edgeface", "before", "dsr"], UsedFile] = Field(
+        description="`edgeface`: the backbone that is evaluated. `before`: the one that it is compared with."
+    )
+
+
 class Evaluation(_Contract):
     """All results. `recommended_threshold` is that of FAR 1 % (else of the best accuracy) for the comparison in use:
     VLR probes, enlarged by the DSR if there is one, against the HR gallery."""
@@ -192,10 +229,13 @@ class Evaluation(_Contract):
     in_use: Images = Field(description="Enlargement of the probes in use.")
     enlargement: str = Field(description="The same, in words.")
     resampler: str
-    threshold: float = Field(description="Threshold of the guide's accuracy.")
+    threshold: float = Field(
+        description="The guide's fixed threshold, at which its accuracy is reported; not the recommended one."
+    )
     tta: bool
     vlr_size: int | None
     draws: int = Field(description="Bootstrap draws behind the intervals.")
     device: str
     seconds: float
     warnings: list[JobWarning]
+    origin: Origin | None = Field(None, description="null in evaluations of version 0.2 and before.")

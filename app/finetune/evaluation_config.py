@@ -57,6 +57,7 @@ class EvaluationConfig(JobConfig):
     )
     device: str = Field(
         "auto",
+        max_length=64,
         pattern=DEVICE_PATTERN,
         description="`auto` (a GPU if available, else the CPU), `cpu`, `cuda` or `cuda:N`.",
     )

@@ -1,8 +1,8 @@
 """The events that a training emits, in the order in which they happen.
 
-Each event is defined once, here or in `checkpoint` and `epoch_metrics`. The trainer sends it through the pipe to its
-supervisor, a row keeps it, and the API and the terminal show it. Plain values only: events cross a process boundary,
-and their field names are the keys of the stored JSON.
+Each event is defined once, here or in `checkpoint`, `dataset_import_events`, `epoch_metrics`, `phases`, `recovery` and
+`step_choice`. The trainer sends it through the pipe to its supervisor, a row keeps it, and the API and the terminal
+show it. Plain values only: events cross a process boundary, and their field names are the keys of the stored JSON.
 """
 
 from collections.abc import Callable
@@ -14,14 +14,34 @@ from pydantic import Field
 from app.finetune.checkpoint import Checkpoint as Checkpoint
 from app.finetune.checkpoint import Stage as Stage
 from app.finetune.checkpoint import WrittenFile as WrittenFile
+from app.finetune.dataset_findings import DatasetFindings
+from app.finetune.dataset_import_events import DatasetImported as DatasetImported
+from app.finetune.dataset_import_events import DatasetImportStarted as DatasetImportStarted
 from app.finetune.epoch_metrics import DsrEpochFinished as DsrEpochFinished
 from app.finetune.epoch_metrics import EpochFinished as EpochFinished
 from app.finetune.epoch_metrics import EpochMetrics as EpochMetrics
 from app.finetune.evaluation import Evaluation, Images
 from app.finetune.event_data import EventData
 from app.finetune.job_warning import JobWarning
+from app.finetune.listing import Listing
+from app.finetune.phases import Phase as Phase
+from app.finetune.phases import PhaseStarted as PhaseStarted
 from app.finetune.ranges import Estimate
+from app.finetune.recovery import BatchSplit as BatchSplit
+from app.finetune.recovery import RolledBack as RolledBack
+from app.finetune.recovery import StepsSkipped as StepsSkipped
 from app.finetune.selection import Selection
+from app.finetune.step_choice import StepChosen as StepChosen
+from app.finetune.step_choice import StepWay as StepWay
+
+_ABSENT = "Absent in events of version 0.2 and before."
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+Objective = Literal["super_resolution", "arcface", "distillation"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +58,11 @@ class Prepared(EventData):
     device: str
     precision: str
     seconds: float
+    val_subjects: Annotated[int | None, Field(description=_ABSENT, exclude_if=_is_none)] = None
+    val_subjects_in_train: Annotated[
+        int | None,
+        Field(description="Of them those that train has too. Only these have a class accuracy.", exclude_if=_is_none),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -76,15 +101,28 @@ class StageStarted(EventData):
 
     stage: Stage
     epochs: Annotated[int, Field(description="Epochs planned in this stage.")]
+    objective: Annotated[
+        Objective | None,
+        Field(
+            description="`super_resolution`: the losses of a DSR network. `arcface`: train's subjects as classes, with "
+            f"a margin. `distillation`: the teacher's similarities between identities. {_ABSENT}",
+            exclude_if=_is_none,
+        ),
+    ] = None
+    identities: Annotated[
+        int | None,
+        Field(description="The classes that the objective tells apart; absent for a DSR network.", exclude_if=_is_none),
+    ] = None
 
 
 @dataclass(frozen=True)
 class Progressed:
     """The position of the training. It updates the job's row and makes no event there.
 
-    `progress` is in 0..1 over the whole job and never falls. `eta_seconds` is None until it is steady. `epoch` is the
-    one that is trained, counted from 1. `step` counts the optimizer steps done in it, `steps_done` those of the whole
-    training.
+    `progress` is in 0..1 over the whole job and never falls; `phase_progress` is that of the `phase`. `eta_seconds` are
+    the seconds left of the whole job without early stopping; None until the size of the job is known, never after.
+    `epoch` is the one that is trained, counted from 1. `step` counts the optimizer steps done in it, `steps_done` those
+    of the whole training.
     """
 
     progress: float
@@ -93,6 +131,8 @@ class Progressed:
     epoch: int | None
     step: int | None = None
     steps_done: int = 0
+    phase: Phase | None = None
+    phase_progress: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +141,7 @@ class DurationPredicted:
 
     `seconds_spent` are those since this process started on it. `seconds_left` are those to its end without early
     stopping. `stage2_epoch_seconds` are those of one of the `stage2_epochs`, with validation and files.
+    `can_stop_early` is that of the config.
     """
 
     seconds_spent: float
@@ -108,6 +149,7 @@ class DurationPredicted:
     stage1_epochs: int
     stage2_epochs: int
     stage2_epoch_seconds: float
+    can_stop_early: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,28 +178,6 @@ class StateSaved:
     steps_done: int
     progress: float
     best: Checkpoint | None
-
-
-@dataclass(frozen=True)
-class BatchSplit(EventData):
-    """The device ran out of memory. Each batch is now computed in microbatches whose gradients add up, so that the
-    optimizer sees the same batch. The training resumes from the last saved state."""
-
-    batch_size: int
-    micro_batch_size: Annotated[int, Field(description="At most so many images at a time.")]
-    stage: Stage
-    epoch: Annotated[int, Field(description="Finished epochs of the stage in the saved state.")]
-    step: Annotated[int, Field(description="Steps of the next epoch in it.")]
-
-
-@dataclass(frozen=True)
-class RolledBack(EventData):
-    """The loss was not finite. The training resumes from the last saved state with lower learning rates."""
-
-    learning_rate_scale: Annotated[float, Field(description="Factor of all learning rates from here on.")]
-    stage: Stage
-    epoch: Annotated[int, Field(description="Finished epochs of the stage in the saved state.")]
-    step: Annotated[int, Field(description="Steps of the next epoch in it.")]
 
 
 @dataclass(frozen=True)
@@ -197,6 +217,7 @@ class Finished:
     best_epoch: int
     seconds: float
     evaluated: EvaluationWritten | None = None
+    selection: Selection | None = None
 
 
 @dataclass(frozen=True)
@@ -207,13 +228,31 @@ class EvaluationStarted(EventData):
 
 
 @dataclass(frozen=True)
+class DatasetCheckStarted(EventData):
+    """The check of a dataset has listed the images that it reads."""
+
+    images: int
+    device: str
+
+
+@dataclass(frozen=True)
+class DatasetChecked:
+    """The check of a dataset is done; the last event. `manifest` is the digest of the manifest that it kept, `listing`
+    the names that it read."""
+
+    findings: DatasetFindings
+    manifest: str
+    listing: Listing
+
+
+@dataclass(frozen=True)
 class DryRunFinished:
     """The costs of a training, estimated by steps of each stage that are thrown away. The last event of a dry run.
 
     `seconds` are those of the whole training without early stopping, `seconds_by_part` their likely values by part.
     `process_bytes` is the peak memory of the training process, `device_bytes` that of the GPU (None on a CPU). On disk:
     `prepared_bytes` of faces that are not prepared yet, `state_bytes` of the states that exist at a time, and
-    `checkpoint_bytes` of both files of one checkpoint.
+    `checkpoint_bytes` of both files of one checkpoint. `can_stop_early` is that of the config.
     """
 
     seconds: Estimate
@@ -228,10 +267,12 @@ class DryRunFinished:
     prepared_bytes: int
     state_bytes: int
     checkpoint_bytes: int
+    can_stop_early: bool = False
 
 
 TrainingEvent = (
-    Prepared
+    PhaseStarted
+    | Prepared
     | Warned
     | RecognitionMeasured
     | StageStarted
@@ -244,10 +285,16 @@ TrainingEvent = (
     | StateSaved
     | BatchSplit
     | RolledBack
+    | StepsSkipped
+    | StepChosen
     | StoppedEarly
     | EvaluationStarted
     | EvaluationWritten
     | Stopped
+    | DatasetCheckStarted
+    | DatasetChecked
+    | DatasetImportStarted
+    | DatasetImported
     | DryRunFinished
     | Finished
 )

@@ -1,21 +1,28 @@
-"""Read images: the only code that opens, decodes and converts an image file. It needs Pillow, not torch.
+"""Read images: the only way from an image file to pixels. It needs Pillow, not torch.
 
-Everything that cannot be read raises UnreadableImages, which names the file and the reason.
+The checks of a dataset, its build and the training read through the same function. Whatever the bytes of a file, it
+returns pixels or raises UnreadableImages, which names the file and the reason. `image_limits` says how large an image
+may be. Where even that is more memory than the machine has free, it raises TooLittleMemory.
 """
 
-import io
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from app.finetune.errors import UnreadableImages
+from app.finetune.errors import UnreadableImages, printable
+from app.finetune.image_decoder import decode, open_image, reason_of
+from app.finetune.image_formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from app.finetune.training_errors import TooLittleMemory
+from app.finetune.user_files import read_file
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+MOST_BYTES = 300_000_000
+"""The largest image file that is read: more than any image of `image_limits.MOST_PIXELS` pixels of 8 bits takes."""
 
-_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""Raised by Pillow for a file that is not a complete image; OSError also for one that cannot be opened."""
+READER_VERSION = 2
+"""Grows with every change of the pixels that some file is read as. It is part of the digests of a training's inputs,
+and so of the names of its prepared faces. A training that version 1 began is read by version 1 to its end."""
 
 
 def read_rgb(path: Path) -> Image.Image:
@@ -24,32 +31,50 @@ def read_rgb(path: Path) -> Image.Image:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of an image file. Raises UnreadableImages where it cannot be opened."""
+    """The content of an image file. Raises UnreadableImages where it cannot be opened, or TooLittleMemory."""
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from None
+        return read_file(path, MOST_BYTES)
+    except MemoryError:
+        raise TooLittleMemory(path) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise UnreadableImages({path: f"cannot be opened: {printable(reason or error)}"}) from None
 
 
-def decode_rgb(path: Path, content: bytes) -> Image.Image:
-    """Decode the content of `path`: RGB, turned upright by its EXIF orientation; 16-bit grey is scaled, not clipped.
+def decode_rgb(path: Path, content: bytes, reader: int = READER_VERSION) -> Image.Image:
+    """Decode the content of `path`: RGB, turned upright by its EXIF orientation where that can be read.
 
-    Raises UnreadableImages.
+    Any of `image_formats.IMAGE_FORMATS`, whatever the suffix; of several frames the first. `image_values` says how
+    deep, floating-point and transparent values become RGB. Damaged metadata do no harm to whole pixels. `reader` is 1
+    for the pixels of versions 0.1 and 0.2. Raises UnreadableImages or TooLittleMemory.
     """
     try:
-        with Image.open(io.BytesIO(content)) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I"):
-                image = image.convert("I").point(lambda value: value / 256).convert("L")
-            return image.convert("RGB")
-    except _PILLOW_ERRORS as error:
-        raise _unreadable(path, error) from None
+        return decode(content, reader)
+    except MemoryError:
+        raise TooLittleMemory(path) from None
+    except Exception as error:  # Pillow raises anything for damaged files: this is the boundary.
+        raise _unreadable(path, content, error) from None
+
+
+def count_frames(content: bytes) -> int:
+    """The number of images in the content of a file, of which `decode_rgb` reads the first; 1 where that is unknown.
+
+    The further pictures in a phone's JPEG (MPO), such as depth, do not count.
+    """
+    try:
+        with open_image(content) as opened:
+            return 1 if opened.format in ("JPEG", "MPO") else int(getattr(opened, "n_frames", 1))
+    except Exception:
+        return 1
 
 
 def find_unreadable(paths: Iterable[Path], threads: int = 8) -> dict[Path, str]:
     """Decode every image; return the reason for each file that cannot be read."""
+    unreadable: dict[Path, str] = {}
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        return {path: reason for reasons in pool.map(_reasons, paths) for path, reason in reasons.items()}
+        for reasons in pool.map(_reasons, paths):
+            unreadable |= reasons
+    return unreadable
 
 
 def refuse_unreadable(paths: Iterable[Path], threads: int = 8) -> None:
@@ -66,6 +91,5 @@ def _reasons(path: Path) -> dict[Path, str]:
     return {}
 
 
-def _unreadable(path: Path, error: Exception) -> UnreadableImages:
-    reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
-    return UnreadableImages({path: reason})
+def _unreadable(path: Path, content: bytes, error: Exception) -> UnreadableImages:
+    return UnreadableImages({path: printable(reason_of(content, error))})

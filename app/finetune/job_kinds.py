@@ -6,7 +6,7 @@ a worker runs it). Routes, lists, views, messages and commands read these tables
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, GetJsonSchemaHandler, SerializeAsAny, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
@@ -14,18 +14,20 @@ from pydantic_core.core_schema import CoreSchema, union_schema
 
 from app.finetune.artifact_names import BACKBONE_NAME, DSR_NAME, FULL_NAME
 from app.finetune.config import FinetuneConfig
+from app.finetune.dataset_check_config import DatasetCheckConfig
+from app.finetune.dataset_import_config import DatasetImportConfig
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ConfigError
 from app.finetune.evaluation_config import EvaluationConfig
-from app.finetune.job_config import JobConfig
-
-Weights = Literal["EdgeFace", "DSR"]
-"""The families of weights that a config names and a job makes."""
+from app.finetune.job_config import STORED, JobConfig
+from app.finetune.state_dicts import Weights
 
 FINETUNING = "finetuning"
 DRY_RUN = "dry_run"
 EVALUATION = "evaluation"
 DSR_TRAINING = "dsr_training"
+DATASET_CHECK = "dataset_check"
+DATASET_IMPORT = "dataset_import"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,8 @@ class Kind:
     """Whether it writes an evaluation and a report."""
     dry_run_of: str | None = None
     """The kind whose duration, memory and disk space it predicts. Such a job leaves nothing but `estimate`."""
+    own_answer: bool = False
+    """Whether its path answers with something else than the job, by a route of its own."""
     instead_of_checkpoint: str = ""
     """A hint for a person who asks for its checkpoint, where it makes none."""
     instead_of_evaluation: str = ""
@@ -63,8 +67,8 @@ class Kind:
         return self.stored_as or self.name
 
     def decode(self, values: Mapping[str, Any]) -> JobConfig:
-        """Raise pydantic's ValidationError where this version does not accept the values."""
-        return self.config.model_validate(values)
+        """Return the config of a row. Raise pydantic's ValidationError where this version does not accept it."""
+        return self.config.model_validate(values, context=STORED)
 
 
 KINDS: dict[str, Kind] = {
@@ -118,6 +122,27 @@ KINDS: dict[str, Kind] = {
             instead_of_evaluation="`recognition` of GET /jobs/{id} is its result; POST /evaluations with its dsr.pth "
             "as `dsr` measures it by every protocol",
         ),
+        Kind(
+            name=DATASET_CHECK,
+            title="the check of a dataset",
+            path="/datasets",
+            config=DatasetCheckConfig,
+            description="Register a dataset and queue the check of its images.",
+            weights={"edgeface": "EdgeFace"},
+            own_answer=True,
+            instead_of_checkpoint="GET /datasets/{dataset} has its result",
+            instead_of_evaluation="GET /datasets/{dataset} has its result; POST /evaluations evaluates weights",
+        ),
+        Kind(
+            name=DATASET_IMPORT,
+            title="the import of a dataset",
+            path="/datasets",
+            config=DatasetImportConfig,
+            description="Make a dataset of an upload.",
+            own_answer=True,
+            instead_of_checkpoint="GET /datasets/{dataset} has its result",
+            instead_of_evaluation="GET /datasets/{dataset} has its result; POST /evaluations evaluates weights",
+        ),
     )
 }
 """By public name."""
@@ -141,6 +166,11 @@ def kind_of(name: str) -> Kind:
 def stored_kinds() -> list[str]:
     """The names in the rows. A later version's job may have another: it is left to the workers of that version."""
     return [kind.stored for kind in KINDS.values()]
+
+
+def submitted_apart() -> list[Kind]:
+    """The kinds whose configs have a path of their own that answers with the job."""
+    return [kind for kind in KINDS.values() if kind.path != KINDS[FINETUNING].path and not kind.own_answer]
 
 
 def dry_run_of(name: str) -> Kind | None:

@@ -11,8 +11,8 @@ from functools import lru_cache
 from itertools import combinations, islice
 from pathlib import Path
 
-from app.finetune.dataset import JobWarning, Split, image_name, subject_of
-from app.finetune.errors import PhotoCopied, UnreadableImages
+from app.finetune.dataset import ImageFile, JobWarning, Split
+from app.finetune.errors import PhotoCopied, UnreadableImages, printable
 from app.finetune.same_photo import Look, Print, are_copies, read_look, read_print, similar_pairs
 
 ALLOW_ALL = "*"
@@ -28,14 +28,18 @@ class PartImage:
     """An image and the part of the dataset it is in."""
 
     part: str
-    path: Path
+    image: ImageFile
+
+    @property
+    def path(self) -> Path:
+        return self.image.path
 
     @property
     def subject(self) -> str:
-        return subject_of(self.path.name)
+        return self.image.subject
 
     def __str__(self) -> str:
-        return f"{self.part} {self.path.name}"
+        return f"{self.part} {self.image.name}"
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class AllowedLeaks:
 
     def copy(self, copy: Copy) -> bool:
         """Whether it names either file, or both subjects."""
-        names = {name for image in (copy.first, copy.second) for name in (image.path.name, image_name(image.path))}
+        names = {name for end in (copy.first, copy.second) for name in (end.path.name, end.path.stem, end.image.photo)}
         return self._any(names | _pair(copy.first.subject, copy.second.subject))
 
     def people(self, first: str, second: str) -> bool:
@@ -86,14 +90,15 @@ class AllowedLeaks:
         return [JobWarning(code="allowed_leaks_unused", message=f"allowed_leaks names no leak: {', '.join(unused)}")]
 
     def _any(self, names: set[str]) -> bool:
-        found = [entry for entry in self._entries if entry in names or entry == ALLOW_ALL]
+        printed = set(map(printable, names))  # A config names them as messages do.
+        found = [entry for entry in self._entries if entry in printed or entry == ALLOW_ALL]
         self._used.update(found)
         return bool(found)
 
 
 def images_of(parts: Mapping[str, Split]) -> list[Path]:
     """All images of the parts."""
-    return [path for split in parts.values() for path in (*split.hr_images, *split.vlr_images)]
+    return [image.path for split in parts.values() for image in (*split.hr_images, *split.vlr_images)]
 
 
 def read_prints(
@@ -135,12 +140,12 @@ def find_copies(
     """
     found: dict[tuple[str, str, str, str], Copy] = {}
     for kind in ("hr_images", "vlr_images"):
-        images = [PartImage(part, path) for part, split in parts.items() for path in getattr(split, kind)]
+        images = [PartImage(part, image) for part, split in parts.items() for image in getattr(split, kind)]
         known = {image: prints[image.path] for image in images if image.path in prints}
         copies = [*exact_copies(known), *(_near_copies(known, threads, look, on_images) if kind == "hr_images" else ())]
         for copy in copies:
             ends = copy.first, copy.second
-            found.setdefault(tuple(text for end in ends for text in (end.part, image_name(end.path))), copy)  # type: ignore[arg-type]
+            found.setdefault(tuple(text for end in ends for text in (end.part, end.image.photo)), copy)
     return [found[key] for key in sorted(found)]
 
 

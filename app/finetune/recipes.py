@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pydantic import BaseModel
+
 from app.finetune.job_warning import JobWarning
 
 Recipe = Literal["guide", "recommended"]
@@ -28,6 +30,17 @@ def with_recipe(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the fields, completed by the preset that `recipe` names. An unknown recipe adds none."""
     recipe = values.get("recipe")
     return {**RECIPES.get(recipe, {}), **values} if isinstance(recipe, str) else values
+
+
+_NAMES = frozenset({"recipe", "dataset", "train_dir", "val_dir", "eval_dir"})
+"""What a job is about, and no choice of how it is done."""
+
+
+def changed_fields(config: BaseModel) -> dict[str, Any]:
+    """The fields of a config that differ from its recipe, or without one from the defaults."""
+    values, defaults = config.model_dump(), type(config).model_construct().model_dump()
+    expected: dict[str, Any] = {**defaults, **RECIPES.get(values.get("recipe", ""), {})}
+    return {name: value for name, value in values.items() if name not in _NAMES and value != expected.get(name)}
 
 
 _TESTED_VIEWS = 18_000

@@ -45,6 +45,12 @@ class Print:
     digest: bytes
     thumbnail: bytes
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, with which the digest begins."""
+        width, height = self.digest.split(b" ", 1)[0].split(b"x")
+        return int(width), int(height)
+
 
 @dataclass(frozen=True)
 class Look:
@@ -117,7 +123,7 @@ def copy_correlation(first_SS: npt.NDArray[np.uint8], second_SS: npt.NDArray[np.
         weight_P = seen_SS[inner, inner].ravel()
         if weight_P.mean() < _LEAST_SEEN:
             return 0.0
-        middle_a_SS, middle_b_SS = _middle(a_SS, seen_SS), _middle(warped_SS, seen_SS)
+        middle_a_SS, middle_b_SS = _middles(np.stack([a_SS, warped_SS]), seen_SS)
         if abs(motion[0, 0] - motion[1, 1]) <= _STRETCHED:
             a_P, b_P = middle_a_SS[inner, inner].ravel(), middle_b_SS[inner, inner].ravel()
             best = max(best, _correlation(a_P, b_P, weight_P))
@@ -147,30 +153,34 @@ def _grey(image: Image.Image) -> npt.NDArray[np.uint8]:
 
 def _warp(pixels_SS: Floats, motion: Doubles) -> Floats:
     """Where a pixel comes from: `motion` [3, 3] on (x, y, 1)."""
+    if np.array_equal(motion, np.eye(3)):
+        return pixels_SS
     moved = Image.fromarray(pixels_SS).transform(
         (_SIDE, _SIDE), Image.Transform.AFFINE, tuple(motion[:2].ravel()), Image.Resampling.BICUBIC
     )
     return np.asarray(moved, np.float32)
 
 
-def _middle(pixels_SS: Floats, seen_SS: Floats) -> Floats:
-    """What lies between the fine and the coarse blur, each over the pixels that are seen."""
+def _middles(pixels_NSS: Floats, seen_SS: Floats) -> Floats:
+    """What lies between the fine and the coarse blur of each image, each over the pixels that are seen."""
     if seen_SS.all():
-        return _blur(pixels_SS, _FINE) - _blur(pixels_SS, _COARSE)
-    fine, coarse = (_blur(pixels_SS * seen_SS, r) / np.maximum(_blur(seen_SS, r), 1e-3) for r in (_FINE, _COARSE))
+        return _blur(pixels_NSS, _FINE) - _blur(pixels_NSS, _COARSE)
+    sums = (_blur(np.concatenate([pixels_NSS * seen_SS, seen_SS[None]]), radius) for radius in (_FINE, _COARSE))
+    fine, coarse = (each[:-1] / np.maximum(each[-1], 1e-3) for each in sums)
     return np.asarray(fine - coarse, np.float32)
 
 
-def _blur(pixels_SS: Floats, radius: int) -> Floats:
-    """Two box blurs each way, the border repeated."""
-    width = 2 * radius + 1
-    blurred = pixels_SS
-    for axis in (0, 1, 0, 1):
-        margins = [(0, 0), (0, 0)]
-        margins[axis] = (radius + 1, radius)
-        sums = np.cumsum(np.pad(blurred, margins, mode="edge"), axis, dtype=np.float64)
-        upper, lower = np.split(sums, [width], axis)[1], np.split(sums, [sums.shape[axis] - width], axis)[0]
-        blurred = np.asarray((upper - lower) / width, np.float32)
+def _blur(pixels_NSS: Floats, radius: int) -> Floats:
+    """Two box blurs each way, the border repeated. `radius` is a power of two."""
+    places = np.arange(-radius, _SIDE + radius).clip(0, _SIDE - 1)
+    blurred = pixels_NSS
+    for _ in range(4):
+        values = blurred.take(places, 1).astype(np.float64)
+        sums, summed = values, 1
+        while summed < 2 * radius:
+            sums, summed = sums[:, :-summed] + sums[:, summed:], 2 * summed
+        sums = sums[:, :-1] + values[:, 2 * radius :]
+        blurred = np.asarray(sums / (2 * radius + 1), np.float32).swapaxes(1, 2)
     return blurred
 
 

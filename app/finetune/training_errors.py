@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.finetune.counted import counted
 from app.finetune.errors import Blame, EdgefaceError, name_some
 
 
@@ -16,7 +17,7 @@ class EnlargementNotFinite(TrainingDiverged):
 
     def __init__(self, dsr: Path, images: int) -> None:
         super().__init__(
-            f"the DSR network in {dsr} returned NaN or infinity for {images} images",
+            f"the DSR network in {dsr} returned NaN or infinity for {counted(images, 'image')}",
             'use weights trained for faces in [0, 1], or set "dsr" to "bicubic"',
         )
 
@@ -45,14 +46,36 @@ class DsrLossNotFinite(TrainingDiverged):
         )
 
 
+class TooLittleMemory(EdgefaceError):
+    code = "too_little_memory"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"too little memory is free to decode {path}",
+            "end other programs on that machine or lower num_workers, then retry the job",
+        )
+
+
 class OutOfMemory(EdgefaceError):
     code = "out_of_memory"
     blame: Blame = "request"
 
-    def __init__(self, micro_batch_size: int) -> None:
+    def __init__(self, micro_batch_size: int | None = None) -> None:
+        even = "" if micro_batch_size is None else f" even with {micro_batch_size} image at a time"
         super().__init__(
-            f"the device ran out of memory even with {micro_batch_size} image at a time",
+            f"the device ran out of memory{even}",
             "choose a smaller backbone or a device with more free memory; another program may be using this one",
+        )
+
+
+class GpuFull(EdgefaceError):
+    code = "gpu_full"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"too little memory of the GPU is free: {reason}",
+            "end the other programs on it (nvidia-smi lists them): the job then resumes without further action; or "
+            "give the worker other GPUs by CUDA_VISIBLE_DEVICES",
         )
 
 
@@ -73,4 +96,16 @@ class DeviceUnavailable(EdgefaceError):
         super().__init__(
             f"device {device!r} is not available on this worker (it has {name_some(available)})",
             'set "device" to "auto", or start a worker on a machine that has the device',
+        )
+
+
+class GpuUnusable(EdgefaceError):
+    code = "gpu_unusable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"this machine has a GPU that PyTorch cannot use: {reason}",
+            "run nvidia-smi on it: after an update of the driver restart the machine, and install a PyTorch that is "
+            'built for that driver and GPU; to compute on the CPU instead, set "device" to "cpu", or start with an '
+            "empty CUDA_VISIBLE_DEVICES",
         )

@@ -1,82 +1,49 @@
-"""Check the images of a dataset when a job is submitted, and remember the result."""
+"""Checks the datasets of a submission by their records, without opening an image."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from threading import Lock
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from cachetools import LRUCache
+from app.datasets.records import RecordedPart
+from app.finetune.dataset import HR_FOLDER, VLR_FOLDER, JobWarning
+from app.finetune.job_dataset import JobDataset
+from app.finetune.known_problems import refuse_found_copies, refuse_found_unreadable
+from app.finetune.leaks import AllowedLeaks
 
-from app.finetune.dataset import JobWarning, Split
-from app.finetune.errors import UnreadableImages
-from app.finetune.leaks import AllowedLeaks, PartImage, exact_copies, read_prints, refuse_copies
-from app.finetune.same_photo import Print
-
-_THREADS = 8
-_REMEMBERED = 200_000
-"""Most image fingerprints kept, of about 500 bytes each."""
-
-_FileKey = tuple[Path, int, int]
-"""Path, modification time (ns) and size (bytes)."""
+BOTH_FOLDERS = (VLR_FOLDER, HR_FOLDER)
 
 
-class DatasetChecks:
-    """Checks images at submission. A file is read again only if its time or size changed. Reads at most `limit` files
-    per submission."""
+@dataclass(frozen=True)
+class CheckedInputs:
+    """The inputs of a job can be used. `datasets` is how it reads its folders."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._prints: LRUCache[_FileKey, Print] = LRUCache(max(_REMEMBERED, 2 * limit))
-        self._lock = Lock()
-
-    def refuse_unreadable(self, paths: Sequence[Path]) -> list[JobWarning]:
-        """Read the new and changed images. Return a warning if there are more than the limit.
-
-        Raises UnreadableImages.
-        """
-        keys = list(dict.fromkeys(map(_file_key, paths)))
-        known = self._known(keys)
-        unseen = [key for key in keys if key not in known]
-        checked = unseen[: self._limit]
-        self._read(checked)
-        if len(checked) == len(unseen):
-            return []
-        return [
-            JobWarning(
-                code="images_not_all_checked",
-                message=f"{len(checked)} of {len(unseen)} images were decoded to check them; the others are checked "
-                "during the job's preparation",
-            )
-        ]
-
-    def refuse_equal(self, parts: Mapping[str, Split], allowed: AllowedLeaks) -> None:
-        """Raise PhotoCopied if VLR images of two splits, or of two subjects, have equal pixels.
-
-        Compares only the images that `refuse_unreadable` read. The job finds near-duplicates and people under two
-        names.
-        """
-        if allowed.everything:
-            return
-        images = [PartImage(part, path) for part, split in parts.items() for path in split.vlr_images][: self._limit]
-        keys = {image: _file_key(image.path) for image in images}
-        known = self._known(keys.values())
-        copies = exact_copies({image: known[key] for image, key in keys.items() if key in known})
-        refuse_copies(sorted(copies, key=str), allowed)
-
-    def _known(self, keys: Iterable[_FileKey]) -> dict[_FileKey, Print]:
-        with self._lock:
-            return {key: self._prints[key] for key in keys if key in self._prints}
-
-    def _read(self, keys: Sequence[_FileKey]) -> None:
-        prints, unreadable = read_prints([path for path, *_ in keys], threads=_THREADS)
-        with self._lock:
-            self._prints.update({key: prints[key[0]] for key in keys if key[0] in prints})
-        if unreadable:
-            raise UnreadableImages(unreadable)
+    warnings: Sequence[JobWarning]
+    datasets: Sequence[JobDataset] = ()
 
 
-def _file_key(path: Path) -> _FileKey:
-    try:
-        stat = path.stat()
-    except OSError:  # a dangling link, or a file just removed: reading it names it
-        return path, 0, -1
-    return path, stat.st_mtime_ns, stat.st_size
+def refuse_known(
+    parts: Mapping[str, RecordedPart],
+    *,
+    read: Mapping[str, Sequence[str]],
+    compared: Sequence[str] = (),
+    allowed: AllowedLeaks | None = None,
+) -> list[JobWarning]:
+    """Refuse what the last check of the datasets found; return its warnings. A dataset that was not checked since it
+    changed has none: the job finds them.
+
+    `parts` are named as the job names them (`train`, `val`). `read` are the folders of each part that the job decodes,
+    `compared` those in which it looks for copies. Raises UnreadableImages or PhotoCopied.
+    """
+    by_record = {part.record.name: part for part in parts.values()}
+    of_record = {name: {role: part for role, part in parts.items() if part.record.name == name} for name in by_record}
+    warnings: list[JobWarning] = []
+    for name, any_part in by_record.items():
+        if (findings := any_part.record.findings) is not None:
+            kinds = {f"{part.part}/{kind}" for role, part in of_record[name].items() for kind in read[role]}
+            refuse_found_unreadable(findings, any_part.folder, kinds)
+            warnings += findings.about([part.part for part in of_record[name].values()])
+    for name, any_part in by_record.items():
+        if (findings := any_part.record.findings) is not None and allowed is not None:
+            roles = {part.part: role for role, part in of_record[name].items()}
+            kinds = {f"{part}/{kind}" for part in roles for kind in compared}
+            refuse_found_copies(findings, any_part.folder, roles, kinds, allowed)
+    return warnings

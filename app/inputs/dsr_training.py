@@ -1,28 +1,41 @@
 """Checks the inputs of the training of a DSR network."""
 
-from app.finetune.dataset import JobWarning, comparable, scan_hr
+from app.datasets.records import DatasetRecords
+from app.finetune.dataset import HR_FOLDER, check_comparable, scan_hr
 from app.finetune.dsr_config import LARGEST_OUTPUT, DsrTrainingConfig
-from app.finetune.errors import NothingToCompare
 from app.finetune.leaks import AllowedLeaks
-from app.inputs.dataset_checks import DatasetChecks
+from app.finetune.network_limits import refuse_too_large
+from app.inputs.dataset_checks import CheckedInputs, refuse_known
 from app.inputs.errors import DsrTooLarge
-from app.inputs.training_inputs import TrainingInputs
+from app.inputs.training_inputs import TrainingInputs, refuse_train_as_val
 from app.inputs.weights_file import check_dsr, check_edgeface
 
 
-def check_dsr_training(config: DsrTrainingConfig, inputs: TrainingInputs, checks: DatasetChecks) -> list[JobWarning]:
-    """Refuse what would fail after queueing. Return the warnings.
+def check_dsr_training(config: DsrTrainingConfig, inputs: TrainingInputs, records: DatasetRecords) -> CheckedInputs:
+    """Refuse what would fail after queueing, as far as file names, weights and earlier checks of the images tell.
 
-    Raises DataError, WeightsError or DsrTooLarge.
+    Raises TrainIsVal, DataError, WeightsError or DsrTooLarge.
     """
-    check_edgeface(inputs.edgeface)
-    if inputs.dsr is not None and (layout := check_dsr(inputs.dsr)) is not None:
-        largest = max(config.vlr_sizes) * layout.enlargement
+    refuse_train_as_val(config, inputs)
+    of_weights = check_edgeface(inputs.edgeface)
+    if inputs.dsr is None:
+        refuse_too_large(config.layout, config.vlr_sizes, "the new network")
+    else:
+        layout, of_dsr = check_dsr(inputs.dsr)
+        of_weights += of_dsr
+        largest = 0 if layout is None else max(config.vlr_sizes) * layout.enlargement
         if largest > LARGEST_OUTPUT:
             raise DsrTooLarge(max(config.vlr_sizes), largest, LARGEST_OUTPUT)
-    train, val = scan_hr(inputs.train_dir), scan_hr(inputs.val_dir)
-    if not comparable(val):
-        raise NothingToCompare(inputs.val_dir)
-    warnings = checks.refuse_unreadable([*train.hr_images, *val.hr_images])
-    checks.refuse_equal({"train": train, "val": val}, AllowedLeaks(config.allowed_leaks))
-    return warnings
+        if layout is not None:
+            refuse_too_large(layout, config.vlr_sizes, inputs.dsr)
+    train, val = records.read(train_dir=inputs.train_dir, val_dir=inputs.val_dir)
+    if not (train.summary and train.summary.hr_images and val.summary and val.summary.hr_comparable):
+        scan_hr(train.directory, train.pattern, train.roots)
+        check_comparable(scan_hr(val.directory, val.pattern, val.roots))
+    found = refuse_known(
+        {"train": train, "val": val},
+        read={"train": (HR_FOLDER,), "val": (HR_FOLDER,)},
+        compared=(HR_FOLDER,),
+        allowed=AllowedLeaks(config.allowed_leaks),
+    )
+    return CheckedInputs([*of_weights, *found], [train.for_job(), val.for_job()])

@@ -5,12 +5,16 @@ from pathlib import Path
 
 from sqlmodel import Session
 
-from app.finetune.dataset import JobWarning, comparable, scan_split, split_warnings
-from app.finetune.errors import NothingToCompare
+from app.dataset_roots import dataset_roots
+from app.datasets.records import DatasetRecords
+from app.finetune.dataset import check_comparable, scan_split
+from app.finetune.dataset_warnings import summary_warnings
 from app.finetune.evaluation_config import EvaluationConfig
-from app.inputs.dataset_checks import DatasetChecks
-from app.inputs.names import find_folder, find_weights, find_weights_if_named
-from app.inputs.weights_file import check_dsr, check_edgeface
+from app.finetune.part_reading import AS_BUILT, PartReading
+from app.finetune.summarize import summarize
+from app.inputs.dataset_checks import BOTH_FOLDERS, CheckedInputs, refuse_known
+from app.inputs.names import find_dataset_folder, find_weights, find_weights_if_named
+from app.inputs.weights_file import check_edgeface, check_enlarging
 from app.settings import Settings
 
 
@@ -22,32 +26,36 @@ class EvaluationInputs:
     edgeface: Path
     before: Path | None
     dsr: Path | None
+    eval_reading: PartReading = AS_BUILT
 
 
 def find_evaluation_inputs(config: EvaluationConfig, settings: Settings, session: Session) -> EvaluationInputs:
     """Find the inputs. Raises OutsideRoots, DatasetNotFound and the exceptions of `find_weights`, which name the
     config's field."""
-    config = config.in_root(settings.datasets_dir)
+    config = config.in_root(dataset_roots(settings).of_name(config.dataset or ""))
     return EvaluationInputs(
-        eval_dir=find_folder("eval_dir", config.eval_dir or "", settings.datasets_dir),
+        eval_dir=find_dataset_folder("eval_dir", config.eval_dir or "", settings, session),
         edgeface=find_weights("edgeface", "EdgeFace", config.edgeface, settings, session),
         before=find_weights_if_named("before", "EdgeFace", config.before, settings, session),
         dsr=find_weights_if_named("dsr", "DSR", config.dsr, settings, session),
     )
 
 
-def check_evaluation(_: EvaluationConfig, inputs: EvaluationInputs, checks: DatasetChecks) -> list[JobWarning]:
-    """Refuse what would fail after queueing. Return the warnings.
+def check_evaluation(config: EvaluationConfig, inputs: EvaluationInputs, records: DatasetRecords) -> CheckedInputs:
+    """Refuse what would fail after queueing, as far as file names, weights and earlier checks of the images tell.
 
     Raises DataError or WeightsError.
     """
-    check_edgeface(inputs.edgeface)
+    of_weights = check_edgeface(inputs.edgeface)
     if inputs.before is not None:
-        check_edgeface(inputs.before)
+        of_weights += check_edgeface(inputs.before)
     if inputs.dsr is not None:
-        check_dsr(inputs.dsr)
-    split = scan_split(inputs.eval_dir)
-    if not comparable(split):
-        raise NothingToCompare(inputs.eval_dir)
-    images = [*split.vlr_images, *split.hr_images]
-    return [*split_warnings(split, "evaluation"), *checks.refuse_unreadable(images)]
+        of_weights += check_enlarging(inputs.dsr, config.vlr_size)
+    (part,) = records.read(eval_dir=inputs.eval_dir)
+    summary = part.summary
+    if summary is None or not summary.comparable:
+        split = scan_split(part.directory, part.pattern, roots=part.roots)
+        check_comparable(split)
+        summary = summarize(split)
+    found = refuse_known({"evaluation": part}, read={"evaluation": BOTH_FOLDERS})
+    return CheckedInputs([*of_weights, *summary_warnings(summary, "evaluation"), *found], [part.for_job()])

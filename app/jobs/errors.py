@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.finetune.errors import Blame, EdgefaceError, name_some
+from app.finetune.errors import Blame, EdgefaceError, name_some, shortened
 from app.finetune.job_kinds import Kind
 from app.jobs.states import RETRYABLE, JobStatus
 
@@ -13,7 +13,7 @@ class JobNotFound(EdgefaceError):
     blame: Blame = "request"
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"there is no job {job_id}", "GET /jobs lists all jobs")
+        super().__init__(f"there is no job {shortened(job_id)}", "GET /jobs lists all jobs")
 
 
 class NotPausable(EdgefaceError):
@@ -21,9 +21,7 @@ class NotPausable(EdgefaceError):
     blame: Blame = "request"
 
     def __init__(self, job_id: str, status: JobStatus) -> None:
-        super().__init__(
-            f"job {job_id} is {status}", "only a job that has not ended and is not being cancelled can be paused"
-        )
+        super().__init__(f"job {job_id} is {status}, and cannot be paused", _after_the_end(job_id, status))
 
 
 class NotPaused(EdgefaceError):
@@ -34,9 +32,7 @@ class NotPaused(EdgefaceError):
         hint = (
             "its state is being saved: try again in a few seconds"
             if status is JobStatus.PAUSING
-            else "POST /jobs/{id}/retry resumes a failed or cancelled job"
-            if status in RETRYABLE
-            else "only a paused job can be resumed"
+            else _after_the_end(job_id, status)
         )
         super().__init__(f"job {job_id} is {status}, not paused", hint)
 
@@ -46,13 +42,15 @@ class NotRetryable(EdgefaceError):
     blame: Blame = "request"
 
     def __init__(self, job_id: str, status: JobStatus) -> None:
-        hint = (
-            "submit its config again for another run"
-            if status.terminal
-            else "POST /jobs/{id}/resume resumes it"
-            if status is JobStatus.PAUSED
-            else "cancel it first"
-        )
+        match status:
+            case JobStatus.PAUSED:
+                hint = f"POST /jobs/{job_id}/resume resumes it"
+            case JobStatus.PAUSING:
+                hint = f"its state is being saved: in a few seconds, POST /jobs/{job_id}/resume resumes it"
+            case JobStatus.QUEUED | JobStatus.PREPARING | JobStatus.RUNNING:
+                hint = f"it has not ended; to start it anew, cancel it first: POST /jobs/{job_id}/cancel"
+            case _:
+                hint = _after_the_end(job_id, status)
         super().__init__(f"job {job_id} is {status}; only a failed or cancelled job can be retried", hint)
 
 
@@ -63,8 +61,16 @@ class StatesGone(EdgefaceError):
     def __init__(self, job_id: str) -> None:
         super().__init__(
             f"job {job_id} has no saved state left to resume from (see EDGEFACE_KEEP_STATES_DAYS)",
-            "POST /jobs/{id}/retry?from=start trains from the start and deletes the checkpoint: pin it to keep it",
+            f"POST /jobs/{job_id}/retry?from=start trains from the start and deletes the checkpoint: pin it to keep it",
         )
+
+
+def _after_the_end(job_id: str, status: JobStatus) -> str:
+    """The next step for a job that has ended or is being cancelled."""
+    if status is JobStatus.SUCCEEDED:
+        return "it has ended; submit its config again for another run"
+    when = "it ends in a few seconds; then" if status is JobStatus.CANCELLING else "it has ended;"
+    return f"{when} POST /jobs/{job_id}/retry queues it again"
 
 
 class NothingToPin(EdgefaceError):
@@ -91,8 +97,20 @@ class IdempotencyKeyReused(EdgefaceError):
 
     def __init__(self, key: str, job_id: str) -> None:
         super().__init__(
-            f"Idempotency-Key {key!r} was used with a different request, which created job {job_id}",
+            f"Idempotency-Key {shortened(key)!r} was used with a different request, which created job {job_id}",
             "use a new key for every new job, such as a UUID",
+        )
+
+
+class TooManyQueuedJobs(EdgefaceError):
+    code = "too_many_queued_jobs"
+    blame: Blame = "request"
+
+    def __init__(self, queued: int, most: int) -> None:
+        super().__init__(
+            f"you have {queued} queued jobs; {most} is the most",
+            "submit it again after some have started, or cancel some: GET /jobs?status=queued lists them; "
+            "EDGEFACE_MAX_QUEUED_JOBS sets the limit",
         )
 
 
@@ -123,7 +141,8 @@ class CheckpointNotReady(EdgefaceError):
         hint = (
             "its warnings give the reason for the deletion; submit its config again to train again"
             if status is JobStatus.SUCCEEDED
-            else f"the job {status} before its first validated epoch of stage 2, or of the DSR network; submit it again"
+            else "it ended before its first validated epoch of stage 2, or of the DSR network; "
+            f"POST /jobs/{job_id}/retry queues it again"
             if status.terminal
             else "the first one is written after the first validated epoch of stage 2, or of the DSR network: watch "
             "GET /jobs/{id}/events for a checkpoint event"
@@ -167,12 +186,24 @@ class StoredFileMissing(EdgefaceError):
         )
 
 
+class StoredFileUnreadable(EdgefaceError):
+    code = "file_unreadable"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"the job's file {path} cannot be opened: {reason}",
+            f"allow the API's user to read it: ls -l {path} shows its owner; API and worker should run as one user",
+        )
+
+
 class CursorInvalid(EdgefaceError):
     code = "cursor_invalid"
     blame: Blame = "request"
 
     def __init__(self, cursor: str) -> None:
-        super().__init__(f"{cursor!r} is not a cursor of this list", "use next_cursor of the previous page, or none")
+        super().__init__(
+            f"{shortened(cursor)!r} is not a cursor of this list", "use next_cursor of the previous page, or none"
+        )
 
 
 class InputError(EdgefaceError):
@@ -193,7 +224,7 @@ class WeightsJobNotFound(InputError):
         lists = " or ".join(f"GET /jobs?status=succeeded&kind={maker}" for maker in makers)
         super().__init__(
             field,
-            f"{field}: there is no job {job_id!r}",
+            f"{field}: there is no job {shortened(job_id)!r}",
             f"{lists} lists the jobs whose weights can be used; the name of a file must not start with `job:`",
         )
 

@@ -13,7 +13,8 @@ from sqlmodel import Session, col, select
 
 from app.finetune.checkpoint import WrittenFile
 from app.finetune.config import OF_JOB
-from app.finetune.job_kinds import Kind, Weights, known_kind, makers_of
+from app.finetune.job_kinds import Kind, known_kind, makers_of
+from app.finetune.state_dicts import Weights
 from app.jobs import queries
 from app.jobs.errors import JobNotFound, WeightsJobNotFound, WeightsNotKept, WeightsNotOfKind, WeightsNotReady
 from app.jobs.states import RETRYABLE, TERMINAL, JobStatus

@@ -1,22 +1,26 @@
 """Read-only queries of jobs, epochs, events, attempts and files."""
 
+import itertools
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy import ColumnElement, and_, case, func, or_
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
+from app.access.acting import caller_of
+from app.access.callers import ADMIN_OWNER
 from app.database import database_now
 from app.finetune.job_kinds import FINETUNING, kind_of, stored_kinds
 from app.jobs.errors import JobNotFound
 from app.jobs.resume import ResumePoint
 from app.jobs.states import JobStatus
-from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent, WorkerSeen
+from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent, OwnerTurn, WorkerSeen
 
 
 def get(session: Session, job_id: str) -> Job:
-    """Return the job. Raises JobNotFound."""
+    """Return the job. Raises JobNotFound, also for one that the session's caller may not see."""
     job = session.get(Job, job_id) if job_id.isalnum() else None
-    if job is None:
+    if job is None or not caller_of(session).may_see(job.owner, job.shared):
         raise JobNotFound(job_id)
     return job
 
@@ -36,18 +40,32 @@ def locked(session: Session, job_id: str) -> Job:
 
 
 def by_idempotency_key(session: Session, key: str) -> Job | None:
-    return session.exec(select(Job).where(Job.idempotency_key == key)).one_or_none()
+    """Return the job that the session's caller submitted with the key. Admins also find jobs from before there were
+    owners, which belong to `admin`."""
+    caller = caller_of(session)
+    owners = [caller.name, *([ADMIN_OWNER] if caller.is_admin else [])]
+    found = session.exec(select(Job).where(col(Job.owner).in_(owners), Job.idempotency_key == key)).all()
+    return min(found, key=lambda job: owners.index(job.owner), default=None)
+
+
+def count_queued(session: Session, owner: str) -> int:
+    """Return the number of queued jobs of all kinds that belong to `owner`."""
+    query = select(func.count()).select_from(Job).where(Job.status == JobStatus.QUEUED, Job.owner == owner)
+    return session.exec(query).one()
 
 
 def page(
     session: Session, *, statuses: Sequence[JobStatus], before: str | None, limit: int, kind: str = FINETUNING
 ) -> list[Job]:
-    """Return jobs of one kind, newest first, older than the job `before`."""
+    """Return jobs of one kind that the session's caller may see, newest first, older than the job `before`."""
     query = select(Job).where(Job.kind == kind_of(kind).stored).order_by(col(Job.id).desc()).limit(limit)
     if statuses:
         query = query.where(col(Job.status).in_(statuses))
     if before is not None:
         query = query.where(col(Job.id) < before)
+    caller = caller_of(session)
+    if not caller.is_admin:
+        query = query.where(or_(col(Job.shared), col(Job.owner) == caller.name))
     return list(session.exec(query))
 
 
@@ -67,25 +85,41 @@ def of_later_versions(session: Session) -> list[Job]:
 
 
 def next_queued(session: Session, excluding: Collection[str] = ()) -> Job | None:
-    """Return the job to claim next: the highest priority, then the longest in the queue."""
+    """Return the job to claim next: the highest priority, then the owner whose last claim is the longest ago, then the
+    longest in the queue."""
     query = (
         select(Job)
+        .join(OwnerTurn, col(OwnerTurn.owner) == col(Job.owner), isouter=True)
         .where(Job.status == JobStatus.QUEUED, is_due(), col(Job.id).not_in(excluding))
-        .order_by(col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
+        .order_by(
+            col(Job.priority).desc(),
+            func.coalesce(col(OwnerTurn.claimed_at), 0.0),
+            col(Job.queued_at),
+            col(Job.id),
+        )
         .limit(1)
     )
     return session.exec(query).first()
 
 
 def queue_position(session: Session, job: Job) -> int:
-    """Return the position in the queue: 1 is claimed next."""
-    before = or_(
-        col(Job.priority) > job.priority,
-        (col(Job.priority) == job.priority) & (col(Job.queued_at) < job.queued_at),
-        (col(Job.priority) == job.priority) & (col(Job.queued_at) == job.queued_at) & (col(Job.id) < job.id),
-    )
-    query = select(func.count()).where(col(Job.status) == JobStatus.QUEUED, before)
-    return 1 + int(session.execute(query).scalar_one())
+    """Return the position in the queue: 1 is claimed next. Owners of equal priority take turns."""
+    queued = col(Job.status) == JobStatus.QUEUED
+    higher = select(func.count()).where(queued, col(Job.priority) > job.priority)
+    earlier = or_(col(Job.queued_at) < job.queued_at, and_(col(Job.queued_at) == job.queued_at, col(Job.id) < job.id))
+    first = (func.coalesce(func.max(OwnerTurn.claimed_at), 0.0), func.min(Job.queued_at), func.min(Job.id))
+    waiting = session.execute(
+        select_columns(col(Job.owner), func.count(), func.sum(case((earlier, 1), else_=0)), *first)
+        .join(OwnerTurn, col(OwnerTurn.owner) == col(Job.owner), isouter=True)
+        .where(queued, col(Job.priority) == job.priority)
+        .group_by(col(Job.owner))
+    ).all()
+    mine = next((row for row in waiting if row[0] == job.owner), None)
+    if mine is None:
+        return 1
+    rounds = int(mine[2])
+    before = sum(min(int(row[1]), rounds + (tuple(row[3:]) < tuple(mine[3:]))) for row in waiting if row is not mine)
+    return 1 + int(session.execute(higher).scalar_one()) + rounds + before
 
 
 def metrics(session: Session, job: Job) -> list[EpochMetric]:
@@ -127,6 +161,12 @@ def attempts(session: Session, job_id: str) -> list[Attempt]:
     return list(session.exec(select(Attempt).where(Attempt.job_id == job_id).order_by(col(Attempt.number))))
 
 
+def newest_ends_for(session: Session, job_id: str, reason: str) -> int:
+    """Return how many of the job's newest attempts that have ended did so for this reason, without another between."""
+    ended = [each.reason for each in attempts(session, job_id) if each.ended_at is not None]
+    return sum(1 for _ in itertools.takewhile(lambda each: each == reason, reversed(ended)))
+
+
 def artifacts(session: Session, job_id: str) -> list[Artifact]:
     """Return the job's files, oldest first."""
     return list(
@@ -140,6 +180,13 @@ def resume_points(session: Session, job_id: str) -> list[ResumePoint]:
     """Return the saved states that the next attempt can resume from, newest first."""
     states = [artifact for artifact in artifacts(session, job_id) if artifact.kind == "state"]
     return [state.resume_point for state in reversed(states) if state.resume_point is not None]
+
+
+def workers_seen(session: Session, seconds: float) -> list[tuple[WorkerSeen, float]]:
+    """Return the workers that reported in the last `seconds`, the oldest first, and how many seconds ago each did."""
+    ago = database_now() - WorkerSeen.seen_at
+    query = select(WorkerSeen, ago).where(ago <= seconds).order_by(col(WorkerSeen.started_at), col(WorkerSeen.id))
+    return [(worker, max(0.0, float(seconds_ago))) for worker, seconds_ago in session.execute(query).all()]
 
 
 def seconds_since_worker(session: Session) -> float | None:

@@ -4,7 +4,10 @@ import logging
 import threading
 from collections.abc import Callable
 
+from sqlalchemy.exc import DBAPIError
+
 from app.database import Database
+from app.database_errors import explain
 from app.jobs import queries
 from app.jobs.transitions import attempts, rounds
 from app.jobs.transitions.attempts import LossPolicy
@@ -54,6 +57,12 @@ class Rounds:
         while True:
             try:
                 self._walk_once()
+            except DBAPIError as error:
+                found = explain(error)
+                if found is None:
+                    _log.exception("a round failed; the next one retries")
+                else:
+                    _log.error("a round failed; the next one retries: %s (%s)", found.message, error.orig)
             except Exception:  # the rounds must go on after any error, or no dead worker's job is rescued
                 _log.exception("a round failed; the next one retries")
             if self._stopped.wait(self._settings.rounds_seconds):
@@ -62,8 +71,7 @@ class Rounds:
     def _walk_once(self) -> None:
         if self._report_alive is not None:
             self._report_alive()
-        for job_id in rescue_jobs(self._database, loss_policy(self._settings)):
-            _log.warning("job %s lost its worker and is queued again", job_id)
+        rescue_jobs(self._database, loss_policy(self._settings))
         with self._database.writing() as session:
             seen = queries.seconds_since_worker(session)
             # Without a worker the messages would only pile up.

@@ -3,13 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, UniqueConstraint, false, true
 from sqlmodel import Field, SQLModel
 from sqlmodel._compat import SQLModelConfig
 
+from app.access.callers import ADMIN_OWNER
 from app.finetune.checkpoint import Checkpoint, WrittenFile
+from app.finetune.dataset_findings import DatasetFindings
 from app.finetune.epoch_metrics import EpochMetrics
+from app.finetune.gpus import GpuReport, GpuUse
 from app.finetune.job_kinds import FINETUNING
+from app.finetune.listing import Listing
 from app.jobs.resume import ResumePoint
 from app.jobs.states import JobStatus
 from app.jobs.typed_json import TypedJson
@@ -18,15 +22,22 @@ from app.jobs.typed_json import TypedJson
 class Job(SQLModel, table=True):
     """A job of any kind. Ids sort by the time of submission."""
 
-    __table_args__ = (UniqueConstraint("idempotency_key", name="uq_job_idempotency_key"),)
+    __table_args__ = (UniqueConstraint("owner", "idempotency_key", name="uq_job_idempotency_key"),)
 
     id: str = Field(primary_key=True)
     kind: str = Field(default=FINETUNING, sa_column_kwargs={"server_default": FINETUNING})
     """`Kind.stored` of app/finetune/job_kinds.py. An API from before there were kinds leaves it to the database."""
 
+    owner: str = Field(default=ADMIN_OWNER, sa_column_kwargs={"server_default": ADMIN_OWNER})
+    """The name of who made it."""
+    shared: bool = Field(default=False, sa_column_kwargs={"server_default": true()})
+    """Whether everybody may see it. Left out by an API from before there were owners: then everybody may."""
+
     status: str = Field(default=JobStatus.QUEUED, index=True)
     config: dict[str, Any] = Field(sa_type=JSON)
     warnings: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
+    datasets: list[dict[str, Any]] | None = Field(default=None, sa_type=JSON)
+    """How it reads its folders, each a `JobDataset`. A job from before there were records has none."""
     idempotency_key: str | None = None
     request_digest: str | None = None
     """sha256 of the request submitted with the key: see app/jobs/transitions/submission.py."""
@@ -54,6 +65,9 @@ class Job(SQLModel, table=True):
     stage: int | None = None
     epoch: int | None = None
     step: int | None = None
+    phase: str | None = None
+    """A `Phase` of app/finetune/phases.py while a worker holds the job, which may be of another version."""
+    phase_progress: float | None = None
     progress: float = 0.0
     eta_seconds: float | None = None
     predicted: dict[str, Any] | None = Field(default=None, sa_type=JSON)
@@ -88,8 +102,11 @@ class Attempt(SQLModel, table=True):
     recorded_messages: int = 0
     """Number of recorded messages of its trainer, so that a write repeated after a lost answer has no effect."""
     steps_done: int = 0
-    """Optimizer steps of the whole training at its last heartbeat, at `heard_at`."""
+    """Optimizer steps of the whole training when its trainer last reported them."""
     heard_at: float | None = None
+    """Time of its trainer's last message, or of the claim."""
+    gpu: GpuUse | None = Field(default=None, sa_type=TypedJson(GpuUse))
+    """The GPU that its trainer uses. None on a CPU."""
 
 
 class EpochMetric(EpochMetrics, SQLModel, table=True):
@@ -140,6 +157,13 @@ class JobEvent(SQLModel, table=True):
     created_at: float
 
 
+class OwnerTurn(SQLModel, table=True):
+    """When a job of an owner was last claimed. Owners take turns: the one who waited longest is next."""
+
+    owner: str = Field(primary_key=True)
+    claimed_at: float
+
+
 class WorkerSeen(SQLModel, table=True):
     """A worker process and when it last reported. Ids are new at each start."""
 
@@ -147,3 +171,67 @@ class WorkerSeen(SQLModel, table=True):
     hostname: str
     started_at: float
     seen_at: float
+    gpus: GpuReport | None = Field(default=None, sa_type=TypedJson(GpuReport))
+    """The GPUs of its machine when it last reported. A worker from before revision 0007 leaves it out."""
+
+
+class Dataset(SQLModel, table=True):
+    """The record of a dataset: its names as of `listed_at`, and what a check of its images found."""
+
+    __table_args__ = (UniqueConstraint("name", name="uq_dataset_name"),)
+
+    id: str = Field(primary_key=True)
+    name: str
+    """Path relative to the datasets' root, with `/`."""
+    owner: str = Field(default=ADMIN_OWNER, sa_column_kwargs={"server_default": ADMIN_OWNER})
+    """The name of who registered it. A record that a job made belongs to an admin, and is shared."""
+    shared: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
+    subject_pattern: str
+    registered_at: float
+    listed_at: float
+    listing: Listing = Field(sa_type=TypedJson(Listing))
+    check_job_id: str | None = None
+    """The newest job that checks it, or checked it. Only that one writes its findings."""
+    checked_at: float | None = None
+    findings: DatasetFindings | None = Field(default=None, sa_type=TypedJson(DatasetFindings))
+    """Of the images in `listing`: None once the names changed."""
+    manifest: str | None = None
+    """Digest of the manifest of the images that were checked. The file is in the artifacts: see app/datasets."""
+
+
+class Upload(SQLModel, table=True):
+    """A file that a person sends. Its bytes, and so its offset, are in a file of the uploads' folder: see
+    app/uploads."""
+
+    id: str = Field(primary_key=True)
+    owner: str = Field(index=True)
+    name: str
+    """File name, as the person's machine has it."""
+    length: int = Field(sa_type=BigInteger)
+    """Bytes of the whole file; of a form, at most, until it is finished."""
+    resumable: bool
+    created_at: float
+    expires_at: float = Field(index=True)
+    finished_at: float | None = None
+    """When the last byte came."""
+    job_id: str | None = None
+    """The newest job that reads it, or read it."""
+
+
+class UploadedInput(SQLModel, table=True):
+    """A dataset or a weights file that came by an upload: the service owns it and may delete it."""
+
+    kind: str = Field(primary_key=True)
+    """`dataset` or `weights`."""
+    name: str = Field(primary_key=True)
+    owner: str = Field(index=True)
+    size: int = Field(sa_type=BigInteger)
+    sha256: str
+    """Of the upload."""
+    created_at: float
+    job_id: str | None = None
+    """The job that made the dataset."""
+    shared: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """Of weights. A dataset's record says whether the dataset is shared."""
+    network: str | None = None
+    """Of weights: the name of the EdgeFace variant, or `DSR`."""

@@ -10,6 +10,7 @@ from app.api_models.job import JobView
 from app.api_models.metrics import RecognitionChange
 from app.finetune.epoch_metrics import EpochMetrics
 from app.finetune.errors import ErrorReport
+from app.finetune.job_dataset import JobDataset
 from app.finetune.job_kinds import Kind, kind_of
 from app.finetune.job_warning import JobWarning
 from app.jobs import queries
@@ -45,11 +46,15 @@ def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
     return JobView(
         id=job.id,
         kind=kind.name,
+        owner=job.owner,
+        shared=job.shared,
         status=status,
         terminal=status.terminal,
         stage=job.stage,
         epoch=job.epoch,
         step=job.step,
+        phase=job.phase,
+        phase_progress=job.phase_progress,
         progress=job.progress,
         eta_seconds=job.eta_seconds,
         predicted=predicted,
@@ -70,11 +75,13 @@ def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
         error=None if job.error is None else ErrorReport.model_validate(job.error),
         warnings=[JobWarning.model_validate(warning) for warning in job.warnings],
         config=kind.decode(job.config),
+        datasets=[JobDataset.model_validate(each) for each in job.datasets or []],
         facts=job.facts,
         attempt=job.attempt,
         worker_losses=job.worker_losses,
         resume_point=view_resume_point(files),
         resume_receipt=None if newest is None else view_attempt(newest).receipt,
+        gpu=None if newest is None else newest.gpu,
         created_at=_moment(job.created_at),
         started_at=_maybe_moment(job.started_at),
         finished_at=_maybe_moment(job.finished_at),

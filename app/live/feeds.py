@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Collection, Hashable, Iterator
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Hashable, Iterator
 from threading import Event
 
 from anyio.to_thread import run_sync
@@ -26,10 +27,21 @@ PROGRESS_FRAMES_PER_SECOND = 500
 """Most progress messages per second to all readers together; up to a hundred readers it delays nothing. Each message
 costs CPU time that the training may need. Events are never delayed."""
 
+READERS_AT_ONCE = 50
+"""Readers, about, that are woken before the event loop answers other requests."""
+
 _RECONNECT_AFTER = format_sse_event(retry=1000)
 _STILL_HERE = format_sse_event(comment="still here")
 
 _log = logging.getLogger(__name__)
+
+
+MayRead = Callable[[Look], Awaitable[bool]]
+"""Whether a reader may still read the job."""
+
+
+async def _everybody(_: Look) -> bool:
+    return True
 
 
 class Feeds:
@@ -45,16 +57,21 @@ class Feeds:
         """Ids of the watched jobs."""
         return self._feeds.keys()
 
-    async def stream(self, job_id: str, cursor: int) -> AsyncGenerator[bytes, None]:
+    @property
+    def readers(self) -> int:
+        """Number of open streams."""
+        return sum(feed.readers for feed in list(self._feeds.values()))
+
+    async def stream(self, job_id: str, cursor: int, may_read: MayRead = _everybody) -> AsyncGenerator[bytes, None]:
         """Yield every event numbered above `cursor` once and in order, and the progress between them, until the job has
-        ended. Each reader has its own pace, without a queue. Raises JobNotFound."""
+        ended or `may_read` denies it. Each reader has its own pace, without a queue. Raises JobNotFound."""
         yield _RECONNECT_AFTER
         with self._joined(job_id) as feed:
             # Read now: the feed's last state may be older than a retry that was just answered.
             look = await feed.refresh()
             loop = asyncio.get_running_loop()
             shown, sent_at = b"", loop.time()
-            while not self._stopping.is_set():
+            while not self._stopping.is_set() and await may_read(look):
                 frames = look.after(cursor, FRAMES_AT_ONCE)
                 if frames is None:
                     frames = await run_sync(frames_after, self._database, job_id, cursor, FRAMES_AT_ONCE)
@@ -99,7 +116,7 @@ class _Feed:
         self._stopping = stopping
         self._version: Hashable = None
         self._shared = SharedRead(self._look_at_rows)
-        self._bell = asyncio.Event()
+        self._bells = [asyncio.Event()]
         self._watcher = asyncio.create_task(self._watch())
 
     def close(self) -> None:
@@ -112,7 +129,7 @@ class _Feed:
     async def next(self, seen: Look) -> Look:
         """Wait for a state after `seen`. Return `seen` itself after KEEP_ALIVE_SECONDS, or when the service stops."""
         if self.look is seen and not self._stopping.is_set():
-            await self._bell.wait()
+            await random.choice(self._bells).wait()
         return self.look
 
     async def _watch(self) -> None:
@@ -130,8 +147,8 @@ class _Feed:
             silent = loop.time() - rung_at
             if self._is_due(rung, silent) or silent > KEEP_ALIVE_SECONDS:
                 rung, rung_at = self.look, loop.time()
-                self._ring()
-        self._ring()
+                await self._ring()
+        await self._ring()
 
     def _is_due(self, rung: Look, silent: float) -> bool:
         """Return whether there are new events, or newer progress that is due."""
@@ -139,10 +156,12 @@ class _Feed:
             return True
         return self.look.progress != rung.progress and silent >= self.readers / PROGRESS_FRAMES_PER_SECOND
 
-    def _ring(self) -> None:
-        """Wake all waiting readers."""
-        bell, self._bell = self._bell, asyncio.Event()
-        bell.set()
+    async def _ring(self) -> None:
+        """Wake all waiting readers, READERS_AT_ONCE at a time. Other requests are answered between them."""
+        bells, self._bells = self._bells, [asyncio.Event() for _ in range(1 + self.readers // READERS_AT_ONCE)]
+        for bell in bells:
+            bell.set()
+            await asyncio.sleep(0)
 
     def _look_at_rows(self) -> Look:
         version = self._database.version.read()

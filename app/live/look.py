@@ -10,6 +10,8 @@ from app.jobs.states import JobStatus
 from app.jobs.tables import JobEvent
 from app.jobs.views import view_event
 
+_PROGRESS = {"status", "progress", "eta_seconds", "phase", "phase_progress", "stage", "epoch", "step"}
+
 
 @dataclass(frozen=True)
 class Look:
@@ -18,6 +20,8 @@ class Look:
     frames: tuple[bytes, ...] = ()
     last: int = 0
     progress: bytes = b""
+    owner: str = ""
+    shared: bool = False
     terminal: bool = False
     """The job has ended and `last` is its last event, unless a user retries it."""
 
@@ -44,12 +48,14 @@ def look_again(database: Database, job_id: str, before: Look | None, most: int) 
         events = queries.events_after(session, job_id, seen)
     kept = before.frames if before is not None and before.last == seen else ()
     last = events[-1].number if events else seen
-    progress = job.model_dump_json(include={"status", "progress", "eta_seconds", "stage", "epoch", "step"})
+    progress = job.model_dump_json(include=_PROGRESS)
     return Look(
         frames=(*kept, *map(_frame, events))[-most:],
         last=last,
         # Without an id: progress is not an event of the job, and a reconnect need not repeat it.
         progress=format_sse_event(data_str=progress, event="progress"),
+        owner=job.owner,
+        shared=job.shared,
         terminal=JobStatus(job.status).terminal and last >= job.event_count,
     )
 

@@ -3,9 +3,11 @@
 from alembic import context
 from sqlmodel import SQLModel
 
+import app.access.tables
 import app.jobs.tables
 
-assert app.jobs.tables  # noqa: S101 - imported for the metadata it fills
+assert app.access.tables  # noqa: S101 - imported for the metadata it fills
+assert app.jobs.tables  # noqa: S101
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -7,14 +7,13 @@ from fastapi.responses import FileResponse
 
 from app.finetune.artifact_names import CheckpointFormat, describe_formats, formats_of
 from app.finetune.evaluation import Evaluation
+from app.guard.content_policy import report_policy
 from app.jobs.checkpoints import find_checkpoint
 from app.jobs.reports import find_measured
 from app.problems import PROBLEM_RESPONSES
 from app.routes.stored_files import DownloadsDep, file_responses
 
 router = APIRouter(prefix="/jobs/{job_id}", responses=PROBLEM_RESPONSES)
-
-_REPORT_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:"}
 
 
 @router.get(
@@ -64,8 +63,13 @@ def get_report(job_id: str, downloads: DownloadsDep) -> Response:
     return downloads.send(
         lambda session: find_measured(session, job_id, "report"),
         "text/html; charset=utf-8",
-        headers=_REPORT_HEADERS,
+        headers_of=_report_headers,
     )
+
+
+def _report_headers(page: bytes) -> dict[str, str]:
+    # The dashboard shows it in a frame.
+    return {"Content-Security-Policy": report_policy(page), "X-Frame-Options": "SAMEORIGIN"}
 
 
 @router.get(

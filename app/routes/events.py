@@ -8,25 +8,35 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
+from app.access.callers import Caller
 from app.api_models.events import EventPage
+from app.guard.gate import CallerDep
 from app.jobs import queries
 from app.jobs.states import JobStatus
 from app.jobs.views import view_event
+from app.live.look import Look
 from app.problems import PROBLEM_RESPONSES
-from app.routes.dependencies import Service, ServiceDep
+from app.routes.dependencies import Service, ServiceDep, reading_for
+from app.routes.head_requests import is_head
 
 router = APIRouter(prefix="/jobs/{job_id}/events", tags=["events"], responses=PROBLEM_RESPONSES)
 
 
 class _EventStream(EventSourceResponse):
-    def __init__(self, service: Service, job_id: str, cursor: int) -> None:
-        self._events = service.feeds.stream(job_id, cursor)
+    def __init__(self, service: Service, caller: Caller, job_id: str, cursor: int) -> None:
+        async def may_read(look: Look) -> bool:
+            return caller.may_see(look.owner, look.shared) and await service.authentication.is_current(caller)
+
+        self._events = service.feeds.stream(job_id, cursor, may_read)
         super().__init__(self._events, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # The feed forgets a reader when it disconnects, not when its generator is collected.
         async with aclosing(self._events):
-            await super().__call__(scope, receive, send)
+            if is_head(scope):
+                await Response(headers=self.headers)(scope, receive, send)
+            else:
+                await super().__call__(scope, receive, send)
 
 
 @router.get(
@@ -42,6 +52,7 @@ class _EventStream(EventSourceResponse):
 async def get_events(
     job_id: str,
     service: ServiceDep,
+    caller: CallerDep,
     accept: Annotated[str, Header()] = "application/json",
     last_event_id: Annotated[
         int | None,
@@ -53,16 +64,16 @@ async def get_events(
     them, with `progress` between them, until the job ends; a pause does not end it. Otherwise the answer is a page."""
     cursor = after if last_event_id is None else last_event_id
     if "text/event-stream" not in accept:
-        page = await run_in_threadpool(_read, service, job_id, cursor)
+        page = await run_in_threadpool(_read, service, caller, job_id, cursor)
         return Response(page.to_json(), media_type="application/json")
     # Raises for an unknown job or an unavailable database before the answer begins.
-    await service.job_answers.get(job_id)
-    return _EventStream(service, job_id, cursor)
+    await service.job_answers.get(job_id, caller)
+    return _EventStream(service, caller, job_id, cursor)
 
 
-def _read(service: Service, job_id: str, cursor: int) -> EventPage:
+def _read(service: Service, caller: Caller, job_id: str, cursor: int) -> EventPage:
     """Return the events after the cursor. The job's row is read first: if `terminal`, the page has the last event."""
-    with service.database.reading() as session:
+    with reading_for(service, caller) as session:
         job = queries.get(session, job_id)
         events = [view_event(event) for event in queries.events_after(session, job_id, cursor)]
     last = events[-1].number if events else cursor

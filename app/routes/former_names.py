@@ -21,6 +21,6 @@ def _fields(body: bytes) -> list[str]:
     """Return the names of the fields of a JSON object; none for what the config's validation refuses."""
     try:
         values = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     return list(values) if isinstance(values, dict) else []

@@ -10,12 +10,13 @@ from app.api_models.job import JobPage, JobView
 from app.finetune.config import FinetuneConfig
 from app.finetune.deprecations import current_value
 from app.finetune.job_kinds import DRY_RUN, FINETUNING, JobKind, kind_of
+from app.guard.gate import CallerDep
 from app.jobs import queries
 from app.jobs.errors import CursorInvalid
 from app.jobs.states import JobStatus
 from app.jobs.views import view_job
 from app.problems import PROBLEM_RESPONSES
-from app.routes.dependencies import ReadingSessionDep, ServiceDep
+from app.routes.dependencies import ChecksDep, ReadingSessionDep, ServiceDep
 from app.routes.former_names import announce_former_names
 from app.routes.submitting import IdempotencyKey, Priority, answer_submission, check_submission
 
@@ -52,9 +53,11 @@ def _check_dry_run(dry_run: str) -> str:
         },
     },
 )
-def submit_job(
+async def submit_job(
     config: FinetuneConfig,
     service: ServiceDep,
+    caller: CallerDep,
+    checks: ChecksDep,
     response: Response,
     dry_run: Annotated[
         str,
@@ -72,43 +75,47 @@ def submit_job(
 ) -> JobView | DryRun:
     """Queue a fine-tuning.
 
-    The request is refused if a name, a value, an image (the first EDGEFACE_CHECKED_IMAGES are decoded) or a weights
-    file is invalid.
+    The request is refused if a name, a value or a weights file is invalid, or if the last check of the dataset found
+    images that the job cannot use. It opens no image: the job itself checks those that were not checked before.
     """
     if dry_run == "true":
         response.status_code = status.HTTP_200_OK
-        return DryRun(config=config, warnings=check_submission(service, config))
+        checked = await checks.run(lambda: check_submission(service, caller, config))
+        return DryRun(config=config, warnings=list(checked.warnings))
     if dry_run == "estimate":
         response.status_code = status.HTTP_202_ACCEPTED
         response.headers["Retry-After"] = "1"
     kind = kind_of(DRY_RUN if dry_run == "estimate" else FINETUNING)
-    return answer_submission(service, response, kind, config, priority, idempotency_key)
+    return await answer_submission(service, caller, checks, response, kind, config, priority, idempotency_key)
 
 
-@router.get("")
+@router.get("", response_model=JobPage)
 def list_jobs(
     session: ReadingSessionDep,
     service: ServiceDep,
+    announced: Response,
     status: Annotated[list[JobStatus] | None, Query(description="Only jobs of this status. May be repeated.")] = None,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     kind: Annotated[
         JobKind, Query(description="Only jobs of this kind. `dry_run`: the jobs that `dry_run=estimate` made.")
     ] = FINETUNING,
-) -> JobPage:
+) -> Response:
     """List jobs, newest first."""
     if cursor is not None and not (len(cursor) == 24 and cursor.isalnum()):
         raise CursorInvalid(cursor)
     jobs = queries.page(session, statuses=status or [], before=cursor, limit=limit + 1, kind=kind)
     shown = jobs[:limit]
-    return JobPage(
+    page = JobPage(
         jobs=[view_job(session, job, service.settings.worker_seen_seconds) for job in shown],
         next_cursor=shown[-1].id if len(jobs) > limit else None,
     )
+    # Here, in a thread: FastAPI would encode it on the event loop, and adds the headers of dependencies only then.
+    return Response(page.model_dump_json(by_alias=True), media_type="application/json", headers=dict(announced.headers))
 
 
 @router.get("/{job_id}", response_model=JobView)
-async def get_job(job_id: str, service: ServiceDep) -> Response:
+async def get_job(job_id: str, service: ServiceDep, caller: CallerDep) -> Response:
     """Return status, stage, epoch, progress, metrics, warnings, error, checkpoint and files of the job, and the state
     that it would resume from."""
-    return Response(await service.job_answers.get(job_id), media_type="application/json")
+    return Response(await service.job_answers.get(job_id, caller), media_type="application/json")

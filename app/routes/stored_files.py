@@ -6,9 +6,12 @@ from typing import Annotated, Any, BinaryIO
 from fastapi import Depends, Header, Response, status
 from sqlmodel import Session
 
+from app.access.callers import Caller
 from app.finetune.checkpoint import WrittenFile
-from app.jobs.errors import StoredFileMissing
-from app.routes.dependencies import Service, ServiceDep
+from app.finetune.user_files import open_file
+from app.guard.gate import CallerDep
+from app.jobs.errors import StoredFileMissing, StoredFileUnreadable
+from app.routes.dependencies import Service, ServiceDep, reading_for
 from app.routes.open_file import OpenFileResponse
 
 
@@ -24,8 +27,9 @@ def file_responses(answer: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
 class Downloads:
     """Sends files to one client."""
 
-    def __init__(self, service: Service, if_none_match: str | None) -> None:
+    def __init__(self, service: Service, caller: Caller, if_none_match: str | None) -> None:
         self._service = service
+        self._caller = caller
         self._known = _etags(if_none_match or "")
 
     def send(
@@ -34,11 +38,12 @@ class Downloads:
         media_type: str,
         *,
         as_attachment: bool = False,
-        headers: Mapping[str, str] | None = None,
+        headers_of: Callable[[bytes], Mapping[str, str]] | None = None,
     ) -> Response:
         """Send the file that `find` returns, with its sha256 as ETag. `as_attachment`: browsers save it under its name.
+        `headers_of` returns further headers for its content.
 
-        Raises StoredFileMissing, and as `find`.
+        Raises StoredFileMissing, StoredFileUnreadable, and as `find`.
         """
         found = self._find(find)
         if self._known & {found.sha256, "*"}:
@@ -52,27 +57,32 @@ class Downloads:
                 missing, found = found, self._find(find)
                 if found.key == missing.key:
                     raise
+        further = {} if headers_of is None else headers_of(file.read())
         return OpenFileResponse(
             file,
             filename=found.path.name if as_attachment else None,
             media_type=media_type,
-            headers={**_headers(found), **(headers or {})},
+            headers={**_headers(found), **further},
         )
 
     def _find(self, find: Callable[[Session], WrittenFile]) -> WrittenFile:
-        with self._service.database.reading() as session:
+        with reading_for(self._service, self._caller) as session:
             return find(session)
 
     def _open(self, key: str) -> BinaryIO:
         path = self._service.artifacts.path_of(key)
         try:
-            return path.open("rb")
+            return open_file(path)
         except FileNotFoundError:
             raise StoredFileMissing(path) from None
+        except OSError as error:
+            raise StoredFileUnreadable(path, error.strerror or str(error)) from None
 
 
-async def get_downloads(service: ServiceDep, if_none_match: Annotated[str | None, Header()] = None) -> Downloads:
-    return Downloads(service, if_none_match)
+async def get_downloads(
+    service: ServiceDep, caller: CallerDep, if_none_match: Annotated[str | None, Header()] = None
+) -> Downloads:
+    return Downloads(service, caller, if_none_match)
 
 
 DownloadsDep = Annotated[Downloads, Depends(get_downloads)]

@@ -1,17 +1,22 @@
 """Submissions of jobs of all kinds."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response, status
 from pydantic import AfterValidator
 
+from app.access.callers import Caller
+from app.access.errors import PriorityNeedsAdmin
 from app.api_models.job import JobView
 from app.finetune.job_config import JobConfig
 from app.finetune.job_kinds import Kind
 from app.finetune.job_warning import JobWarning
+from app.guard.gate import CallerDep
+from app.inputs.dataset_checks import CheckedInputs
 from app.inputs.kinds import check_inputs, find_inputs
 from app.problems import PROBLEM_RESPONSES
-from app.routes.dependencies import Service, ServiceDep
+from app.routes.dependencies import Checks, ChecksDep, Service, ServiceDep, reading_for
 from app.routes.former_names import announce_former_names
 from app.submission import submit_once
 
@@ -25,7 +30,9 @@ def _check_key(key: str) -> str:
 Priority = Annotated[
     int,
     Query(
-        ge=-100, le=100, description="Jobs of higher priority run first; among equals, the one that has waited longest."
+        ge=-100,
+        le=100,
+        description="Jobs of higher priority run first; above 0 for admins. Among equals, owners take turns.",
     ),
 ]
 IdempotencyKey = Annotated[
@@ -47,14 +54,16 @@ def submission_router(kind: Kind) -> APIRouter:
         dependencies=[Depends(announce_former_names)],
     )
 
-    def submit(
+    async def submit(
         config: JobConfig,
         service: ServiceDep,
+        caller: CallerDep,
+        checks: ChecksDep,
         response: Response,
         priority: Priority = 0,
         idempotency_key: IdempotencyKey = None,
     ) -> JobView:
-        return answer_submission(service, response, kind, config, priority, idempotency_key)
+        return await answer_submission(service, caller, checks, response, kind, config, priority, idempotency_key)
 
     # FastAPI takes the schema of the body from the annotation.
     submit.__annotations__["config"] = kind.config
@@ -71,33 +80,54 @@ def submission_router(kind: Kind) -> APIRouter:
     return router
 
 
-def check_submission(service: Service, config: JobConfig) -> list[JobWarning]:
-    """Find and check what the config names. Raises the errors of the inputs, returns their warnings."""
-    with service.database.reading() as session:
+def refuse_priority(caller: Caller, priority: int) -> None:
+    """Raise PriorityNeedsAdmin for one that passes other owners' jobs, unless the caller is an admin."""
+    if priority > 0 and not caller.is_admin:
+        raise PriorityNeedsAdmin(priority)
+
+
+def check_submission(service: Service, caller: Caller, config: JobConfig) -> CheckedInputs:
+    """Find and check what the config names. Raises the errors of the inputs."""
+    with reading_for(service, caller) as session:
         inputs = find_inputs(config, service.settings, session)
-    return check_inputs(config, inputs, service.dataset_checks)
+    checked = check_inputs(config, inputs, service.datasets)
+    shown = [JobWarning(code=each.code, message=service.paths.shown(each.message)) for each in checked.warnings]
+    return replace(checked, warnings=shown)
 
 
-def answer_submission(
+async def answer_submission(
     service: Service,
+    caller: Caller,
+    checks: Checks,
     response: Response,
     kind: Kind,
     config: JobConfig,
     priority: int,
     idempotency_key: str | None,
 ) -> JobView:
-    """Queue the job and notify the workers. If the job exists already, `response` gets 200 and a header."""
-    config = config.in_root(service.settings.datasets_dir)
-    job, replayed = submit_once(
-        service.database,
-        config,
-        lambda: check_submission(service, config),
-        priority=priority,
-        idempotency_key=idempotency_key,
-        worker_seen_seconds=service.settings.worker_seen_seconds,
-        kind=kind.name,
-    )
-    service.bell.ring()
+    """Queue the job and notify the workers. If the job exists already, `response` gets 200 and a header.
+
+    Raises PriorityNeedsAdmin.
+    """
+    refuse_priority(caller, priority)
+
+    def submit() -> tuple[JobView, bool]:
+        filled = config.in_root(service.datasets.roots.of_name(getattr(config, "dataset", None) or ""))
+        job, replayed = submit_once(
+            service.database,
+            filled,
+            lambda: check_submission(service, caller, filled),
+            priority=priority,
+            idempotency_key=idempotency_key,
+            worker_seen_seconds=service.settings.worker_seen_seconds,
+            most_queued=service.settings.max_queued_jobs,
+            kind=kind.name,
+            caller=caller,
+        )
+        service.bell.ring()
+        return job, replayed
+
+    job, replayed = await checks.run(submit)
     response.headers["Location"] = f"/jobs/{job.id}"
     if replayed:
         response.status_code = status.HTTP_200_OK

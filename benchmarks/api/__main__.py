@@ -6,16 +6,24 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.api import fan_out, requests, training
+from benchmarks.api import crowds, fan_out, requests, submissions, training
 from benchmarks.support import Outcome, argument_parser, describe_machine, report
 
-PARTS = {"fan-out": fan_out.measure, "requests": requests.measure, "training": training.measure}
+PARTS = {
+    "fan-out": fan_out.measure,
+    "requests": requests.measure,
+    "submissions": submissions.measure,
+    "training": training.measure,
+    "crowds": crowds.measure,
+}
 PACKAGES = ("fastapi", "starlette", "uvicorn", "pydantic", "sqlalchemy", "torch")
 OPEN_FILES = 4096
 
 
 def main() -> int:
-    parser = argument_parser("Event streams and GET /jobs/{id} under load, alone and while a job trains.")
+    parser = argument_parser(
+        "Event streams and GET /jobs/{id} under load, alone and while a job trains, and submissions."
+    )
     parser.add_argument("--only", choices=PARTS, action="append", help="run only this part; may be repeated")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, which ends the servers

@@ -15,7 +15,7 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from app.database import Database
 from app.jobs import queries
 from app.jobs.states import JobStatus
-from app.jobs.views import view_event
+from app.jobs.views import view_event, view_job
 from app.settings import Settings
 
 POLL_SECONDS = 0.2
@@ -71,16 +71,38 @@ def polling_app(database: Database) -> FastAPI:
     return app
 
 
+def crowded_app(database: Database) -> FastAPI:
+    """The routes that crowds.py asks for, as FastAPI's documentation writes them."""
+    app = polling_app(database)
+
+    @app.get("/health/live")
+    def get_live() -> dict[str, bool]:
+        return {"live": True}
+
+    @app.get("/jobs")
+    def get_jobs(limit: int) -> list[dict[str, Any]]:
+        with database.reading() as session:
+            jobs = queries.page(session, statuses=[], before=None, limit=limit)
+            return [view_job(session, job, 15.0).model_dump(mode="json") for job in jobs]
+
+    @app.post("/uploads", status_code=201)
+    async def post_upload(request: Request) -> dict[str, int]:
+        return {"size": len(await request.body())}
+
+    return app
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=["bare", "polling"])
+    parser.add_argument("kind", choices=["bare", "polling", "crowded"])
     parser.add_argument("file", type=Path, nargs="?", help="the body, for bare")
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
     if arguments.kind == "bare":
         app = bare_app(arguments.file.read_bytes())
     else:
-        app = polling_app(Database(Settings().database_url))
+        make = crowded_app if arguments.kind == "crowded" else polling_app
+        app = make(Database(Settings().database_url))
     # The same settings as app/cli/api.py.
     uvicorn.run(app, port=arguments.port, log_config=None, access_log=False, timeout_graceful_shutdown=1)
 

@@ -1,10 +1,10 @@
 """Recognition of unseen people: `python -m benchmarks.recognition --json FILE [--check] [--quick]`.
 
 EdgeFace-XXS on aligned ORL at 8, 12, 16 and 24 px: 4 folds of unseen people (30 for training, 10 for the test), 3
-seeds; each fold's model on Yale too. docs/recognition.md states how far either took part in choosing the recommended
-recipe. Rows: direct feed (only the pipeline's last resize), bicubic, DSR if given, the guide's recipe (a training per
-size), the recommended one (one training for all sizes), and HR probes, the ceiling. Results are cached: the same
-command resumes after an interruption.
+seeds; each fold's model on Yale too. docs/notebook/recognition.md states how far either took part in choosing the
+recommended recipe. Rows: direct feed (only the pipeline's last resize), bicubic, DSR if given, the guide's recipe (a
+training per size), the recommended one (one training for all sizes), and HR probes, the ceiling. Results are cached:
+the same command resumes after an interruption.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from benchmarks.recognition.people import FOLDS, Fold, People, read_fold, read_p
 from benchmarks.recognition.rates import HR, Rate, Rates, measure
 from benchmarks.recognition.trainings import config_of, train, what_figures_depend_on
 from benchmarks.support import argument_parser, describe_machine, report
-from worker.training.data.preprocess import RESAMPLER, Enlarge, enlarge_bicubic, enlarge_bilinear, enlarge_by_dsr
+from worker.training.data.preprocess import RESAMPLER, Enlarge, EnlargeByDsr, enlarge_bicubic, enlarge_bilinear
 from worker.training.models.dsr import load_dsr
 from worker.training.models.edgeface import EdgeFace, load_edgeface
 from worker.training.runtime.control import Control
@@ -142,7 +142,7 @@ class _Bench:
         return self._measure(train(config, fold.train, sizes, self._edgeface), fold, sizes, enlarge_bicubic)
 
     def _measure_dsr(self, path: Path, fold: Fold, size: int) -> Measured:
-        enlarge = enlarge_by_dsr(load_dsr(path), path, torch.device("cpu"))
+        enlarge = EnlargeByDsr(load_dsr(path), path, torch.device("cpu"))
         found = self._measure(self._untouched, fold, (size,), enlarge)
         return {people: {str(size): by_size[str(size)]} for people, by_size in found.items()}
 

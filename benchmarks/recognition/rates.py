@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from app.finetune.dataset import ImageFile
 from benchmarks.recognition.people import People
 from worker.training.data.preprocess import Enlarge, enlarge_bicubic
 from worker.training.metrics import FaceSet, score_pairs, tar_at_far
@@ -77,7 +78,8 @@ def measure(
 
 
 def _embedded(backbone: nn.Module, faces_u8_NCHW: Tensor, people: People) -> FaceSet:
-    return face_set(embed(backbone, faces_u8_NCHW, _CPU), list(map(Path, people.files)))
+    files = [ImageFile(path, path.stem.partition("_")[0], path.stem) for path in map(Path, people.files)]
+    return face_set(embed(backbone, faces_u8_NCHW, _CPU), files)
 
 
 def _rates(probes: FaceSet, gallery: FaceSet, draw: int) -> Rates:

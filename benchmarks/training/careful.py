@@ -10,7 +10,6 @@ from torchvision.io import decode_image, write_png  # type: ignore[import-untype
 from torchvision.transforms import v2  # type: ignore[import-untyped]
 
 from app.finetune.config import FinetuneConfig
-from app.finetune.dataset import subject_of
 from benchmarks.training.data import FACE_SIZE, Inputs
 from benchmarks.training.outcome import Trained
 from benchmarks.training.plain import Batches, Sample, device, load_backbone, subjects_of, two_stages
@@ -24,7 +23,7 @@ class StoredFaces(Dataset[Sample]):
 
     def __init__(self, folder: Path, subject_to_id: dict[str, int], *, train: bool) -> None:
         self._paths = sorted(folder.iterdir())
-        self._labels = [subject_to_id[subject_of(path.name)] for path in self._paths]
+        self._labels = [subject_to_id[path.stem.partition("_")[0]] for path in self._paths]
         augmentation = [v2.RandomHorizontalFlip(0.5), v2.ColorJitter(brightness=0.05, contrast=0.05, saturation=0.03)]
         to_input = [v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)]
         self._transform = v2.Compose([*(augmentation if train else []), *to_input])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from app.drawn_faces import draw_face
 from app.finetune.architectures import DsrLayout
@@ -76,13 +76,18 @@ def write_inputs(
             for kind, picture in (("hr_images", face), ("vlr_images", vlr)):
                 (split / kind).mkdir(parents=True, exist_ok=True)
                 picture.save(split / kind / f"{subject:03}_{image:02}.png")
-    given = assets / "weights" / "edgeface_xxs.pt"
-    weights = (
-        torch.load(given, weights_only=True) if given.is_file() else new_edgeface("edgeface_xxs", seed=0).state_dict()
-    )
-    torch.save(weights, folder / "edgeface.pt")
-    torch.save(_pixel_repeating_dsr().state_dict(), folder / "dsr.pth")
+    torch.save(weights_of(assets), folder / "edgeface.pt")
+    torch.save(pixel_repeating_dsr().state_dict(), folder / "dsr.pth")
     return Inputs(folder, settings)
+
+
+def weights_of(assets: Path) -> dict[str, Tensor]:
+    """The official EdgeFace-XXS in `assets` if available, else an untrained one."""
+    given = assets / "weights" / "edgeface_xxs.pt"
+    if not given.is_file():
+        return new_edgeface("edgeface_xxs", seed=0).state_dict()
+    weights: dict[str, Tensor] = torch.load(given, weights_only=True)
+    return weights
 
 
 def _face(assets: Path, subject: int, image: int) -> Image.Image:
@@ -93,7 +98,8 @@ def _face(assets: Path, subject: int, image: int) -> Image.Image:
 
 
 @torch.no_grad()
-def _pixel_repeating_dsr() -> DSR:
+def pixel_repeating_dsr() -> DSR:
+    """One of the guide's size that repeats pixels, which takes as long as a trained one."""
     dsr = DSR(DsrLayout(channels=64, blocks=8, factors=(2, 5), prelu_parameters=1))
     for name, parameter in dsr.named_parameters():
         if "prelu" not in name and parameter.dim() != 1:

@@ -14,6 +14,7 @@ from benchmarks.training.plain import subjects_of
 from worker.training.finetune import finetune
 from worker.training.loop.optimizers import backbone_and_head
 from worker.training.models.edgeface import load_edgeface
+from worker.training.models.embedding import embed_faces
 from worker.training.objectives.arcface import ArcFaceMargin
 from worker.training.objectives.classifier import CosineClassifier
 from worker.training.objectives.margin_softmax import MarginSoftmax
@@ -61,9 +62,7 @@ def ceiling(inputs: Inputs, _output: Path) -> Trained:
     backbone.train()
 
     def gradients(places: slice) -> tuple[Tensor, ...]:
-        with torch.autocast(device.type, precision.autocast, precision.autocast is not None):
-            e_BD = backbone(faces_NCHW[places])
-        logits_BS, _ = arcface.logits(e_BD, labels_N[places])
+        logits_BS, _ = arcface.logits(embed_faces(backbone, faces_NCHW[places], precision), labels_N[places])
         loss = F.cross_entropy(logits_BS, labels_N[places], label_smoothing=config.label_smoothing)
         return torch.autograd.grad(optimization.scaler.scale(loss), optimization.parameters)
 
@@ -72,12 +71,11 @@ def ceiling(inputs: Inputs, _output: Path) -> Trained:
         for _ in range(config.stage2_epochs):
             started = time.perf_counter()
             for batch in batches:
-                optimization.optimizer.zero_grad(set_to_none=False)
+                optimization.optimizer.zero_grad()
                 parts = slices_of(batch.start, batch.stop, -(-(batch.stop - batch.start) // parallel.count))
                 for computed in parallel.map(gradients, parts):
                     add_gradients(optimization.parameters, computed)
                 optimization.scaler.step(optimization.optimizer)
-                optimization.scaler.update()
             if device.type == "cuda":
                 torch.cuda.synchronize()
             trained.images_per_second.append(images / (time.perf_counter() - started))

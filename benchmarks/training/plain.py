@@ -18,7 +18,6 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms  # type: ignore[import-untyped]
 
 from app.finetune.config import FinetuneConfig
-from app.finetune.dataset import subject_of
 from benchmarks.training.data import FACE_SIZE, Inputs
 from benchmarks.training.outcome import Trained
 from worker.training.models.dsr import load_dsr
@@ -57,7 +56,7 @@ class PerSampleDsr(Dataset[Sample]):
         with torch.no_grad():
             face = self._dsr(vlr).clamp(0, 1)
             face = F.interpolate(face, (FACE_SIZE, FACE_SIZE), mode="bilinear", antialias=True)[0]
-        return self._transform(face.cpu()), self._subject_to_id[subject_of(path.name)]
+        return self._transform(face.cpu()), self._subject_to_id[path.stem.partition("_")[0]]
 
 
 class PlainArcFace(nn.Module):
@@ -76,7 +75,7 @@ class PlainArcFace(nn.Module):
 
 
 def subjects_of(inputs: Inputs) -> dict[str, int]:
-    subjects = sorted({subject_of(path.name) for path in inputs.train_vlr.iterdir()})
+    subjects = sorted({path.stem.partition("_")[0] for path in inputs.train_vlr.iterdir()})
     return {subject: number for number, subject in enumerate(subjects)}
 
 

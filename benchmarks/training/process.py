@@ -1,6 +1,7 @@
 """Runs one peer's training in a child process: `python -m benchmarks.training.process PEER INPUTS CONFIG`."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,11 +23,13 @@ PEERS = {
 }
 
 
-def train(peer: str, inputs: Inputs) -> Trained:
-    """Train in a child process. Peers use PyTorch's default settings, ours those of a job's trainer process."""
+def train(peer: str, inputs: Inputs, checkout: Path | None = None) -> Trained:
+    """Train in a child process, by the code of a `checkout` if there is one. Peers use PyTorch's default settings, ours
+    those of a job's trainer process."""
     command = [sys.executable, "-m", "benchmarks.training.process"]
     arguments = [peer, str(inputs.folder), inputs.config.model_dump_json(exclude_unset=True)]
-    done = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, check=True)
+    environment = os.environ if checkout is None else os.environ | {"PYTHONPATH": str(checkout)}
+    done = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, check=True, cwd=checkout, env=environment)
     return Trained(**json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -12,7 +12,8 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torchvision.transforms.v2 import functional  # type: ignore[import-untyped]
 
-from app.finetune.dataset import scan_dataset, subject_of
+from app.finetune.dataset import scan_dataset
+from app.finetune.image_file import paths_of
 from benchmarks.training.data import Inputs
 from benchmarks.training.plain import load_backbone
 from worker.training.data.augment import draw
@@ -28,8 +29,8 @@ def train(inputs: Inputs) -> tuple[float, float]:
     """Train and return the mean train loss of the last epoch and `tar` of the final network."""
     config = inputs.config
     scan = scan_dataset(inputs.folder / "train", inputs.folder / "val")
-    faces_u8_NCHW = _faces(scan.train.vlr_images, enlarge_bicubic)
-    labels_N = torch.tensor([scan.subject_to_id[subject_of(path.name)] for path in scan.train.vlr_images])
+    faces_u8_NCHW = _faces(paths_of(scan.train.vlr_images), enlarge_bicubic)
+    labels_N = torch.tensor([scan.subject_to_id[image.subject] for image in scan.train.vlr_images])
     backbone = load_backbone(inputs)
     generator = torch.Generator().manual_seed(config.seed)
     head = CosineClassifier(512, len(scan.subject_to_id), config.arcface_scale, generator)
@@ -66,8 +67,8 @@ def tar(inputs: Inputs, backbone: nn.Module) -> float:
     """Return TAR at FAR 0.1 % of val's VLR faces against its HR faces, from at least one error (a report needs ten)."""
     scan = scan_dataset(inputs.folder / "train", inputs.folder / "val")
     probes, gallery = (
-        face_set(embed(backbone, _faces(paths, enlarge_bicubic), torch.device("cpu")), paths)
-        for paths in (scan.val.vlr_images, scan.val.hr_images)
+        face_set(embed(backbone, _faces(paths_of(images), enlarge_bicubic), torch.device("cpu")), images)
+        for images in (scan.val.vlr_images, scan.val.hr_images)
     )
     found = tar_at_far(score_pairs(probes, gallery), 0.001, fewest_errors=1)
     assert found is not None

@@ -5,6 +5,7 @@ CHAOS_DIR has the tokens; CHAOS_TRANSACTION says at which writing transaction to
 renaming of a file they die, and hold a lock: two of one job at once would be seen.
 """
 
+import faulthandler
 import fcntl
 import itertools
 import os
@@ -31,6 +32,7 @@ _COMMITS_OF_A_START = 8
 
 def main() -> None:
     name, settings = sys.argv[1], Settings()
+    faulthandler.enable()
     _say_when_it_works()
     if "CHAOS_TRANSACTION" in os.environ:
         _die_at_transaction(name, int(os.environ["CHAOS_TRANSACTION"]), os.environ["CHAOS_PHASE"])

@@ -68,8 +68,15 @@ class Service:
         return self.name == "redis" or (folder / str(self.process.pid)).exists()
 
     def wait_for_end(self) -> None:
-        if self.process is not None:
+        """Raises AssertionError, with where it hangs, and kills it."""
+        if self.process is None:
+            return
+        try:
             self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.send(signal.SIGABRT)  # faulthandler writes all stacks into the log
+            self.process.wait(10)
+            raise AssertionError(f"{self.name} did not end:\n{Path(self.log.name).read_text()[-8000:]}") from None
 
 
 @dataclass

@@ -22,6 +22,8 @@ from app.jobs.states import JobStatus
 from app.jobs.tables import Artifact, Job
 from app.jobs.transitions import attempts, recording, submission, wishes
 from app.jobs.transitions.fence import Claim
+from app.settings import Settings
+from tests.support.datasets import write_dataset, write_edgeface
 from tests.support.servers import postgresql_database, postgresql_server
 
 CONFIG = FinetuneConfig.model_validate({"dataset": "faces"})
@@ -51,6 +53,16 @@ def var_dir(tmp_path: Path, sqlite_template: Path) -> Path:
     folder.mkdir()
     shutil.copyfile(sqlite_template, folder / "edgeface.sqlite")
     return folder
+
+
+@pytest.fixture
+def settings(var_dir: Path) -> Settings:
+    """Of a service with the dataset `faces` and the weights edgeface_xxs.pt. A test file may have its own."""
+    settings = Settings(var_dir=var_dir)
+    settings.make_directories()
+    write_dataset(settings.datasets_dir / "faces")
+    write_edgeface(settings.weights_dir / "edgeface_xxs.pt")
+    return settings
 
 
 @pytest.fixture(scope="session")

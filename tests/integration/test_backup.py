@@ -195,14 +195,14 @@ def test_what_docs_operations_says_brings_the_service_back(
         (settings.var_dir / f"edgeface.sqlite{suffix}").write_bytes(b"of the old database")
 
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
-    block = page.split("## Restore")[1].split("```")[1].strip()
-    commands = [line for line in block.splitlines() if not line.startswith("#")]
-    binaries = tmp_path / "bin"
-    binaries.mkdir()
+    block = page.split("### A database alone")[1].split("```")[1].strip()
+    commands = [line for line in block.splitlines()[1:] if not line.startswith("#")]
+    binaries = tmp_path / ".venv" / "bin"
+    binaries.mkdir(parents=True)
     script = binaries / "edgeface-finetune"
     script.write_text(f'#!/bin/sh\nexec {sys.executable} -m app.cli "$@"\n')
     script.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}", "EDGEFACE_VAR_DIR": "var"}
+    environment = {**os.environ, "EDGEFACE_VAR_DIR": "var"}
     ran = subprocess.run(
         ["bash", "-ec", "\n".join(commands)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )

@@ -349,11 +349,11 @@ def test_watching_shows_what_was_lost_and_what_goes_on(client: Client, database:
         "queued again: resumed by a person",
         "waits for disk space: 3 MB free",
         "preparing",
-        "resumes from stage 2 epoch 7 step 13 of attempt 1; 4 steps to repeat, N s lost",
+        "resumes from stage 2 epoch 7 step 13 of attempt 1; 4 steps to repeat, N s lost, N s without work on it",
         "running",
         "queued again: the worker was stopped",
         "preparing",
-        "resumes from stage 2 epoch 7 step 13 of attempt 1; 0 steps to repeat, N s lost",
+        "resumes from stage 2 epoch 7 step 13 of attempt 1; 0 steps to repeat, N s lost, N s without work on it",
         "running",
         "succeeded",
     ]
@@ -361,7 +361,7 @@ def test_watching_shows_what_was_lost_and_what_goes_on(client: Client, database:
 
 def without_seconds(line: str) -> str:
     """How long it took is the machine's affair."""
-    return re.sub(r"[\d.]+ s lost", "N s lost", line)
+    return re.sub(r"[\d.]+ s (lost|without)", r"N s \1", line)
 
 
 def test_a_job_that_starts_again_from_nothing_is_told_so(client: Client, database: Database) -> None:
@@ -373,7 +373,7 @@ def test_a_job_that_starts_again_from_nothing_is_told_so(client: Client, databas
     lines = [
         without_seconds(event_line(event.data) or "") for event in client.events(job_id) if isinstance(event, EventView)
     ]
-    assert "starts from the beginning; 0 steps to repeat, N s lost" in lines
+    assert "starts from the beginning; 0 steps to repeat, N s lost, N s without work on it" in lines
 
 
 @pytest.fixture
@@ -419,6 +419,23 @@ def test_the_commands_pause_resume_retry_and_cancel(
     assert client.get(job_id).resume_point is None
 
 
+@pytest.mark.parametrize("ended", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED])
+def test_cancel_of_a_job_that_has_ended_says_so(
+    ended: JobStatus, command: Callable[..., Result], client: Client, database: Database
+) -> None:
+    job_id = client.submit(CONFIG).id
+    with database.writing() as session:
+        claim = attempts.claim(session, job_id, "worker-1", 60.0)
+        assert claim is not None
+        attempts.finish(session, claim, ended)
+    result = command("cancel", job_id)
+    if ended is JobStatus.CANCELLED:
+        assert said(result) == "cancelled"
+    else:
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert f"job {job_id} has {ended} already, and was not cancelled" in result.stderr
+
+
 def measure_as_a_worker(database: Database, measured: dict[str, Any] | None = MEASURED) -> None:
     """What a worker makes of the job that is next: found out, or failed."""
     with database.reading() as session:
@@ -446,7 +463,11 @@ def test_an_estimate_waits_for_the_worker(server: Faulty, client: Client, databa
 
     measured = client.estimate(CONFIG, priority=7, on_status=on_status)
     assert measured.model_dump() == MEASURED
-    assert heard == ["no worker has ever reported: start one with edgeface-finetune worker", "preparing", "succeeded"]
+    assert heard == [
+        "waits for a worker, but none has ever reported: start one with edgeface-finetune worker",
+        "preparing",
+        "succeeded",
+    ]
     assert [method for method, path, _ in server.requests if path == "/jobs"] == ["POST", "POST"]
     assert client.list().jobs == []
 
@@ -507,7 +528,7 @@ def test_the_command_estimates(
 
     def echo_and_measure(message: object = None, **options: Any) -> None:
         echo(message, **options)
-        if str(message).startswith("estimating: no worker"):
+        if str(message).startswith("estimating: waits for a worker"):
             measure_as_a_worker(database)
 
     monkeypatch.setattr(click, "echo", echo_and_measure)
@@ -538,6 +559,7 @@ def test_the_commands_show_what_was_predicted_beside_what_it_took(
                 stage1_epochs=5,
                 stage2_epochs=20,
                 stage2_epoch_seconds=190.0,
+                can_stop_early=True,
             ),
         )
         recording.record_epoch(session, claim, EpochMetrics.model_validate(EPOCH_12))
@@ -673,7 +695,7 @@ def test_a_dsr_training_is_submitted_watched_and_its_network_downloaded(
     finish(database, claim, JobStatus.SUCCEEDED)
     watched = command("watch", job_id).output
     assert "bicubic enlargement: PSNR 23.90 dB, SSIM 0.6300, identity 0.3800, rank-1 0.9000" in watched
-    assert "stage 0: the DSR network, 1 epochs" in watched
+    assert "stage 0: the DSR network, 1 epoch" in watched
     assert "train loss 0.2000 pixel 0.1000  val AUC 0.9920 PSNR 24.50 SSIM 0.6500 identity 0.4100" in watched
 
     monkeypatch.chdir(tmp_path)
@@ -704,3 +726,37 @@ def test_without_a_service_a_command_says_so_soon(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys.modules["app.cli.jobs"], "PATIENCE_SECONDS", 0.0)
     arguments: list[Any] = ["watch", "nobody", "--url", f"http://127.0.0.1:{free_port()}"]
     assert isinstance(CliRunner().invoke(edgeface_finetune, arguments).exception, httpx2.ConnectError)
+
+
+def test_a_dataset_is_registered_shown_and_removed_by_the_client(client: Client, settings: Settings) -> None:
+    write_dataset(settings.datasets_dir / "folds/fold-1")
+    registered = client.register("folds/fold-1", subject_pattern="guide", priority=3)
+    assert (registered.name, registered.subject_pattern, registered.checked_at) == ("folds/fold-1", "guide", None)
+    assert registered.check is not None
+    assert client.get(registered.check.job).priority == 3
+    assert client.dataset("folds/fold-1") == client.dataset(registered.id)
+    found = client.datasets()
+    assert (set(found.names), [record.name for record in found.datasets]) == (
+        {"faces", "folds/fold-1"},
+        ["folds/fold-1"],
+    )
+    assert client.remove_dataset("folds/fold-1").id == registered.id
+    with pytest.raises(ApiError) as refused:
+        client.dataset("folds/fold-1")
+    assert refused.value.problem.code == "dataset_not_registered"
+
+
+def test_the_commands_of_records_print_what_a_person_wants_to_know(command: Callable[..., Result]) -> None:
+    assert command("dataset", "list").output == "faces: not registered\n"
+    refused = command("dataset", "show", "faces")
+    assert isinstance(refused.exception, ApiError)
+    registered = command("dataset", "register", "faces", "--subject-pattern", "guide")
+    assert registered.exit_code == 0, registered.output
+    job = registered.stdout.strip()
+    shown = command("dataset", "show", "faces").output
+    assert shown.startswith(f"faces: subject pattern guide, check {job} is queued\n")
+    assert "  train_processed: 3 subjects, 6 VLR and 6 HR images\n" in shown
+    assert json.loads(command("dataset", "show", "faces", "--json").output)["check"]["job"] == job
+    assert command("dataset", "list").output.startswith("faces: subject pattern guide")
+    assert command("dataset", "remove", "faces").output == "removed the record of faces; the folder stays\n"
+    assert command("dataset", "list").output == "faces: not registered\n"

@@ -144,6 +144,10 @@ def faces_are_left(_: JobFiles, settings: Settings) -> None:
     write_old(settings.prepared_dir / f".{'a' * 64}.npy.1a2b3c4d.partial", b"half")
 
 
+def compilation_was_killed(_: JobFiles, settings: Settings) -> None:
+    write_old(settings.compiled_dir / ("a" * 64) / "code.py", b"half")
+
+
 BREAKAGES: dict[str, Callable[[JobFiles, Settings], None]] = {
     "leases_run_out": lease_runs_out,
     "leases_left_over": lease_is_left,
@@ -157,8 +161,9 @@ BREAKAGES: dict[str, Callable[[JobFiles, Settings], None]] = {
     "leftover_files": file_is_left,
     "prepared_faces": faces_are_damaged,
     "prepared_leftovers": faces_are_left,
+    "compiled_leftovers": compilation_was_killed,
 }
-NOT_FOR_REPAIR = {"unknown_folders", "disk_space"}
+NOT_FOR_REPAIR = {"unknown_folders", "disk_space", "worker_gpus"}
 
 
 def test_every_check_has_a_breakage_here() -> None:

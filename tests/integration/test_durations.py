@@ -189,6 +189,7 @@ MEASURED = {
     "stage1_epochs": 5,
     "stage2_epochs": 20,
     "stage2_epoch_seconds": 3.0,
+    "can_stop_early": True,
     "device": "cpu",
     "images_enlarged": 192,
     "process_bytes": 900_000_000,

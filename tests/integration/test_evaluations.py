@@ -2,23 +2,13 @@
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
 from app.main import create_app
 from app.settings import Settings
-from tests.support.datasets import write_dataset, write_edgeface
-
-
-@pytest.fixture
-def settings(var_dir: Path) -> Settings:
-    settings = Settings(var_dir=var_dir)
-    settings.make_directories()
-    write_dataset(settings.datasets_dir / "faces")
-    write_edgeface(settings.weights_dir / "edgeface_xxs.pt")
-    return settings
+from tests.support.datasets import write_dataset
 
 
 @pytest.fixture
@@ -77,13 +67,6 @@ def test_what_cannot_work_is_refused_at_once(api: TestClient, fields: dict[str, 
 def test_people_that_cannot_be_compared_are_refused(api: TestClient, settings: Settings) -> None:
     write_dataset(settings.datasets_dir / "alone", val_subjects=1)
     assert api.post("/evaluations", json={"dataset": "alone"}).json()["code"] == "eval_not_comparable"
-
-
-def test_an_image_that_does_not_decode_is_named(api: TestClient, settings: Settings) -> None:
-    (settings.datasets_dir / "faces" / "val_processed" / "hr_images" / "001_00.png").write_bytes(b"no image")
-    answer = api.post("/evaluations", json={"dataset": "faces"}).json()
-    assert answer["code"] == "image_unreadable"
-    assert "001_00.png" in answer["detail"]
 
 
 def test_the_same_key_makes_one_evaluation_and_no_training(api: TestClient) -> None:

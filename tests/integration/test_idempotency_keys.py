@@ -13,6 +13,7 @@ from app.database import Database
 from app.finetune.config import FinetuneConfig
 from app.finetune.job_config import JobConfig
 from app.finetune.job_kinds import FINETUNING, KINDS, decode_config
+from app.inputs.dataset_checks import CheckedInputs
 from app.jobs import queries
 from app.jobs.errors import IdempotencyKeyReused
 from app.jobs.tables import Job
@@ -124,5 +125,8 @@ def test_a_new_field_that_is_set_makes_another_request(database: Database, monke
 
 
 def submit(database: Database, config: JobConfig) -> tuple[str, bool]:
-    job, replayed = submit_once(database, config, list, priority=0, idempotency_key=KEY, worker_seen_seconds=60.0)
+    checked = CheckedInputs([])
+    job, replayed = submit_once(
+        database, config, lambda: checked, priority=0, idempotency_key=KEY, worker_seen_seconds=60.0, most_queued=1000
+    )
     return job.id, replayed

@@ -11,6 +11,7 @@ from sqlmodel import select
 from app.cleaner import clean
 from app.database import Database
 from app.deletion import Freed
+from app.finetune.artifact_names import COMPILED_MARKER
 from app.finetune.job_kinds import DRY_RUN, kind_of
 from app.jobs import pins, retention
 from app.jobs.errors import JobNotFound
@@ -20,7 +21,7 @@ from app.jobs.tables import Attempt, Job, JobEvent, WorkerSeen
 from app.jobs.transitions import fence, rounds, wishes
 from app.prepared_faces import find_prepared
 from app.settings import Settings
-from tests.support.job_files import JobFiles, make_old, write_old, write_prepared
+from tests.support.job_files import LONG_AGO, JobFiles, make_old, write_old, write_prepared
 from worker.training.data.face_cache import PreparedFaces
 from worker.training.data.preprocess import Faces
 from worker.training.runtime.control import Control
@@ -321,6 +322,31 @@ def test_prepared_faces_go_when_nobody_has_used_them_for_long(database: Database
     just_used = write_prepared(settings.prepared_dir, "b" * 64, seconds=1800)
     clean(database, settings)
     assert there(*used, *just_used) == [False, False, True, True]
+
+
+def test_compiled_networks_go_when_nobody_has_used_them_for_long(database: Database, settings: Settings) -> None:
+    settings.keep_prepared_days = 2
+    day, names = 86400.0, [*(letter * 64 for letter in "abcd"), "mine"]
+    used, unused, unfinished, compiling, foreign = (settings.compiled_dir / name for name in names)
+    for folder, age, marker in (
+        (used, 2.1 * day, 1.9 * day),
+        (unused, 2.1 * day, 2.1 * day),
+        (unfinished, LONG_AGO, None),
+        (compiling, 60.0, None),
+        (foreign, 1e7, 1e7),
+    ):
+        write_old(folder / "fxgraph" / "ab" / "code.py", b"compiled", seconds=age)
+        if marker is not None:
+            write_old(folder / COMPILED_MARKER, b"{}", seconds=marker)
+        for path in (folder / "fxgraph" / "ab", folder / "fxgraph", folder):
+            make_old(path, age)
+    freed = clean(database, settings)
+    assert there(used, unused, unfinished, compiling, foreign) == [True, False, False, True, True]
+    assert freed.files == 3
+    settings.keep_prepared_days = 0
+    make_old(used / COMPILED_MARKER, 1800)
+    clean(database, settings)
+    assert there(used) == [True]
 
 
 def test_prints_of_images_go_when_nobody_has_used_them_for_long(database: Database, settings: Settings) -> None:

@@ -2,6 +2,7 @@ import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -9,6 +10,7 @@ from sqlmodel import Session, col, select, update
 
 from app.api_models.attempts import ResumeReceipt
 from app.api_models.events import WaitingNoted
+from app.artifacts import Artifacts
 from app.database import Database, database_now
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
@@ -50,6 +52,8 @@ from tests.integration.conftest import (
     train_epoch,
     write_checkpoint,
 )
+from worker.messages import StillPreparing, TrainerMessage
+from worker.recording import record
 
 PATIENT = LossPolicy(max_losses=3)
 PREPARED = EvaluationStarted("cpu")
@@ -519,7 +523,7 @@ def test_the_receipt_says_from_where_and_what_was_lost(database: Database) -> No
     second = claim(database)
     receipt = begin(database, second, resume_points(database, first.job_id)[0])
     assert receipt is not None
-    assert receipt.seconds_waited > 1e6
+    assert receipt.seconds_waited == pytest.approx(attempt_of(database, second).started_at - heard, abs=0.01)
     assert receipt == ResumeReceipt(
         from_attempt=1,
         stage=1,
@@ -573,8 +577,42 @@ def test_what_was_lost_is_told_even_if_the_next_worker_died_before_it_began(data
     receipt = begin(database, third, resume_points(database, first.job_id)[0])
     assert receipt is not None
     assert (receipt.steps_redone, receipt.seconds_lost) == (6, 60.0)
-    assert receipt.seconds_waited < 30.0
+    assert receipt.seconds_waited == pytest.approx(attempt_of(database, third).started_at - 1060.0, abs=0.01)
     assert receipt.reason == WorkerLost("worker-2").message
+
+
+def test_the_wait_after_a_killed_worker_includes_the_rest_of_its_lease(database: Database) -> None:
+    first = running(database)
+    save_state(database, first, 1, 0, step=2)
+    worked_until = attempt_of(database, first).started_at - 46.0
+    move_attempt(
+        database, first, started_at=worked_until - 60.0, heard_at=worked_until, point_saved_at=worked_until - 5.0
+    )
+    lose_worker(database, first)
+    ended_at = attempt_of(database, first).ended_at
+    assert ended_at is not None
+    second = claim(database)
+    receipt = begin(database, second, resume_points(database, first.job_id)[0])
+    assert receipt is not None
+    assert receipt.seconds_waited == pytest.approx(attempt_of(database, second).started_at - worked_until, abs=0.01)
+    assert receipt.seconds_waited > ended_at - worked_until >= 46.0
+    assert receipt.seconds_lost == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(
+    "message", [Progressed(0.5, None, 1, 1, 8, 8), StillPreparing()], ids=["progress", "preparing"]
+)
+def test_every_message_of_the_trainer_is_a_sign_of_work(
+    database: Database, message: TrainerMessage, tmp_path: Path
+) -> None:
+    claimed = running(database)
+    move_attempt(database, claimed, heard_at=1000.0)
+    with database.writing() as session:
+        assert recording.record_once(session, claimed, 1)
+        record(session, claimed, message, Artifacts(tmp_path))
+    heard_at = attempt_of(database, claimed).heard_at
+    assert heard_at is not None
+    assert heard_at >= attempt_of(database, claimed).started_at
 
 
 def move_attempt(database: Database, claimed: Claim, *, point_saved_at: float | None = None, **times: float) -> None:

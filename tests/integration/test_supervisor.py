@@ -24,6 +24,7 @@ from app.api_models.attempts import ResumeReceipt
 from app.cleaner import clean
 from app.database import Database
 from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.gpus import GpuProblem, GpuReading, GpuReport
 from app.finetune.job_kinds import DRY_RUN, EVALUATION
 from app.jobs import queries
 from app.jobs.rescue import Rounds
@@ -34,7 +35,7 @@ from app.jobs.views import view_job
 from app.leftovers import remove_leftovers
 from app.settings import Settings
 from tests.integration.conftest import CONFIG, event_kinds, fresh_database, run_out_lease, status, submit
-from tests.support.datasets import write_dataset
+from tests.support.datasets import write_dataset, write_edgeface
 from tests.support.job_files import JobFiles
 from tests.trainers import fixtures
 from worker.messages import TrainerMain
@@ -63,20 +64,20 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
     settings.make_directories()
     for half in ("train_processed", "val_processed"):
         (settings.datasets_dir / "faces" / half).mkdir(parents=True)
-    (settings.weights_dir / "edgeface_xxs.pt").touch()
+    write_edgeface(settings.weights_dir / "edgeface_xxs.pt")
     return settings
 
 
 @pytest.fixture
-def supervise(database: Database, settings: Settings) -> Iterator[Callable[[TrainerMain], Supervisor]]:
+def supervise(database: Database, settings: Settings) -> Iterator[Callable[..., Supervisor]]:
     """Starts a worker without Celery: its rounds ring straight at the supervisor."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["tests.trainers.fixtures"])  # or each trainer imports it anew
     forkserver.ensure_running()
     started: list[tuple[Supervisor, Rounds, list[threading.Thread]]] = []
 
-    def start(trainer_main: TrainerMain) -> Supervisor:
-        supervisor = Supervisor(database, settings, processes, trainer_main)
+    def start(trainer_main: TrainerMain, gpus: Callable[[], GpuReport] = GpuReport) -> Supervisor:
+        supervisor = Supervisor(database, settings, processes, trainer_main, gpus)
         threads: list[threading.Thread] = []
 
         def ring() -> None:
@@ -314,6 +315,7 @@ def test_a_job_that_names_weights_which_are_deleted_fails_by_field(
 def job_that_made_weights(database: Database, settings: Settings) -> JobFiles:
     made = JobFiles(database, settings.artifacts_dir)
     made.checkpoint(1)
+    write_edgeface(settings.artifacts_dir / WEIGHTS_MADE.format(made.id))
     made.end(JobStatus.SUCCEEDED, days_ago=30)
     return made
 
@@ -401,7 +403,11 @@ def test_a_trainer_that_dies_is_tried_again_and_its_metrics_show_once(
 
 
 @pytest.mark.parametrize(
-    ("trainer", "how"), [(fixtures.die, "was killed by signal 9"), (fixtures.die_at_import, "ended with exit code 1")]
+    ("trainer", "how"),
+    [
+        (fixtures.die, "was killed by signal 9"),
+        pytest.param(fixtures.die_at_import, "ended with exit code 1", marks=pytest.mark.slow),
+    ],
 )
 def test_a_trainer_that_always_dies_poisons_the_job(
     database: Database, supervise: Callable[[TrainerMain], Supervisor], trainer: TrainerMain, how: str
@@ -462,10 +468,22 @@ def test_what_the_training_blames_on_the_data_is_not_tried_again(
     assert (job.error["code"], job.error["blame"]) == ("image_unreadable", "data")
 
 
-def test_a_failing_device_is_tried_again(database: Database, supervise: Callable[[TrainerMain], Supervisor]) -> None:
+def test_a_failing_device_is_tried_again(
+    database: Database, supervise: Callable[[TrainerMain], Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.attempt.WAIT_SECONDS", 0.2)
     job_id = submit(database)
-    supervise(fixtures.fail_for_the_device_once)
-    assert wait_for_status(database, job_id, JobStatus.SUCCEEDED).attempt == 2
+    supervise(fixtures.fail_by_device_errors)
+    job = wait_for_status(database, job_id, JobStatus.FAILED)
+    with database.reading() as session:
+        ends = [attempt.reason or "" for attempt in queries.attempts(session, job_id)]
+    assert [end.partition(":")[0] for end in ends] == [
+        "the device failed",
+        "this machine has a GPU that PyTorch cannot use",
+        "too little memory of the GPU is free",
+        "unexpected error in the training",
+    ]
+    assert job.worker_losses == 1, "a GPU that is broken or in use costs no try"
 
 
 def test_pause_saves_the_state_and_resume_goes_on_from_it(
@@ -540,6 +558,7 @@ def test_a_supervisor_that_lost_its_lease_stops_its_trainer_and_writes_nothing(
     assert status(database, job_id) == JobStatus.RUNNING
 
 
+@pytest.mark.slow
 def test_a_trainer_whose_supervisor_renews_nothing_ends_itself(
     database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
 ) -> None:
@@ -567,12 +586,12 @@ def test_space_is_reserved_and_the_trainer_may_take_it(
     database: Database, settings: Settings, supervise: Callable[[TrainerMain], Supervisor]
 ) -> None:
     write_dataset(settings.datasets_dir / "faces")
-    (settings.weights_dir / "edgeface_xxs.pt").write_bytes(bytes(100_000))
+    size = (settings.weights_dir / "edgeface_xxs.pt").stat().st_size
     job_id = submit(database)
     supervise(fixtures.take_the_reserved_space)
     job = wait_for_status(database, job_id, JobStatus.SUCCEEDED)
     head = 3 * 512 * 4
-    assert job.warnings[0]["message"] == str(3 * (100_000 + head) + 2 * 100_000 + head)
+    assert job.warnings[0]["message"] == str(3 * (size + head) + 2 * size + head)
     assert not list(settings.artifacts_dir.rglob(".reserved"))
 
 
@@ -594,11 +613,79 @@ def test_a_job_for_which_the_disk_is_too_small_waits_and_says_so(
     assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
     assert job.waiting_reason is not None
     assert re.search(r"the job needs \d+ TB free in ", job.waiting_reason)
-    assert job.waiting_reason.endswith(f" free in {settings.artifacts_dir} and {settings.prepared_dir}")
-    weights.write_bytes(bytes(100_000))
+    assert job.waiting_reason.endswith(" free in artifacts and prepared")
+    write_edgeface(weights)
     job = wait_for_status(database, large, JobStatus.SUCCEEDED)
     assert (job.attempt, job.waiting_reason) == (1, None)
     assert event_kinds(database, large).count("waiting") == 1
+
+
+def test_the_workers_of_a_machine_share_its_gpus_out_and_a_job_without_one_waits(
+    database: Database, settings: Settings, supervise: Callable[..., Supervisor]
+) -> None:
+    settings.ring_again_seconds = 0.2
+    report = GpuReport(gpus=tuple(GpuReading(index=number, uuid=f"GPU-{number}", name="a GPU") for number in range(2)))
+    jobs = [submit(database) for _ in range(3)]
+    workers = [supervise(fixtures.tell_the_gpu, lambda: report) for _ in range(3)]
+    wait_until(lambda: waiting_reason(database, jobs[2]) == "a GPU: other jobs use cuda:0 or cuda:1")
+    wait_until(lambda: all("warning" in event_kinds(database, job_id) for job_id in jobs[:2]))
+    assert {gpu_told(database, job_id) for job_id in jobs[:2]} == {"0", "1"}
+    with database.writing() as session:
+        wishes.request_pause(session, jobs[1])
+    wait_until(lambda: "warning" in event_kinds(database, jobs[2]))
+    assert gpu_told(database, jobs[2]) == gpu_told(database, jobs[1])
+    assert len(workers) == 3
+
+
+def test_a_job_is_not_run_on_the_cpu_where_the_driver_is_broken(
+    database: Database,
+    settings: Settings,
+    supervise: Callable[..., Supervisor],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    settings.ring_again_seconds = 0.2
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "nvidia0").touch()
+    monkeypatch.setattr("worker.training.runtime.visible_gpus.ROOT", tmp_path)
+    reports = [GpuReport(problem=GpuProblem(code="driver_mismatch", message="two versions", hint="restart"))]
+    job_id = submit(database)
+    supervise(fixtures.tell_the_gpu, lambda: reports[-1])
+    wait_until(lambda: waiting_reason(database, job_id) == "a GPU: two versions; restart")
+    reports.append(GpuReport(gpus=(GpuReading(index=0, uuid="GPU-0", name="a GPU"),)))
+    wait_until(lambda: "warning" in event_kinds(database, job_id))
+    assert gpu_told(database, job_id) == "0"
+
+
+@pytest.mark.slow
+def test_a_job_is_tried_less_and_less_often_where_pytorch_cannot_use_the_gpu(
+    database: Database, supervise: Callable[[TrainerMain], Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.attempt.LONGEST_WAIT_SECONDS", 100.0)
+    job_id = submit(database)
+    supervise(fixtures.find_no_usable_gpu)
+    waits = []
+    for number in range(1, 4):
+        wait_until(lambda number=number: ended_attempts(database, job_id) == number)  # type: ignore[misc]
+        with database.writing() as session:
+            job, attempt = queries.get(session, job_id), queries.attempts(session, job_id)[-1]
+            assert job.waiting_reason is not None
+            assert job.waiting_reason.startswith("a GPU: this machine has a GPU that PyTorch cannot use: the driver is")
+            assert job.retry_at is not None
+            assert attempt.ended_at is not None
+            waits.append(round(job.retry_at - attempt.ended_at))
+            session.execute(update(Job).where(col(Job.id) == job_id).values(retry_at=None))
+    assert waits == [30, 60, 100]
+
+
+def ended_attempts(database: Database, job_id: str) -> int:
+    with database.reading() as session:
+        return sum(attempt.ended_at is not None for attempt in queries.attempts(session, job_id))
+
+
+def gpu_told(database: Database, job_id: str) -> str:
+    with database.reading() as session:
+        return str(queries.get(session, job_id).warnings[0]["message"])
 
 
 def test_a_worker_runs_as_many_jobs_at_once_as_it_has_slots(

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from app.finetune.errors import ErrorReport
 from app.finetune.evaluation import EvaluatedOn, Evaluation
 from app.finetune.evaluation_config import EvaluationConfig
 from app.finetune.ranges import Estimate
-from app.finetune.training_errors import DiskFull
+from app.finetune.training_errors import DiskFull, GpuFull, GpuUnusable
 from worker.messages import Failed, Order
-from worker.trainer_process import listen_to_supervisor
+from worker.trainer_process import listen_to_supervisor, train
 from worker.training.runtime.control import Control
 from worker.training.storage.paths import EvaluationJobFiles, TrainingFiles
 
@@ -137,6 +138,15 @@ def tell_all(connection: Connection, order: TrainingOrder) -> None:
     connection.send(events.RolledBack(0.1, 2, 1, 0))
     connection.send(events.Progressed(0.9, 2.0, 2, 2, 1, 10))
     connection.send(epoch(2, 2))
+    evaluated = evaluation(order.files.output_dir)
+    connection.send(events.Finished(RECOGNITION, RECOGNITION, "no clear difference", 1, 1.5, evaluated))
+
+
+def tell_phases(connection: Connection, order: TrainingOrder) -> None:
+    """A training that names two phases."""
+    begin(connection, order)
+    connection.send(events.PhaseStarted("checking"))
+    connection.send(events.PhaseStarted("stage_1"))
     evaluated = evaluation(order.files.output_dir)
     connection.send(events.Finished(RECOGNITION, RECOGNITION, "no clear difference", 1, 1.5, evaluated))
 
@@ -288,6 +298,16 @@ def take_the_reserved_space(connection: Connection, order: TrainingOrder) -> Non
     tell_all(connection, order)
 
 
+def tell_the_gpu(connection: Connection, order: TrainingOrder) -> None:
+    """The number of the GPU that it leases, then trains until it is stopped."""
+    control = begin(connection, order)
+    number = None if order.gpu_lease is None else order.gpu_lease.number
+    assert number in (None, order.gpu, control.gpu)
+    connection.send(events.Warned(JobWarning(code="gpu", message=str(number))))
+    control.stop.wait()
+    connection.send(events.Stopped())
+
+
 def measure(connection: Connection, order: TrainingOrder) -> None:
     """A rehearsal, without the rehearsal."""
     listen_to_supervisor(connection, order)
@@ -311,12 +331,24 @@ def fail(connection: Connection, order: TrainingOrder) -> None:
     connection.send(Failed(ErrorReport(code="image_unreadable", message="x.png", hint="replace it", blame="data")))
 
 
-def fail_for_the_device_once(connection: Connection, order: TrainingOrder) -> None:
-    if attempt_of(order) == 1:
-        report = ErrorReport(code="device_failed", message="CUDA error", hint="see dmesg", blame="service")
-        connection.send(Failed(report, worth_another_try=True))
-        return
-    tell_all(connection, order)
+def find_no_usable_gpu(connection: Connection, order: TrainingOrder) -> None:
+    begin(connection, order)
+    connection.send(Failed(GpuUnusable("the driver is older than CUDA").report()))
+
+
+def fail_by_device_errors(connection: Connection, order: TrainingOrder) -> None:
+    """The real trainer; each attempt ends with another error."""
+    train(connection, replace(order, run=f"{__name__}:raise_device_error"))
+
+
+def raise_device_error(_: FinetuneConfig, files: TrainingFiles, __: events.Report, ___: Control) -> None:
+    errors = [
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        GpuUnusable("the driver is older than CUDA"),
+        GpuFull("other programs hold 60.0 of the 80.0 GiB of cuda:0"),
+        RuntimeError("CUDA error: device-side assert triggered"),
+    ]
+    raise errors[int(files.output_dir.name.removeprefix("attempt-")) - 1]
 
 
 def begin(connection: Connection, order: TrainingOrder) -> Control:

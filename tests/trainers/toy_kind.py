@@ -10,17 +10,19 @@ from pathlib import Path
 from pydantic import Field
 from sqlmodel import Session
 
+from app.datasets.records import DatasetRecords
 from app.finetune import events
 from app.finetune.config import Name
 from app.finetune.errors import ConfigError
 from app.finetune.job_config import JobConfig
 from app.finetune.job_kinds import Kind
 from app.finetune.job_warning import JobWarning
-from app.inputs.dataset_checks import DatasetChecks
+from app.inputs.dataset_checks import CheckedInputs
 from app.inputs.kinds import InputsOfConfig
 from app.inputs.names import find_weights
 from app.settings import Settings
 from tests.trainers import fixtures
+from worker.gpu.leases import MemoryNeed
 from worker.kinds import WorkerKind
 from worker.space import SpaceNeeded
 from worker.training.runtime.control import Control
@@ -50,10 +52,10 @@ def find(config: ToyConfig, settings: Settings, session: Session) -> ToyInputs:
     return ToyInputs(find_weights("edgeface", "EdgeFace", config.edgeface, settings, session))
 
 
-def check(config: ToyConfig, inputs: ToyInputs, _: DatasetChecks) -> list[JobWarning]:
+def check(config: ToyConfig, inputs: ToyInputs, _: DatasetRecords) -> CheckedInputs:
     if config.words == 0:
         raise ConfigError("a toy needs words", "ask for one")
-    return [JobWarning(code="toy", message=f"it reads {inputs.edgeface.name}")]
+    return CheckedInputs([JobWarning(code="toy", message=f"it reads {inputs.edgeface.name}")])
 
 
 def work(config: ToyConfig, files: ToyFiles, report: events.Report, control: Control) -> None:
@@ -81,5 +83,6 @@ WORKER_KIND = WorkerKind(
     run="tests.trainers.toy_kind:work",
     files=lambda inputs, place: ToyFiles(inputs.edgeface, place.output_dir),
     space=lambda _config, _inputs, _faces_are_prepared: SpaceNeeded(save=1024, faces=0),
+    gpu_memory=lambda _config, _inputs: MemoryNeed(0, 0),
     resumable=False,
 )

@@ -3,13 +3,14 @@ from pathlib import Path
 import pytest
 
 from app.finetune.dataset import comparable, scan_dataset, scan_split
-from app.finetune.errors import FolderEmpty
+from app.finetune.dataset_errors import FolderEmpty
+from app.finetune.dataset_warnings import scan_warnings
 from tests.support.datasets import write_dataset
 
 
 def warnings_of(folder: Path) -> dict[str, str]:
     scan = scan_dataset(folder / "train_processed", folder / "val_processed")
-    return {warning.code: warning.message for warning in scan.warnings}
+    return {warning.code: warning.message for warning in scan_warnings(scan)}
 
 
 def test_subjects_are_numbered_from_train_alone(tmp_path: Path) -> None:

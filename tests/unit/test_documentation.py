@@ -2,24 +2,26 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
-from click.testing import CliRunner
 
 import app.alignment.errors
 import app.dataset_build
 import app.jobs.errors
 from app.api_models.job import JobView
 from app.cli.service import edgeface_finetune
+from app.error_statuses import status_of
 from app.finetune.config import FinetuneConfig
 from app.finetune.deprecations import REMOVED_IN, RENAMED_ANSWER_FIELDS, RENAMED_FIELDS, RENAMED_QUERY_VALUES
 from app.finetune.errors import EdgefaceError
 from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.phases import PHASES
 from app.finetune.recipes import RECOMMENDED
 from app.jobs.states import NEXT, JobStatus
 from app.main import create_app
-from app.problems import status_of
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +58,11 @@ def test_the_reference_has_every_setting(name: str) -> None:
     field = Settings.model_fields[name]
     default = "" if field.default in ("", Path()) else field.default
     assert f"| `EDGEFACE_{name.upper()}` | {default} | {field.description} |" in REFERENCE
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_reference_has_every_phase(phase: str) -> None:
+    assert f"`{phase}`" in REFERENCE.split("## Phases")[1].split("## Commands")[0]
 
 
 @pytest.mark.parametrize("former", RENAMED_FIELDS)
@@ -120,11 +127,34 @@ def test_the_reference_has_every_path(tmp_path: Path) -> None:
     assert {path for path in paths if path not in REFERENCE} == set()
 
 
-def test_the_reference_has_every_command() -> None:
-    listed = CliRunner().invoke(edgeface_finetune, ["--help"]).output.split("Commands:")[1]
-    commands = {line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line[2] != " "}
-    assert {"serve", "api", "worker", "train", "submit", "watch", "download", "dataset", "demo"} <= commands
-    assert {command for command in commands if f"`{command}" not in REFERENCE} == set()
+def commands_of(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield (`dataset build`, its command) for every command below the group."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands_of(command, f"{path}{name} ")
+        else:
+            yield f"{path}{name}", command
+
+
+COMMANDS = dict(commands_of(edgeface_finetune))
+FIELDS = {*FinetuneConfig.model_fields, *EvaluationConfig.model_fields}
+
+
+def test_the_commands_are_found() -> None:
+    assert {"serve", "api", "worker", "train", "submit", "watch", "download", "dataset build", "demo"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_reference_has_every_command_and_option(name: str) -> None:
+    """`train` and `evaluate` have an option for each field, which the tables of fields list."""
+    assert f"`{name}" in REFERENCE
+    options = [each for each in COMMANDS[name].params if isinstance(each, click.Option) and not each.hidden]
+    page = REFERENCE + (ROOT / "docs" / "operations.md").read_text()
+    names = {option.opts[-1] for option in options if option.name not in FIELDS}
+    assert {each for each in names if not re.search(rf"{each}\b", page)} == set()
 
 
 def test_every_error_has_a_code_of_its_own_and_an_answer() -> None:
@@ -137,14 +167,18 @@ def test_every_error_has_a_code_of_its_own_and_an_answer() -> None:
         assert (status_of(error) >= 500) <= (kind.blame == "service"), kind
 
 
-def test_every_test_that_the_reliability_page_names_exists() -> None:
-    page = (ROOT / "docs" / "reliability.md").read_text()
-    named = set(re.findall(r"`(test_\w+)`", page))
+@pytest.mark.parametrize("page", ["reliability.md", "security.md"])
+def test_every_test_that_a_page_names_exists(page: str) -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / page).read_text()))
     written = {
         name
         for path in (ROOT / "tests").rglob("test_*.py")
         for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
     }
     assert len(named) > 20
-    assert re.search(r"^kills=\d+ lost=0 doubled=0 stuck=0 corrupt=0 unequal=0$", page, re.MULTILINE)
     assert named - written == set()
+
+
+def test_the_reliability_page_shows_the_end_of_a_chaos_run() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    assert re.search(r"^kills=\d+ lost=0 doubled=0 stuck=0 corrupt=0 unequal=0$", page, re.MULTILINE)

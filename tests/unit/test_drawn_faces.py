@@ -7,6 +7,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from app.drawn_faces import draw_face, write_drawn_faces
+from app.settings import Settings
+from tests.support.command_line import edgeface_finetune
 
 
 def test_the_same_numbers_draw_the_same_face() -> None:
@@ -33,3 +35,14 @@ def test_subjects_can_be_told_apart() -> None:
     probes = np.stack([features(subject, image) for subject in range(12) for image in (1, 2, 3)])
     recognised = (probes @ gallery.T).argmax(1) == np.repeat(np.arange(12), 3)
     assert recognised.mean() > 0.5, "chance is 0.08"
+
+
+def test_the_command_draws_a_folder_per_subject_and_replaces_none(tmp_path: Path) -> None:
+    settings, folder = Settings(var_dir=tmp_path / "var"), tmp_path / "faces"
+    drawn = edgeface_finetune(settings, "dataset", "draw", str(folder), "--subjects", "2", "--images", "3")
+    assert drawn.status == 0
+    assert "6 drawn faces of 2 subjects" in drawn.output
+    assert len(list(folder.glob("*/*.png"))) == 6
+    again = edgeface_finetune(settings, "dataset", "draw", str(folder))
+    assert again.status == 2
+    assert "already exists" in again.errors

@@ -1,5 +1,6 @@
 """What a fresh process has loaded once it has imported a room: the contracts in pyproject.toml, at run time."""
 
+import functools
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ print("\\n".join(sys.modules))
 """
 
 
+@functools.cache
 def loaded_by(package: str) -> set[str]:
     """The modules loaded after the import of the package and of all its modules."""
     done = subprocess.run([sys.executable, "-c", IMPORT_ALL, package], capture_output=True, text=True, check=True)
@@ -29,8 +31,10 @@ def loaded_by(package: str) -> set[str]:
     ("package", "never"),
     [
         ("app.finetune", SERVICE | DATABASE | TORCH),
+        ("app.access", SERVICE | TORCH),
         ("app.jobs", SERVICE | TORCH),
         ("app.inputs", SERVICE | TORCH),
+        ("app.isolated", SERVICE | DATABASE | TORCH),
         ("app.live", {"celery", "kombu"} | TORCH),
         ("app.alignment", SERVICE | DATABASE | TORCH),
         ("app.cli", TORCH),

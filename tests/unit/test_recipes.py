@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.finetune.config import FinetuneConfig
-from app.finetune.recipes import RECOMMENDED, views_warning
+from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.recipes import RECOMMENDED, changed_fields, views_warning
 
 GUIDE = {
     "stage1_epochs": 5,
@@ -83,3 +84,16 @@ def test_a_training_that_shows_many_more_faces_than_were_measured_warns() -> Non
     assert warned(0, 60, 8500) is None, "the guide's"
     assert "510,000 faces" in str(warned(768, 60, 8500))
     assert "stage2_epochs to about 2 " in str(warned(768, 60, 8500))
+
+
+@pytest.mark.parametrize("recipe", ["guide", "recommended"])
+def test_only_what_differs_from_the_recipe_is_changed(recipe: str) -> None:
+    config = FinetuneConfig.model_validate({"dataset": "orl12", "recipe": recipe})
+    assert changed_fields(config) == {}
+    other = config.model_copy(update={"keep": "last", "batch_size": 7, "synthetic_identities": 768})
+    expected = {"batch_size": 7} if recipe == "recommended" else {"keep": "last", "batch_size": 7}
+    assert changed_fields(other) == expected | ({} if recipe == "recommended" else {"synthetic_identities": 768})
+
+
+def test_a_config_without_recipes_is_compared_with_its_defaults() -> None:
+    assert changed_fields(EvaluationConfig(eval_dir="val", tta=True)) == {"tta": True}

@@ -1,6 +1,7 @@
 """Who ends up in which part, for any number of people and any fractions."""
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.cli.dataset import dataset
 from app.dataset_build import Part, build_dataset, build_folds, split_folds, split_subjects
-from app.dataset_build_errors import CannotFold
+from app.dataset_build.errors import CannotFold
 from app.drawn_faces import write_drawn_faces
 
 PEOPLE = st.integers(0, 60).map(lambda count: [f"s{number}" for number in range(count)])
@@ -61,10 +62,20 @@ def test_each_person_is_in_test_in_one_fold(people: list[str], folds: int, val_f
     assert max(Counter(tested).values()) == 1
 
 
+@given(st.integers(2, 40), st.integers(2, 12))
+def test_the_folds_that_the_error_names_are_possible(people: int, folds: int) -> None:
+    names = [f"s{number}" for number in range(people)]
+    if split_folds(names, folds, 0.2, random.Random(1)) is not None:
+        return
+    hint = CannotFold(Path("faces"), people, folds).hint
+    for number in re.findall(r"\d+", hint.partition(",")[0]):
+        assert "at least" in hint or split_folds(names, int(number), 0.2, random.Random(1)) is not None
+
+
 def people_in(folder: Path) -> dict[str, set[str]]:
     return {
         part.name.removesuffix("_processed"): {path.name.split("_")[0] for path in part.glob("hr_images/*")}
-        for part in folder.iterdir()
+        for part in folder.glob("*_processed")
     }
 
 
@@ -80,12 +91,12 @@ def test_folds_are_whole_datasets_and_nothing_is_left_of_failed_ones(tmp_path: P
         tested.update(parts["test"])
     assert set(tested.values()) == {1}
     assert len(tested) == 7
-    with pytest.raises(CannotFold, match="7 subjects, too few for 4 folds"):
+    with pytest.raises(CannotFold, match="7 subjects, which cannot be divided into 4 folds"):
         build_folds(tmp_path / "faces", tmp_path / "more", folds=4)
     broken = next((tmp_path / "faces").rglob("*.png"))
     broken.write_bytes(broken.read_bytes()[:100])
     done = CliRunner().invoke(
-        dataset, ["build", str(tmp_path / "faces"), "--output", str(tmp_path / "more"), "--folds", "2"]
+        dataset, ["build", str(tmp_path / "faces"), "--output", str(tmp_path / "more"), "--folds", "2", "--strict"]
     )
     assert done.exit_code != 0
     assert {path.name for path in tmp_path.iterdir()} == {"faces", "folds"}

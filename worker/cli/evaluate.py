@@ -1,18 +1,25 @@
 """`edgeface-finetune evaluate`: evaluate a backbone at the terminal, without the service."""
 
-import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Console
 
-from app.finetune.config import BICUBIC
+from app.cli.live_progress import LiveProgress
+from app.finetune.errors import printable
 from app.finetune.evaluation_config import EvaluationConfig
-from worker.cli.options import config_options, validated
+from app.finetune.part_reading import built_reading
+from app.finetune.phases import PhaseStarted
+from worker.cli.named_files import NamedFiles, find_named_files
+from worker.cli.options import config_command, config_options, validated
 from worker.process.openmp import let_waiting_threads_sleep
 
+if TYPE_CHECKING:
+    from worker.training.evaluation.evaluate_backbone import Evaluated
 
-@click.command()
+
+@click.command(cls=config_command(EvaluationConfig))
 @config_options(EvaluationConfig)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the results as JSON.")
 @click.option(
@@ -22,35 +29,43 @@ def evaluate(json_file: Path | None, report: Path | None, **given: Any) -> None:
     """Measure how well a backbone recognises people that it was not trained on.
 
     Compares VLR probes with the HR gallery and with each other, and adds the baselines: HR probes, and VLR probes
-    without the DSR. --before measures the effect of the fine-tuning. Directories and weights are paths.
+    without the DSR. --before measures the effect of the fine-tuning. Directories are paths, weights are paths or
+    names in EDGEFACE_WEIGHTS_DIR.
     """
     # PyTorch takes seconds to import, and --help and a wrong option need none of it.
     config = validated(EvaluationConfig, given).in_root(Path())
+    named = find_named_files(config)
     let_waiting_threads_sleep()
-    from worker.training.evaluation.evaluate_backbone import evaluate_backbone
+    # The table goes to the standard output, the progress to the other, so that the table can be piped.
+    with LiveProgress(Console(stderr=True)) as live:
+        live.show(PhaseStarted("starting"))
+        found = _evaluated(config, named, live)
     from worker.training.evaluation.report import render_report
     from worker.training.evaluation.table import render_table
     from worker.training.runtime.control import Control
     from worker.training.storage.atomic import write_bytes_whole
-    from worker.training.storage.paths import EvaluationFiles
 
-    files = EvaluationFiles(
-        eval_dir=Path(config.eval_dir or ""),
-        edgeface=Path(config.edgeface),
-        before=None if config.before is None else Path(config.before),
-        dsr=None if config.dsr == BICUBIC else Path(config.dsr),
-    )
-    found = evaluate_backbone(config, files, on_progress=_show_progress)
     click.echo(render_table(found.evaluation))
     if json_file is not None:
         write_bytes_whole(json_file, found.evaluation.model_dump_json(indent=2).encode(), Control())
         click.echo(f"Wrote {json_file}")
     if report is not None:
-        write_bytes_whole(report, render_report(found.evaluation, found.faces).encode(), Control())
+        write_bytes_whole(report, printable(render_report(found.evaluation, found.faces)).encode(), Control())
         click.echo(f"Wrote {report}")
 
 
-def _show_progress(share: float) -> None:
-    """Show the progress if standard error is a terminal."""
-    if sys.stderr.isatty():
-        click.echo(f"\rEvaluating: {share:4.0%}{chr(10) if share >= 1 else ''}", err=True, nl=False)
+def _evaluated(config: EvaluationConfig, named: NamedFiles, live: LiveProgress) -> "Evaluated":
+    from worker.training.evaluation.job import evaluate_in_phases
+    from worker.training.runtime.control import Control
+    from worker.training.runtime.progress import Progress
+    from worker.training.storage.paths import EvaluationFiles
+
+    files = EvaluationFiles(
+        eval_dir=Path(config.eval_dir or ""),
+        edgeface=named.edgeface,
+        before=named.before,
+        dsr=named.dsr,
+        copies=named.copies,
+        eval_reading=built_reading(config.eval_dir),
+    )
+    return evaluate_in_phases(config, files, live.show, Control(), Progress(live.show))

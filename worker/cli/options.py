@@ -1,22 +1,47 @@
 """Click options made from the fields of a config, and configs from options or files."""
 
-import json
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TextIO, TypeVar, get_args, get_origin
+from typing import Any, BinaryIO, Literal, TypeVar, get_args, get_origin
 
 import click
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from app.finetune.config import OF_JOB
-from app.finetune.deprecations import RENAMED_FIELDS, field_messages
+from app.finetune.deprecations import RENAMED_FIELDS
+from app.finetune.deprecations import field_messages as former_name_messages
 from app.finetune.errors import ConfigError
+from app.finetune.field_messages import field_messages
+from app.finetune.field_names import one_of, similar_fields
+from app.finetune.json_text import read_object
 
 Command = Callable[..., None]
 _Config = TypeVar("_Config", bound=BaseModel)
 
 _DIRECTORIES = ("dataset", "train_dir", "val_dir", "eval_dir")
 _WEIGHTS = ("edgeface", "before", "dsr")
+
+
+class ConfigCommand(click.Command):
+    """A command whose options are the fields of a config. For an unknown option it suggests those of similar fields."""
+
+    config: type[BaseModel]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            name = error.option_name.lstrip("-")
+            similar = [_flag(field) for field in similar_fields(name, self.config)]
+            if not similar:
+                raise
+            text = f"No such option {error.option_name!r}. Did you mean {one_of(similar)}?"
+            raise click.NoSuchOption(error.option_name, text, ctx=ctx) from None
+
+
+def config_command(config: type[BaseModel]) -> type[ConfigCommand]:
+    """Return the class of a command whose options are the fields of `config`."""
+    return type("ConfigCommand", (ConfigCommand,), {"config": config})
 
 
 def config_options(config: type[BaseModel]) -> Callable[[Command], Command]:
@@ -44,23 +69,18 @@ def validated(config: type[_Config], given: Mapping[str, Any]) -> _Config:
     return _validated(config, fields, f"edgeface-finetune {context.info_name} --help lists every option")
 
 
-def validated_json(config: type[_Config], file: TextIO) -> _Config:
+def validated_json(config: type[_Config], file: BinaryIO) -> _Config:
     """Build the config from a file that holds one JSON object.
 
-    Raises ConfigError, naming the fields, and BadParameter if the file holds no JSON object.
+    Raises ConfigError, naming the fields, or line and column of what is no JSON.
     """
-    try:
-        fields = json.load(file)
-    except json.JSONDecodeError as error:
-        raise click.BadParameter(f"{file.name} is not JSON: {error}") from None
-    if not isinstance(fields, dict):
-        raise click.BadParameter(f"{file.name} holds a JSON {type(fields).__name__}, not an object of fields")
+    fields = read_object(file.read(), file.name)
     return _validated(config, fields, "correct the fields named; docs/reference.md lists every field")
 
 
 def _validated(config: type[_Config], fields: Mapping[str, Any], hint: str) -> _Config:
     """Build the config. Print a warning for each former field name."""
-    for message in field_messages(fields):
+    for message in former_name_messages(fields):
         click.echo(f"warning: {message}", err=True)
     for name in _WEIGHTS:
         if str(fields.get(name)).startswith(OF_JOB):
@@ -72,7 +92,7 @@ def _validated(config: type[_Config], fields: Mapping[str, Any], hint: str) -> _
     try:
         return config.model_validate(fields)
     except ValidationError as invalid:
-        wrong = [f"{'.'.join(map(str, error['loc'])) or 'config'}: {error['msg']}" for error in invalid.errors()]
+        wrong = [f"{field}: {message}" for field, message in field_messages(invalid.errors(), config)]
         raise ConfigError("; ".join(wrong), hint) from None
 
 

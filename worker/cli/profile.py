@@ -3,12 +3,14 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from app.finetune.config import BICUBIC, FinetuneConfig
+from app.finetune.config import FinetuneConfig
+from app.finetune.part_reading import built_reading
 from app.settings import Settings
+from worker.cli.named_files import find_named_files
 from worker.cli.options import validated_json
 from worker.process.openmp import let_waiting_threads_sleep
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("config", type=click.File("r"))
+@click.argument("config", type=click.File("rb"))
 @click.option("--epochs", default=2, show_default=True, type=click.IntRange(1), help="Most epochs of each stage.")
 @click.option(
     "--steps",
@@ -31,13 +33,14 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="File for the Chrome trace (chrome://tracing, ui.perfetto.dev).  [default: profile-trace.json in var/]",
 )
-def profile(config: TextIO, epochs: int, steps: int, trace: Path | None) -> None:
+def profile(config: BinaryIO, epochs: int, steps: int, trace: Path | None) -> None:
     """Profile the fine-tuning that the JSON file CONFIG describes (`-` reads standard input).
 
-    The training runs on this machine; directories and weights are paths. It prepares the faces again and keeps no file
-    but the trace. The profiler slows the training down, small steps most.
+    The training runs on this machine; directories are paths, weights are paths or names in EDGEFACE_WEIGHTS_DIR. It
+    prepares the faces again and keeps no file but the trace. The profiler slows the training down, small steps most.
     """
     asked = validated_json(FinetuneConfig, config)
+    named = find_named_files(asked)
     limited = asked.model_copy(
         update={
             "stage1_epochs": min(asked.stage1_epochs, epochs),
@@ -60,10 +63,13 @@ def profile(config: TextIO, epochs: int, steps: int, trace: Path | None) -> None
         files = TrainingFiles(
             train_dir=Path(asked.train_dir or ""),
             val_dir=Path(asked.val_dir or ""),
-            edgeface=Path(asked.edgeface),
-            dsr=None if asked.dsr == BICUBIC else Path(asked.dsr),
+            edgeface=named.edgeface,
+            dsr=named.dsr,
+            copies=named.copies,
             output_dir=Path(folder) / "job" / "attempt-1",
             prepared_dir=Path(folder) / "prepared",
+            train_reading=built_reading(asked.train_dir),
+            val_reading=built_reading(asked.val_dir),
         )
         with sampled(files, steps * asked.batch_size) as some:
             found = profile_training(limited, some, trace, show)

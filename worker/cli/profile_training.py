@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 from app.artifacts import Artifacts
 from app.database import Database
 from app.finetune.config import FinetuneConfig
-from app.finetune.dataset import DatasetScan, image_name, scan_dataset, subject_of
+from app.finetune.dataset import HR_FOLDER, VLR_FOLDER, DatasetScan, ImageFile, scan_dataset
 from app.finetune.events import Report, TrainingEvent
 from app.jobs.transitions import attempts, submission
 from worker.recording import record
@@ -56,7 +56,7 @@ def profile_training(config: FinetuneConfig, files: TrainingFiles, trace: Path, 
     """
     with ExitStack() as stack:
         on_event = stack.enter_context(_recording(config, files.output_dir, report))
-        profiler = stack.enter_context(profile(activities=_activities()))
+        profiler = stack.enter_context(profile(activities=_activities(), acc_events=True))
         spans = stack.enter_context(profiling())
         started = time.monotonic()
         finetune(config, files, on_event, Control(predict_duration=False))
@@ -88,41 +88,41 @@ def parts_of(spans: Iterable[Span], seconds: float) -> Iterator[Part]:
 def sampled(files: TrainingFiles, images: int) -> Iterator[TrainingFiles]:
     """Yield files limited to `images` training images of as many subjects as possible, and to the same share of val.
     The sample is a temporary folder of links."""
-    scan = scan_dataset(files.train_dir, files.val_dir)
+    scan = scan_dataset(files.train_dir, files.val_dir, files.train_reading.pattern, files.val_reading.pattern)
     total = len(scan.train.vlr_images)
     if total <= images:
         yield files
         return
     with tempfile.TemporaryDirectory(prefix="edgeface-sample-") as folder:
-        halves = {"train": (scan.train.vlr_images, images), "val": _share_of_val(scan, images / total)}
-        for half, (paths, count) in halves.items():
-            chosen = {image_name(path) for path in _round_robin(paths, count)}
-            source = files.train_dir if half == "train" else files.val_dir
-            for kind in ("vlr_images", "hr_images"):
-                links = Path(folder) / half / kind
+        shares = (("train", scan.train, images), ("val", scan.val, _share_of_val(scan, images / total)))
+        for half, split, count in shares:
+            chosen = {image.photo for image in _round_robin(split.vlr_images, count)}
+            for kind in (VLR_FOLDER, HR_FOLDER):
+                links, source = Path(folder) / half / kind, split.directory / kind
                 links.mkdir(parents=True)
-                for path in (source / kind).glob("*"):
-                    if image_name(path) in chosen:
-                        (links / path.name).symlink_to(path.absolute())
+                for image in split.vlr_images if kind == VLR_FOLDER else split.hr_images:
+                    if image.photo in chosen:
+                        link = links / image.path.relative_to(source)
+                        link.parent.mkdir(exist_ok=True)
+                        link.symlink_to(image.path.absolute())
         yield replace(files, train_dir=Path(folder) / "train", val_dir=Path(folder) / "val")
 
 
 _FEWEST_VAL_IMAGES = 64
 
 
-def _share_of_val(scan: DatasetScan, share: float) -> tuple[Sequence[Path], int]:
-    return scan.val.vlr_images, max(_FEWEST_VAL_IMAGES, round(share * len(scan.val.vlr_images)))
+def _share_of_val(scan: DatasetScan, share: float) -> int:
+    return max(_FEWEST_VAL_IMAGES, round(share * len(scan.val.vlr_images)))
 
 
-def _round_robin(paths: Sequence[Path], count: int) -> list[Path]:
+def _round_robin(images: Sequence[ImageFile], count: int) -> list[ImageFile]:
     """Return the first image of each subject, then the second of each, and so on, up to `count`."""
     numbers: defaultdict[str, int] = defaultdict(int)
     ranked = []
-    for path in paths:
-        subject = subject_of(path.name)
-        ranked.append((numbers[subject], path))
-        numbers[subject] += 1
-    return [path for _, path in sorted(ranked, key=lambda pair: pair[0])[:count]]
+    for image in images:
+        ranked.append((numbers[image.subject], image))
+        numbers[image.subject] += 1
+    return [image for _, image in sorted(ranked, key=lambda pair: pair[0])[:count]]
 
 
 @contextmanager

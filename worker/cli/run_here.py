@@ -8,12 +8,16 @@ from typing import TypeVar
 import click
 
 from app.artifacts import copy_whole
-from app.cli import event_lines
+from app.cli.live_progress import LiveProgress
 from app.finetune.config import FinetuneConfig
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ConfigError
 from app.finetune.events import Checkpoint, Finished, Report, StateSaved, Stopped, TrainingEvent
+from app.finetune.part_reading import built_reading
+from app.settings import Settings
 from worker.cli.interrupt import INTERRUPTED, stop_at_interrupt
+from worker.cli.named_files import NamedFiles
+from worker.dataset_check.alignment import alignment_warnings
 from worker.training.checkpoints.resume_file import ResumePoints
 from worker.training.runtime.control import Control
 from worker.training.storage.paths import ResumeFrom, TrainingFiles
@@ -51,18 +55,18 @@ def resolve_training(kind: type[_Config], begun: _Config | None, output_dir: Pat
 def train_here(
     train: Callable[[_Config, TrainingFiles, Report, Control], Finished | Stopped],
     config: _Config,
-    dsr: Path | None,
+    named: NamedFiles,
     output_dir: Path,
     prepared_dir: Path | None,
     resume: ResumeFrom | None,
+    live: LiveProgress,
 ) -> None:
-    """Run `train` until it finishes or Ctrl-C stops it, print its events, and write the result into `output_dir`."""
-    points, control = ResumePoints(output_dir), Control()
+    """Run `train` until it finishes or Ctrl-C stops it, show its events, and write the result into `output_dir`."""
+    points, control, settings = ResumePoints(output_dir), Control(judge_faces=alignment_warnings), Settings()
     best = [] if resume is None or resume.best is None else [resume.best]
 
     def show(event: TrainingEvent) -> None:
-        if (line := event_lines.event_line(event)) is not None:
-            click.echo(line)
+        live.show(event)
         if isinstance(event, Checkpoint):
             best.append(event)
         if isinstance(event, StateSaved):
@@ -71,21 +75,25 @@ def train_here(
     files = TrainingFiles(
         train_dir=Path(config.train_dir or ""),
         val_dir=Path(config.val_dir or ""),
-        edgeface=Path(config.edgeface),
-        dsr=dsr,
+        edgeface=named.edgeface,
+        dsr=named.dsr,
+        copies=named.copies,
         output_dir=output_dir,
         prepared_dir=prepared_dir or output_dir / "prepared",
         resume=resume,
+        train_reading=built_reading(config.train_dir),
+        val_reading=built_reading(config.val_dir),
+        compiled_dir=settings.compiled_dir if settings.compile else None,
     )
     with stop_at_interrupt(control.stop):
         last = train(config, files, show, control)
     if isinstance(last, Stopped):
         if points.read() is not None:
             resume_command = f"{_COMMANDS[type(config)]} --resume --output-dir {shlex.quote(str(output_dir))}"
-            click.echo(f"To resume: edgeface-finetune {resume_command}")
+            live.print(f"To resume: edgeface-finetune {resume_command}")
         click.get_current_context().exit(INTERRUPTED)
     for written in best[-1].files:
-        click.echo(f"Saved {copy_whole(written.path, output_dir / written.path.name)}")
+        live.print(f"Saved {copy_whole(written.path, output_dir / written.path.name)}")
     if last.evaluated is not None:
-        click.echo(f"Saved {last.evaluated.report.path}")
+        live.print(f"Saved {last.evaluated.report.path}")
     points.clear()

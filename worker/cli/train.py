@@ -5,16 +5,20 @@ from typing import Any
 
 import click
 from pydantic import ValidationError
+from rich.console import Console
 
-from app.finetune.config import BICUBIC, FinetuneConfig
+from app.cli.live_progress import LiveProgress
+from app.finetune.config import FinetuneConfig
 from app.finetune.deprecations import RENAMED_FIELDS
 from app.finetune.errors import ConfigError
-from worker.cli.options import config_options, validated
+from app.finetune.phases import PhaseStarted
+from worker.cli.named_files import find_named_files
+from worker.cli.options import config_command, config_options, validated
 from worker.process.allocator import keep_freed_memory
 from worker.process.openmp import let_waiting_threads_sleep
 
 
-@click.command()
+@click.command(cls=config_command(FinetuneConfig))
 @config_options(FinetuneConfig)
 @click.option(
     "--output-dir",
@@ -34,21 +38,25 @@ from worker.process.openmp import let_waiting_threads_sleep
 def train(output_dir: Path, prepared_dir: Path | None, resume: bool, **given: Any) -> None:
     """Fine-tune EdgeFace on this machine, without the service.
 
-    The options are the fields of a job's config; directories and weights are paths. Ctrl-C saves the training state
-    and exits. --resume resumes from it, also after a crash, with the same result as an uninterrupted training.
+    The options are the fields of a job's config; directories are paths, weights are paths or names in
+    EDGEFACE_WEIGHTS_DIR. Ctrl-C saves the training state and exits. --resume resumes from it, also after a crash, with
+    the same result as an uninterrupted training.
     """
     # PyTorch takes seconds to import, and --help and a wrong option need none of it.
     begun = None if resume else validated(FinetuneConfig, given)
-    let_waiting_threads_sleep()
-    keep_freed_memory()
-    from worker.cli.run_here import resolve_training, train_here
-    from worker.training.finetune import finetune
+    named = None if begun is None else find_named_files(begun)
+    with LiveProgress(Console()) as live:
+        live.show(PhaseStarted("starting"))
+        let_waiting_threads_sleep()
+        keep_freed_memory()
+        from worker.cli.run_here import resolve_training, train_here
+        from worker.training.finetune import finetune
 
-    config, resume_from = resolve_training(FinetuneConfig, begun, output_dir)
-    if resume_from is not None:
-        _refuse_other_options(given, config)
-    dsr = None if config.dsr == BICUBIC else Path(config.dsr)
-    train_here(finetune, config, dsr, output_dir, prepared_dir, resume_from)
+        config, resume_from = resolve_training(FinetuneConfig, begun, output_dir)
+        if resume_from is not None:
+            _refuse_other_options(given, config)
+        named = named or find_named_files(config)
+        train_here(finetune, config, named, output_dir, prepared_dir, resume_from, live)
 
 
 def _refuse_other_options(given: dict[str, Any], config: FinetuneConfig) -> None:

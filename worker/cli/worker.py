@@ -2,15 +2,22 @@
 
 import click
 
+from app.cli.log_options import log_format_option
+from app.logs import LogFormat
 from app.parent_process import end_with_parent
+from app.private_files import make_private_files
 from app.settings import Settings
 
 
 @click.command()
-def worker() -> None:
+@log_format_option
+def worker(log_format: LogFormat | None) -> None:
     """Run a worker, which takes jobs from the queue and runs them. SIGTERM or Ctrl-C returns a running job to the
     queue."""
     from worker.tasks import run_worker
 
+    make_private_files()
     end_with_parent()
-    run_worker(Settings())
+    settings = Settings()
+    settings.log_format = log_format or settings.log_format
+    run_worker(settings)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select, update
 
 from app.api_models.attempts import ResumeReceipt
@@ -11,12 +12,13 @@ from app.api_models.events import StatusChanged
 from app.database import database_now
 from app.finetune.errors import ErrorReport
 from app.finetune.event_data import as_json
+from app.finetune.gpus import GpuUse
 from app.jobs import queries
 from app.jobs.attempt_errors import Poisoned, WorkerLost
 from app.jobs.durations import view_actual, view_predicted
 from app.jobs.resume import ResumePoint
 from app.jobs.states import CLAIMED, TERMINAL, JobStatus
-from app.jobs.tables import Attempt, Job
+from app.jobs.tables import Attempt, Job, OwnerTurn
 from app.jobs.transitions.fence import Claim, append_event, clock, cut_after, update_attempt, update_job, write_claimed
 
 LONGEST_BACKOFF_SECONDS = 300.0
@@ -53,6 +55,8 @@ def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -
             stage=None,
             epoch=None,
             step=None,
+            phase="starting",
+            phase_progress=0.0,
             eta_seconds=None,
         )
         .returning(col(Job.attempt))
@@ -69,10 +73,18 @@ def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -
         ).scalar_one_or_none()
         return None if held is None else Claim(job_id, held, worker_id)
     now = clock(session)
+    _note_turn(session, job_id, now)
     session.add(Attempt(job_id=job_id, number=claimed, worker_id=worker_id, started_at=now, heard_at=now))
     changed = StatusChanged(status=JobStatus.PREPARING, previous=JobStatus.QUEUED, worker=worker_id)
     append_event(session, job_id, changed)
     return Claim(job_id, claimed, worker_id)
+
+
+def _note_turn(session: Session, job_id: str, now: float) -> None:
+    owner = session.execute(select(Job.owner).where(Job.id == job_id)).scalar_one()
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    turn = insert(OwnerTurn).values(owner=owner, claimed_at=now)
+    session.execute(turn.on_conflict_do_update(index_elements=["owner"], set_={"claimed_at": now}))
 
 
 def begin_attempt(session: Session, claim: Claim, point: ResumePoint | None) -> ResumeReceipt | None:
@@ -99,9 +111,13 @@ def begin_attempt(session: Session, claim: Claim, point: ResumePoint | None) -> 
     return receipt
 
 
-def renew_lease(session: Session, claim: Claim, lease_seconds: float) -> JobStatus:
-    """Renew the claim for `lease_seconds`. Return the job's status, which shows a requested cancel or pause."""
-    return write_claimed(session, claim, lease_expires_at=database_now() + lease_seconds)
+def renew_lease(session: Session, claim: Claim, lease_seconds: float, gpu: GpuUse | None = None) -> JobStatus:
+    """Renew the claim for `lease_seconds`, and record the attempt's GPU if given. Return the job's status, which shows
+    a requested cancel or pause."""
+    status = write_claimed(session, claim, lease_expires_at=database_now() + lease_seconds)
+    if gpu is not None:
+        update_attempt(session, claim, gpu=gpu)
+    return status
 
 
 def finish(
@@ -112,10 +128,13 @@ def finish(
     end_job(session, claim.job_id, claim.attempt, status, error)
 
 
-def hand_back(session: Session, claim: Claim, reason: str, *, retry_in: float = 0.0) -> JobStatus:
+def hand_back(
+    session: Session, claim: Claim, reason: str, *, retry_in: float = 0.0, waits_for: str | None = None
+) -> JobStatus:
     """Return the job to the queue on the worker's request, or cancel or pause it if that was requested. Does not count
-    as a loss. With `retry_in` no worker claims it for so many seconds, and `reason` is what it waits for."""
-    current = write_claimed(session, claim, **({"waiting_reason": reason} if retry_in else {}))
+    as a loss. With `retry_in` no worker claims it for so many seconds; `waits_for` is the reason of that, in words that
+    follow `waits for`."""
+    current = write_claimed(session, claim, waiting_reason=waits_for)
     return _release(session, claim, current, reason, retry_in)
 
 
@@ -146,9 +165,11 @@ def expire_leases(session: Session, policy: LossPolicy) -> list[str]:
 def _write_receipt(session: Session, claim: Claim, point: ResumePoint | None, steps_done: int) -> ResumeReceipt:
     earlier = [each for each in queries.attempts(session, claim.job_id) if each.number < claim.attempt]
     before = earlier[-1]
-    # An attempt that ended before it trained lost nothing, and has no receipt for the loss of the one before it.
+    # An attempt that ended before it began lost nothing, and has no receipt for the loss of the one before it.
     trained = next((each for each in reversed(earlier) if each.receipt is not None), earlier[0])
+    # A lost worker's attempt ends with its lease, long after the last work on it.
     heard_at = trained.heard_at or trained.started_at
+    started_at = session.get_one(Attempt, (claim.job_id, claim.attempt)).started_at
     since = trained.started_at if point is None else max(trained.started_at, point.saved_at)
     return ResumeReceipt(
         from_attempt=None if point is None else point.attempt,
@@ -157,7 +178,7 @@ def _write_receipt(session: Session, claim: Claim, point: ResumePoint | None, st
         step=None if point is None else point.step,
         steps_redone=max(0, trained.steps_done - steps_done),
         seconds_lost=round(max(0.0, heard_at - since), 3),
-        seconds_waited=round(max(0.0, clock(session) - (before.ended_at or before.heard_at or before.started_at)), 3),
+        seconds_waited=round(max(0.0, started_at - heard_at), 3),
         reason=before.reason or before.outcome or "unknown",
     )
 
@@ -183,6 +204,8 @@ def end_job(
         lease_expires_at=None,
         retry_at=None,
         waiting_reason=None,
+        phase=None,
+        phase_progress=None,
         eta_seconds=None,
         **progress,
     )
@@ -220,6 +243,8 @@ def _release(session: Session, claim: Claim, current: JobStatus, reason: str, re
         stage=None,
         epoch=None,
         step=None,
+        phase=None,
+        phase_progress=None,
         progress=points[0].progress if points else 0.0,
         eta_seconds=None,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Update, tuple_
 from sqlmodel import Session, col, delete, select, update
 
-from app.api_models.events import kind_of_event
+from app.api_models.events import StatusChanged, kind_of_event
 from app.database import database_now
 from app.finetune.dataset import JobWarning
 from app.finetune.event_data import EventData, as_json
@@ -18,6 +18,7 @@ from app.jobs import queries
 from app.jobs.attempt_errors import LeaseLost
 from app.jobs.resume import ResumePoint
 from app.jobs.states import CLAIMED, JobStatus
+from app.jobs.status_log import log_after_commit
 from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent
 
 
@@ -64,6 +65,8 @@ def append_event(session: Session, job_id: str, data: EventData) -> None:
             created_at=clock(session),
         )
     )
+    if isinstance(data, StatusChanged):
+        log_after_commit(session, job_id, data)
 
 
 def forget_artifacts(session: Session, keys: Sequence[str]) -> None:

@@ -14,7 +14,16 @@ from app.finetune.checkpoint import Checkpoint, WrittenFile
 from app.finetune.dataset import JobWarning
 from app.finetune.epoch_metrics import EpochMetrics
 from app.finetune.event_data import EventData, as_json
-from app.finetune.events import DurationPredicted, EvaluationStarted, Prepared, Progressed, StateSaved
+from app.finetune.events import (
+    DatasetCheckStarted,
+    DatasetImportStarted,
+    DurationPredicted,
+    EvaluationStarted,
+    PhaseStarted,
+    Prepared,
+    Progressed,
+    StateSaved,
+)
 from app.jobs import queries
 from app.jobs.resume import ResumePoint
 from app.jobs.states import TERMINAL, JobStatus
@@ -34,7 +43,8 @@ STATES_KEPT = 2
 
 
 def record_once(session: Session, claim: Claim, number: int) -> bool:
-    """Mark the trainer's message `number`, counted from 1, as recorded. Return whether it was not yet."""
+    """Mark the trainer's message `number`, counted from 1, as recorded, and the trainer as heard now. Return whether it
+    was not yet recorded."""
     write_claimed(session, claim)
     recorded = session.execute(
         update(Attempt)
@@ -43,14 +53,16 @@ def record_once(session: Session, claim: Claim, number: int) -> bool:
             col(Attempt.number) == claim.attempt,
             col(Attempt.recorded_messages) < number,
         )
-        .values(recorded_messages=number)
+        .values(recorded_messages=number, heard_at=database_now())
         .returning(col(Attempt.number))
         .execution_options(synchronize_session=False)
     )
     return recorded.one_or_none() is not None
 
 
-def record_running(session: Session, claim: Claim, prepared: Prepared | EvaluationStarted) -> None:
+def record_running(
+    session: Session, claim: Claim, prepared: Prepared | EvaluationStarted | DatasetCheckStarted | DatasetImportStarted
+) -> None:
     """Set the job to `running` after preparation, unless a cancel or a pause was requested before."""
     if write_claimed(session, claim, facts=as_json(prepared)) is JobStatus.PREPARING:
         write_claimed(session, claim, status=JobStatus.RUNNING)
@@ -63,6 +75,8 @@ def record_progress(session: Session, claim: Claim, progressed: Progressed) -> N
     """Write the position of the training. Appends no event: each epoch appends one."""
     columns = asdict(progressed)
     steps_done = columns.pop("steps_done")
+    if progressed.phase is None:
+        del columns["phase"], columns["phase_progress"]
     write_claimed(session, claim, **columns)
     if progressed.stage is None:
         update_attempt(session, claim, heard_at=database_now())
@@ -90,6 +104,7 @@ def record_prediction(session: Session, claim: Claim, prediction: DurationPredic
         stage2_epochs=prediction.stage2_epochs,
         stage2_epoch_seconds=round(prediction.stage2_epoch_seconds, 4),
         predicted_after=round(until_now, 3),
+        can_stop_early=prediction.can_stop_early,
     )
     record_event(session, claim, predicted, predicted=as_json(predicted))
 
@@ -163,6 +178,11 @@ def record_warning(session: Session, claim: Claim, warning: JobWarning) -> None:
     """Add a warning to the job, unless it has the same one already."""
     write_claimed(session, claim)
     add_warning(session, claim.job_id, warning)
+
+
+def record_phase(session: Session, claim: Claim, started: PhaseStarted) -> None:
+    """Write that a phase begins."""
+    record_event(session, claim, started, phase=started.phase, phase_progress=0.0)
 
 
 def record_event(session: Session, claim: Claim, data: EventData, **columns: object) -> None:

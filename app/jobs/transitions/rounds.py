@@ -5,6 +5,7 @@ from sqlmodel import Session, col, delete, update
 
 from app.api_models.events import WaitingNoted
 from app.database import database_now
+from app.finetune.gpus import GpuReport
 from app.jobs import queries
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job, WorkerSeen
@@ -45,14 +46,14 @@ def take_unrung(session: Session, ring_again_seconds: float) -> int:
     return len(rung)
 
 
-def report_worker(session: Session, worker_id: str, hostname: str) -> None:
-    """Record that the worker is alive now."""
+def report_worker(session: Session, worker_id: str, hostname: str, gpus: GpuReport | None = None) -> None:
+    """Record that the worker is alive now, and the GPUs of its machine."""
     now = clock(session)
     worker = session.get(WorkerSeen, worker_id)
     if worker is None:
-        session.add(WorkerSeen(id=worker_id, hostname=hostname, started_at=now, seen_at=now))
-    else:
-        worker.seen_at = now
+        worker = WorkerSeen(id=worker_id, hostname=hostname, started_at=now, seen_at=now)
+        session.add(worker)
+    worker.seen_at, worker.gpus = now, gpus
 
 
 def forget_worker(session: Session, worker_id: str) -> None:

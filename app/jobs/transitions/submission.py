@@ -13,12 +13,15 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 from sqlmodel import Session
 
+from app.access.acting import caller_of
+from app.access.audit import note
 from app.api_models.events import StatusChanged
 from app.finetune.job_config import JobConfig
+from app.finetune.job_dataset import JobDataset
 from app.finetune.job_kinds import FINETUNING, Kind, kind_of
 from app.finetune.job_warning import JobWarning
 from app.jobs import queries
-from app.jobs.errors import IdempotencyKeyReused
+from app.jobs.errors import IdempotencyKeyReused, TooManyQueuedJobs
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
 from app.jobs.transitions.fence import append_event, clock
@@ -34,6 +37,7 @@ def submit(
     config: JobConfig,
     warnings: Sequence[JobWarning],
     *,
+    datasets: Sequence[JobDataset] = (),
     priority: int = 0,
     idempotency_key: str | None = None,
     kind: str = FINETUNING,
@@ -46,8 +50,10 @@ def submit(
     job = Job(
         id=new_job_id(),
         kind=kind_of(kind).stored,
+        owner=caller_of(session).name,
         config=config.model_dump(mode="json"),
         warnings=[warning.model_dump() for warning in warnings],
+        datasets=[dataset.model_dump() for dataset in datasets],
         priority=priority,
         idempotency_key=idempotency_key,
         request_digest=None if idempotency_key is None else _digest(config, priority, kind_of(kind)),
@@ -59,8 +65,16 @@ def submit(
     append_event(session, job.id, StatusChanged(status=JobStatus.QUEUED, previous=None))
     for warning in warnings:
         append_event(session, job.id, warning)
+    note(session, "submit", f"/jobs/{job.id}", kind=kind, priority=priority)
     session.refresh(job)
     return job
+
+
+def refuse_if_full(session: Session, most: int) -> None:
+    """Raise TooManyQueuedJobs if `most` jobs of the session's caller are queued. Requests at the same moment may add a
+    few more."""
+    if (queued := queries.count_queued(session, caller_of(session).name)) >= most:
+        raise TooManyQueuedJobs(queued, most)
 
 
 def find_repeated(

@@ -67,14 +67,13 @@ def retry(session: Session, job_id: str, *, from_start: bool = False) -> Job:
     Raises NotRetryable, StatesGone if its states were deleted but not their checkpoints, and the exceptions of
     `hold_named` if weights of a named job are deleted.
     """
-    if not from_start:
-        job = queries.locked(session, job_id)
-        if job.checkpoint is not None and not queries.resume_points(session, job_id):
-            raise StatesGone(job_id)
+    job = queries.locked(session, job_id)
+    if job.status not in RETRYABLE:
+        raise NotRetryable(job_id, JobStatus(job.status))
+    if not from_start and job.checkpoint is not None and not queries.resume_points(session, job_id):
+        raise StatesGone(job_id)
     again = "from the start" if from_start else "from the last saved state"
-    if not _queue_again(session, job_id, list(RETRYABLE), f"retried by a person {again}"):
-        raise NotRetryable(job_id, JobStatus(queries.fresh(session, job_id).status))
-    job = queries.get(session, job_id)
+    _queue_again(session, job_id, list(RETRYABLE), f"retried by a person {again}")
     hold_named(session, kind_of(job.kind), job.config)
     if from_start:
         cut_after(session, job_id, None)

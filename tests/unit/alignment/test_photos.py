@@ -10,11 +10,14 @@ from app.alignment.distance import measure_distances
 from app.alignment.errors import NothingAligned
 from app.alignment.finder import FaceFinder
 from app.alignment.photos import AlignmentReport, PhotoAligner
+from app.alignment.taken_face import TakenFace
 from app.alignment.template import Array
-from app.dataset_build import build_dataset
-from app.dataset_build_errors import TooFewToSplit
-from app.finetune.errors import UnreadableImages
+from app.dataset_build import Rules, build_dataset
+from app.dataset_build.errors import ImagesSkipped, SubjectsLost, TooFewToSplit
 from app.finetune.images import read_rgb
+from app.finetune.subject_patterns import SubjectPattern
+
+WITHOUT_LOST = Rules(allow_lost_subjects=True)
 
 
 def landmarks(path: Path) -> Array:
@@ -50,7 +53,7 @@ def write_noise(output: Path) -> None:
 def test_raw_photos_become_the_faces_that_were_aligned_before(
     photos: Path, shared_assets: Path, tmp_path: Path
 ) -> None:
-    build_dataset(photos, tmp_path / "out", face_source=PhotoAligner())
+    build_dataset(photos, tmp_path / "out", face_source=PhotoAligner(photos))
     images = hr_images(tmp_path / "out")
     assert len(images) == 12
     grey_levels_apart = []
@@ -64,7 +67,7 @@ def test_raw_photos_become_the_faces_that_were_aligned_before(
 
 
 def test_vlr_images_are_made_of_the_aligned_faces(photos: Path, tmp_path: Path) -> None:
-    build_dataset(photos, tmp_path / "out", face_source=PhotoAligner(), vlr_size=16)
+    build_dataset(photos, tmp_path / "out", face_source=PhotoAligner(photos), vlr_size=16)
     for hr in hr_images(tmp_path / "out"):
         with Image.open(hr) as face, Image.open(hr.parents[1] / "vlr_images" / hr.name) as vlr:
             reduced = face.resize((16, 16), Image.Resampling.BICUBIC)
@@ -73,7 +76,7 @@ def test_vlr_images_are_made_of_the_aligned_faces(photos: Path, tmp_path: Path) 
 
 def test_raw_photos_are_far_from_the_template_and_come_within_a_pixel(photos: Path, tmp_path: Path) -> None:
     build_dataset(photos, tmp_path / "centres")
-    build_dataset(photos, tmp_path / "aligned", face_source=PhotoAligner())
+    build_dataset(photos, tmp_path / "aligned", face_source=PhotoAligner(photos))
     before, after = (measure_distances(hr_images(tmp_path / name)) for name in ("centres", "aligned"))
     assert before.median > 4
     assert before.misaligned
@@ -87,7 +90,7 @@ def test_faces_aligned_already_stay_within_a_pixel(photos: Path, shared_assets: 
         aligned = shared_assets / "faces" / "orl_aligned" / photo.parent.name / f"{photo.stem}.png"
         photo.with_suffix(".png").write_bytes(aligned.read_bytes())
         photo.unlink()
-    build_dataset(photos, tmp_path / "out", face_source=PhotoAligner())
+    build_dataset(photos, tmp_path / "out", face_source=PhotoAligner(photos))
     for image in hr_images(tmp_path / "out"):
         subject, number = image.stem.split("_")
         moves = landmarks(image) - landmarks(photos / subject / f"{number}.png")
@@ -99,7 +102,14 @@ def test_photos_without_a_face_or_with_several_are_left_out_and_listed(photos: P
     side_by_side(photos / "s04" / "02.pgm", photos / "s10" / "02.pgm", photos / "s04" / "two.png")
     (photos / "s99").mkdir()
     write_noise(photos / "s99" / "only.png")
-    build_dataset(photos, tmp_path / "out", face_source=PhotoAligner())
+    with pytest.raises(SubjectsLost, match=r"1 of 7 subjects .* s99 \(1 without a face\)"):
+        build_dataset(photos, tmp_path / "out", face_source=PhotoAligner(photos))
+    built = build_dataset(photos, tmp_path / "out", face_source=PhotoAligner(photos), rules=WITHOUT_LOST)
+    assert {each.path: each.detail for each in built.skipped} == {
+        "s01/noise.png": "no face is found",
+        "s99/only.png": "no face is found",
+        "s04/two.png": "2 faces are found; --largest-face uses the largest",
+    }
     report = report_of(tmp_path / "out")
     assert report.no_face == ["s01/noise.png", "s99/only.png"]
     assert report.several_faces == ["s04/two.png"]
@@ -109,6 +119,17 @@ def test_photos_without_a_face_or_with_several_are_left_out_and_listed(photos: P
     assert not [image for image in hr_images(tmp_path / "out") if image.stem in ("s01_noise", "s04_two", "s99_only")]
 
 
+def test_who_is_left_out_is_read_by_the_pattern(photos: Path, tmp_path: Path) -> None:
+    flat = tmp_path / "flat" / "session1"
+    flat.mkdir(parents=True)
+    for photo in photos.glob("s*/*.pgm"):
+        photo.rename(flat / f"{photo.parent.name}_{photo.name}")
+    write_noise(flat / "s99_1.png")
+    rules = Rules(SubjectPattern("lfw"), allow_lost_subjects=True)
+    build_dataset(tmp_path / "flat", tmp_path / "out", face_source=PhotoAligner(tmp_path / "flat"), rules=rules)
+    assert report_of(tmp_path / "out").subjects_left_out == ["s99"]
+
+
 def test_the_largest_of_several_faces_is_taken_when_asked_for(photos: Path, tmp_path: Path) -> None:
     """On a wide photo: the person of the folder in front, another one smaller behind."""
     front, behind = read_rgb(photos / "s04" / "02.pgm"), read_rgb(photos / "s10" / "02.pgm")
@@ -116,7 +137,7 @@ def test_the_largest_of_several_faces_is_taken_when_asked_for(photos: Path, tmp_
     scene.paste(behind, (0, 60))
     scene.paste(front.resize((184, 224), Image.Resampling.BICUBIC), (110, 0))
     scene.save(photos / "s04" / "two.png")
-    build_dataset(photos, tmp_path / "out", face_source=PhotoAligner(largest_face=True))
+    build_dataset(photos, tmp_path / "out", face_source=PhotoAligner(photos, largest_face=True))
     report = report_of(tmp_path / "out")
     assert (report.aligned, report.several_faces, report.largest_face) == (13, [], True)
     named = {image.stem: image for image in hr_images(tmp_path / "out")}.__getitem__
@@ -138,7 +159,7 @@ def test_faces_of_tiny_photos_and_far_away_ones_are_found(photos: Path, tmp_path
             scene.paste(face.resize((60, 73), Image.Resampling.BICUBIC), (1500, 1100))
         photo.unlink()
         scene.save(photo.with_suffix(".png"))
-    build_dataset(photos, tmp_path / "out", face_source=PhotoAligner())
+    build_dataset(photos, tmp_path / "out", face_source=PhotoAligner(photos))
     report = report_of(tmp_path / "out")
     assert report.aligned == 12
     assert len(report.small_faces) == (12 if tiny else 0)
@@ -150,10 +171,9 @@ def test_nothing_is_built_where_no_photo_shows_one_face(tmp_path: Path) -> None:
     for subject in ("a", "b"):
         (tmp_path / "photos" / subject).mkdir(parents=True)
         write_noise(tmp_path / "photos" / subject / "1.png")
-    aligner = PhotoAligner()
+    aligner = PhotoAligner(tmp_path / "photos")
     with pytest.raises(NothingAligned, match="2 without a face"):
         build_dataset(tmp_path / "photos", tmp_path / "out", face_source=aligner)
-    assert aligner.report is not None
     assert aligner.report.no_face == ["a/1.png", "b/1.png"]
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
@@ -163,20 +183,19 @@ def test_people_without_a_face_do_not_count_when_the_dataset_is_split(photos: Pa
         write_noise(photo.with_suffix(".png"))
         photo.unlink()
     with pytest.raises(TooFewToSplit):
-        build_dataset(photos, tmp_path / "out", face_source=PhotoAligner())
+        build_dataset(photos, tmp_path / "out", face_source=PhotoAligner(photos), rules=WITHOUT_LOST)
 
 
 def test_unreadable_photos_are_named_before_anything_is_written(photos: Path, tmp_path: Path) -> None:
     for name in ("02.pgm", "09.pgm"):
         (photos / "s10" / name).write_bytes(b"P5 92 112 255 too short")
-    with pytest.raises(UnreadableImages) as raised:
-        build_dataset(photos, tmp_path / "out", face_source=PhotoAligner())
-    assert [path.name for path in raised.value.reasons] == ["02.pgm", "09.pgm"]
+    with pytest.raises(ImagesSkipped, match=r"2 images .*s10/02\.pgm.*s10/09\.pgm"):
+        build_dataset(photos, tmp_path / "out", face_source=PhotoAligner(photos), rules=Rules(strict=True))
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
 def test_every_aligned_face_is_on_the_contact_sheet(photos: Path, tmp_path: Path) -> None:
-    aligner = PhotoAligner()
+    aligner = PhotoAligner(photos)
     build_dataset(photos, tmp_path / "out", face_source=aligner)
     assert aligner.contact_sheets == (Path("contact_sheets/page_001.png"),)
     with Image.open(tmp_path / "out" / aligner.contact_sheets[0]) as page:
@@ -191,9 +210,25 @@ def test_every_aligned_face_is_on_the_contact_sheet(photos: Path, tmp_path: Path
 
 
 def test_an_image_without_a_face_is_told_when_distances_are_measured(photos: Path, tmp_path: Path) -> None:
-    build_dataset(photos, tmp_path / "out", face_source=PhotoAligner())
+    build_dataset(photos, tmp_path / "out", face_source=PhotoAligner(photos))
     images = hr_images(tmp_path / "out")
     write_noise(images[3])
     found = measure_distances(images)
     assert found.without_face == (images[3],)
     assert len(found.off) == 11
+
+
+def test_the_size_of_a_face_is_its_own_in_the_photo(photos: Path, tmp_path: Path) -> None:
+    """Of 25x30 px photos, not of the 112 px that they are enlarged to; and a photo twice as large has it twice."""
+    sides = []
+    for scale in (1, 2):
+        photo = read_rgb(photos / "s04" / "02.pgm")
+        taken = PhotoAligner(photos).face("any", photo.resize((photo.width * scale, photo.height * scale)), "anyone")
+        assert isinstance(taken, TakenFace)
+        sides.append(taken.side)
+    assert sides[1] / sides[0] == pytest.approx(2, rel=0.05)
+    for path in photos.glob("*/*.pgm"):
+        read_rgb(path).resize((25, 30), Image.Resampling.BICUBIC).save(path.with_suffix(".png"))
+        path.unlink()
+    built = build_dataset(photos, tmp_path / "out", face_source=PhotoAligner(photos))
+    assert "hr_images_small" in {warning.code for warning in built.warnings}

@@ -12,7 +12,8 @@ import torch
 
 from app.drawn_faces import draw_face
 from app.finetune.config import FACE_SIZE, FACES_OF_EACH
-from app.finetune.errors import InputsChanged, TrainHrMissing
+from app.finetune.dataset_errors import TrainHrMissing
+from app.finetune.errors import InputsChanged
 from app.finetune.events import (
     BatchSplit,
     DryRunFinished,
@@ -132,10 +133,10 @@ def test_lanes_and_parts_of_batches_change_nothing_that_is_learned(
     _, alone = run_unpredicted(replace(files, output_dir=tmp_path / "alone"), **wide)
     forward = EdgeFace.forward
 
-    def limited(backbone: EdgeFace, x_BCHW: torch.Tensor) -> torch.Tensor:
+    def limited(backbone: EdgeFace, x_BCHW: torch.Tensor, products_in: torch.dtype | None = None) -> torch.Tensor:
         if backbone.training and len(x_BCHW) > 4:
             raise torch.OutOfMemoryError
-        return forward(backbone, x_BCHW)
+        return forward(backbone, x_BCHW, products_in)
 
     monkeypatch.setattr(EdgeFace, "forward", limited)
     _, in_parts = run_unpredicted(replace(files, output_dir=tmp_path / "parts"), **wide)
@@ -194,10 +195,10 @@ def test_faces_without_an_hr_image_are_named(tmp_path: Path) -> None:
         (files.train_dir / "hr_images" / name).unlink()
     with pytest.raises(TrainHrMissing) as missing:
         run(files, **CONFIG)
-    assert missing.value.message.endswith("train/hr_images; 2 are missing: 001_02.png, 003_00.png")
+    assert missing.value.message.endswith("train/hr_images; 2 have none (001_02.png, 003_00.png)")
     assert not files.prepared_dir.exists(), "before any image is prepared"
     shutil.rmtree(files.train_dir / "hr_images")
-    with pytest.raises(TrainHrMissing, match=r"16 VLR images, with the same name in .*hr_images; none exists"):
+    with pytest.raises(TrainHrMissing, match=r"16 VLR images, with the same name in .*hr_images; none has one"):
         run(files, **CONFIG)
     run(files)  # the guide's recipe needs none
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.errors import ConfigError, EdgefaceError
@@ -61,7 +62,7 @@ def test_a_training_ends_with_its_files_in_the_output_folder(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--train-dir", "a", "--val-dir", "b", "--batch-size", "1"], "batch_size: Input should be greater"),
+        (["--train-dir", "a", "--val-dir", "b", "--batch-size", "1"], 'batch_size: must be at least 2, not "1"'),
         (["--train-dir", "a", "--val-dir", "b", "--head-lr", "nan"], "head_lr: "),
         ([], "train_dir and val_dir missing"),
     ],
@@ -152,3 +153,22 @@ def test_without_an_unfinished_training_there_is_nothing_to_resume(tmp_path: Pat
     error = invoke("--resume", "--output-dir", tmp_path).exception
     assert isinstance(error, ConfigError)
     assert "no unfinished training" in error.message
+
+
+def test_photos_that_are_not_aligned_are_warned_of(tmp_path: Path, shared_assets: Path) -> None:
+    for split, people in (("train", range(1, 4)), ("val", range(4, 7))):
+        for person in people:
+            for photo in ("1", "2"):
+                with Image.open(shared_assets / "faces" / "orl" / f"s{person}" / f"{photo}.pgm") as opened:
+                    face = opened.convert("RGB")
+                for kind, size in (("hr_images", (112, 112)), ("vlr_images", (16, 16))):
+                    path = tmp_path / split / kind / f"s{person}_{photo}.png"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    face.resize(size).save(path)
+    folders = ["--train-dir", tmp_path / "train", "--val-dir", tmp_path / "val"]
+    weights = ["--edgeface", shared_assets / "weights" / "edgeface_xxs.pt"]
+    small = ["--stage1-epochs", 0, "--stage2-epochs", 1, "--batch-size", 6, "--device", "cpu"]
+    done = invoke(*folders, *weights, *small, "--output-dir", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "px off the EdgeFace template" in done.output
+    assert "build the dataset with --align" in done.output

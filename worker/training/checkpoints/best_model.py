@@ -8,10 +8,12 @@ from torch import Tensor, nn
 
 from app.finetune.artifact_names import FORMATS
 from app.finetune.config import FinetuneConfig
+from app.finetune.errors import printable
 from app.finetune.events import WrittenFile
 from worker.training.objectives.classifier import CosineClassifier
 from worker.training.runtime.control import Control
 from worker.training.runtime.profiling import profiled
+from worker.training.runtime.transfers import on_cpu
 from worker.training.storage.atomic import saved_bytes, write_whole
 
 FORMAT_VERSION = 1
@@ -50,11 +52,15 @@ class Checkpoints:
         """Copy the networks as they are now. Returns a function that writes `best-epoch-NNN/edgeface_finetuned.pth` and
         the bare backbone as `edgeface_backbone.pth`, in any thread, and returns the files by the names of their
         formats; it raises DiskFull. Both files load with weights_only=True. `val_acc` and `val_auc` in 0..1."""
-        backbone_state_dict = plain(backbone.state_dict())
+        networks = on_cpu(  # once for both files
+            {
+                "backbone_state_dict": plain(backbone.state_dict()),
+                "arcface_state_dict": plain(classifier.state_dict()),
+            }
+        )
         content = {
-            "backbone_state_dict": backbone_state_dict,
-            "arcface_state_dict": plain(classifier.state_dict()),
-            "subject_to_id": self._provenance.subject_to_id,
+            **networks,
+            "subject_to_id": {printable(name): id_ for name, id_ in self._provenance.subject_to_id.items()},
             "epoch": epoch,
             "val_acc": val_acc,
             "val_auc": val_auc,
@@ -70,7 +76,7 @@ class Checkpoints:
             },
         }
         folder = self._output_dir / f"best-epoch-{epoch:03d}"
-        files = {"full": saved_bytes(content), "backbone": saved_bytes(backbone_state_dict)}
+        files = {"full": saved_bytes(content), "backbone": saved_bytes(networks["backbone_state_dict"])}
 
         def write() -> dict[str, WrittenFile]:
             return {
@@ -82,5 +88,5 @@ class Checkpoints:
 
 
 def plain(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same as a dict of tensors on the CPU: a state dict is a class of its own, on the device that trained."""
-    return {name: tensor.detach().cpu() for name, tensor in state_dict.items()}
+    """The same as a dict of tensors: a state dict is a class of its own."""
+    return {name: tensor.detach() for name, tensor in state_dict.items()}

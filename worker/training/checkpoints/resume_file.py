@@ -68,7 +68,8 @@ class ResumePoints:
         before = self.read()
         points = (saved, *(before.points if before else ()))
         kept = points[:_POINTS_KEPT]
-        write_bytes_whole(self._file, _ADAPTER.dump_json(Resumable(config, kept), indent=2), Control())
+        stored = Resumable(config, tuple(map(_stored, kept)))
+        write_bytes_whole(self._file, _ADAPTER.dump_json(stored, indent=2), Control())
         self._remove_superseded(points, kept)
 
     def clear(self) -> None:
@@ -90,6 +91,12 @@ class ResumePoints:
         """`point` with the paths in the output folder as it is now, which may have been moved."""
         best = point.best and point.best.relocated(lambda path: self._folder / path.parent.name / path.name)
         return replace(point, file=relocated(point.file, lambda path: self._folder / path.name), best=best)
+
+
+def _stored(point: StateSaved) -> StateSaved:
+    """`point` with paths relative to the output folder, whose own name may be no UTF-8."""
+    best = point.best and point.best.relocated(lambda path: Path(path.parent.name, path.name))
+    return replace(point, file=relocated(point.file, lambda path: path.name), best=best)
 
 
 def _best_folders(points: tuple[StateSaved, ...]) -> set[Path]:

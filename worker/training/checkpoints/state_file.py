@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from app.finetune.errors import InputsChanged, WeightsUnreadable
+from app.finetune.errors import InputsChanged
 from app.finetune.events import Checkpoint
+from app.finetune.images import READER_VERSION
+from app.finetune.job_warning import JobWarning
+from app.finetune.weights_errors import WeightsUnreadable
 from worker.training.models.state_dicts import load_plain
 from worker.training.runtime.control import Control
 from worker.training.storage.digests import Digests
@@ -57,6 +60,19 @@ class StateContent(Generic[_Inputs]):
             self.progress = float(content["progress"])
             self.inputs = inputs(**content["inputs"])
             self.best_epoch = int(content["best"]["epoch"])
+        if self.inputs.reader > READER_VERSION:
+            raise WeightsUnreadable(path, "a newer version of edgeface-finetune saved it")
+
+    def warnings(self) -> list[JobWarning]:
+        """A warning where the run reads its images as an older version did, to go on with the pixels it began with."""
+        if self.inputs.reader == READER_VERSION:
+            return []
+        message = (
+            "this training began with an older version and goes on with the pixels that that read: 16-bit, "
+            "floating-point and transparent images may be darker, or show what transparency hides; train from the "
+            "start to read them anew: POST /jobs/{id}/retry?from=start"
+        )
+        return [JobWarning(code="images_read_as_before", message=message)]
 
     def refuse_changed(self, inputs: _Inputs) -> None:
         """Raises InputsChanged."""

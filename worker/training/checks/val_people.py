@@ -1,19 +1,21 @@
 """Warnings about the significance of val's figures."""
 
 from app.finetune.config import FinetuneConfig
-from app.finetune.dataset import DatasetScan, JobWarning, subject_of
+from app.finetune.counted import by_number, counted
+from app.finetune.dataset import DatasetScan, JobWarning
 
 
 def val_people_warnings(scan: DatasetScan, config: FinetuneConfig) -> list[JobWarning]:
     """Return warnings if people of val were trained on, and if val selected the best epoch."""
-    subjects = {subject_of(path.name) for path in (*scan.val.vlr_images, *scan.val.hr_images)}
+    subjects = {image.subject for image in scan.val.images}
     known = len(subjects & scan.subject_to_id.keys())
     warnings = []
     if known:
         warnings.append(
             JobWarning(
                 code="val_subjects_trained_on",
-                message=f"{known} of {len(subjects)} subjects of val were trained on: val measures the recognition of "
+                message=f"{known} of {counted(len(subjects), 'subject')} of val {by_number(known, 'was', 'were')} "
+                "trained on: val measures the recognition of "
                 "people that the backbone has learned, and unseen people are recognised less well",
             )
         )

@@ -21,12 +21,13 @@ def draw(faces: int, generator: torch.Generator) -> Tensor:
 
 
 def augment(x_u8_BCHW: Tensor, drawn_4B: Tensor) -> Tensor:
-    """uint8 faces -> faces in [0, 1], each flipped or not and jittered by its random numbers from `draw`.
+    """uint8 faces -> faces in [0, 1], each flipped or not and jittered by its random numbers from `draw`, which are on
+    the faces' device.
 
     Horizontal flip with p 0.5; then brightness 1 +- 0.05, contrast 1 +- 0.05 and saturation 1 +- 0.03, in this order,
     by torchvision's definitions.
     """
-    flip_B, brightness_B, contrast_B, saturation_B = drawn_4B.to(x_u8_BCHW.device, non_blocking=True)
+    flip_B, brightness_B, contrast_B, saturation_B = drawn_4B
     x_u8_BCHW = flip(x_u8_BCHW, flip_B)
     x_BCHW = adjust_brightness(x_u8_BCHW, _factor(brightness_B, BRIGHTNESS) / 255)
     x_BCHW = adjust_contrast(x_BCHW, _factor(contrast_B, CONTRAST))

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -31,9 +32,18 @@ FORMAT_VERSION = 1
 _ABANDONED_SECONDS = 3600  # a file beside that has not grown for this long belongs to a process that is gone
 
 
-def prepared_key(images: str, *, enlargement: str = BICUBIC, vlr_size: int | None = None) -> str:
-    """The name of images prepared so: `images` and `enlargement` are digests as in InputDigests."""
+def prepared_key(
+    images: str,
+    *,
+    enlargement: str = BICUBIC,
+    vlr_size: int | None = None,
+    precision: Literal["float32", "fp16"] = "float32",
+) -> str:
+    """The name of images prepared so: `images` and `enlargement` are digests as in InputDigests. Faces in fp16 are
+    within MOST_LEVELS of those in float32, or are these."""
     made_from = [FORMAT_VERSION, RESAMPLER, images, enlargement, vlr_size]
+    if precision != "float32":
+        made_from.append(precision)
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
 
 

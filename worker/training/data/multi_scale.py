@@ -5,7 +5,8 @@ which may come from a real camera.
 """
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +17,18 @@ from app.finetune.config import FACE_SIZE, FACES_OF_EACH, FinetuneConfig
 from worker.training.data.augment import augment
 from worker.training.data.preprocess import Enlarge, resize_bicubic, to_u8
 from worker.training.data.vlr_faces import VlrEpoch, VlrFaces
-from worker.training.models.edgeface import normalise
 from worker.training.runtime.profiling import profiled
+from worker.training.runtime.transfers import to_device
 
-# Shape suffixes: N training faces, Q synthetic faces, B faces of a batch or a part of one, C = 3 channels (RGB),
-# H = W = 112 pixels; 4 random numbers per face; _u8 is uint8 in 0..255, without it float in [-1, 1].
+# Shape suffixes: N training faces, Q synthetic faces, B places of an epoch, C = 3 channels (RGB), H = W = 112 pixels;
+# 4 random numbers per face; _u8 is uint8 in 0..255.
 
 VLR_IMAGE = -1
 """In place of the index of a synthetic face: the VLR image at this place of the epoch's order."""
+
+_MADE_AT_ONCE = {"cuda": 1024, "cpu": 1}
+"""The more, the more views of one size are made by one operation: 1,024 of the default sizes are about 25 a size. A CPU
+gains nothing from that."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +48,15 @@ class MultiScaleViews:
     """A `FaceSource`: as many views an epoch as there are training faces.
 
     `synthetic_u8_QCHW` are the faces of the synthetic identities, 8 each, on any device; `enlarge` enlarges a reduced
-    face. `config` has the shares and sizes of the views. Labels are identities: the synthetic ones, then the classes of
-    the train set.
+    face on the device that trains. `config` has the shares and sizes of the views. Labels are identities: the synthetic
+    ones, then the classes of the train set.
     """
 
     vlr: VlrFaces
     synthetic_u8_QCHW: Tensor
     enlarge: Enlarge
     config: FinetuneConfig
+    refuse_not_finite: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
         return len(self.vlr)
@@ -75,9 +81,11 @@ class ViewsEpoch:
     """The `EpochFaces` of `views`; where one shows a VLR image, it is the one that `vlr` has in its place."""
 
     def __init__(self, source: MultiScaleViews, vlr: VlrEpoch, views: DrawnViews) -> None:
+        self.made_at_once = _MADE_AT_ONCE[source.vlr.device.type]
         self._source = source
         self._vlr = vlr
         self._views = views
+        self._identities_N = identities_of(views, vlr.labels(slice(None)), source.synthetic_identities)
 
     def __len__(self) -> int:
         return len(self._vlr)
@@ -92,11 +100,16 @@ class ViewsEpoch:
                 source.vlr.faces_u8_NCHW,
                 vlr.order_N[places],
                 vlr.drawn_4N[:, places],
-                source.vlr.device,
             )
 
     def labels(self, places: slice) -> Tensor:
-        return identities_of(self._views.at(places), self._vlr.labels(places), self._source.synthetic_identities)
+        return self._identities_N[places]
+
+    def drawn(self, _: slice) -> None:
+        return None
+
+    def refuse_not_finite(self) -> None:
+        self._source.refuse_not_finite()
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -125,30 +138,42 @@ def make_views(
     vlr_u8_NCHW: Tensor,
     order_B: Tensor,
     drawn_4B: Tensor,
-    device: torch.device,
 ) -> Tensor:
-    """Views [B, 3, 112, 112] in [-1, 1] on `device`.
+    """Views, uint8 [B, 3, 112, 112], on the device of `drawn_4B`. The CPU does not wait for it.
 
     The VLR images at `order_B`, which are enlarged, are augmented by the random numbers `drawn_4B`; `enlarge` enlarges
-    the synthetic faces that are reduced here.
+    the synthetic faces that are reduced here. All views of one size are made together.
     """
-    x_u8_BCHW = torch.empty(len(order_B), 3, FACE_SIZE, FACE_SIZE, dtype=torch.uint8, device=device)
     vlr_B = drawn.synthetic_B == VLR_IMAGE
-    for size in sorted(set(drawn.sizes_B[~vlr_B].tolist())):
-        rows = (~vlr_B & (drawn.sizes_B == size)).nonzero()[:, 0]
-        faces_u8 = _taken(synthetic_u8_QCHW, drawn.synthetic_B[rows], device)
-        x_u8_BCHW[rows] = faces_u8 if size == FACE_SIZE else enlarge(resize_bicubic(faces_u8, size)).to(device)
-    if len(rows := vlr_B.nonzero()[:, 0]):
-        vlr_u8_BCHW = _taken(vlr_u8_NCHW, order_B[rows], device)
-        x_u8_BCHW[rows] = to_u8(augment(vlr_u8_BCHW, drawn_4B[:, rows]))
-    return normalise(x_u8_BCHW)
+    by_size_B = torch.where(vlr_B, FACE_SIZE + 1, drawn.sizes_B).argsort(stable=True)  # the VLR images last
+    chosen_B = torch.where(vlr_B, order_B, drawn.synthetic_B)[by_size_B]
+    places_B, chosen_on_device_B = to_device(torch.stack([by_size_B, chosen_B]), drawn_4B.device)
+    synthetic = len(vlr_B) - int(vlr_B.sum())
+    sizes = Counter(drawn.sizes_B[by_size_B[:synthetic]].tolist())  # in order
+    views_u8_BCHW = torch.empty(len(vlr_B), 3, FACE_SIZE, FACE_SIZE, dtype=torch.uint8, device=drawn_4B.device)
+
+    faces_u8_BCHW = _taken(synthetic_u8_QCHW, chosen_B[:synthetic], chosen_on_device_B[:synthetic])
+    counts = list(sizes.values())
+    for size, places, faces_u8 in zip(
+        sizes, torch.split(places_B[:synthetic], counts), torch.split(faces_u8_BCHW, counts), strict=True
+    ):
+        views_u8_BCHW[places] = faces_u8 if size == FACE_SIZE else enlarge(resize_bicubic(faces_u8, size))
+    if synthetic < len(vlr_B):
+        vlr_u8_BCHW = _taken(vlr_u8_NCHW, chosen_B[synthetic:], chosen_on_device_B[synthetic:])
+        places = places_B[synthetic:]
+        views_u8_BCHW[places] = to_u8(augment(vlr_u8_BCHW, drawn_4B[:, places]))
+    return views_u8_BCHW
 
 
 def identities_of(drawn: DrawnViews, labels_B: Tensor, synthetic_identities: int) -> Tensor:
-    """The identities [B] that the views show: synthetic ones by number, then the train set's classes `labels_B`."""
-    synthetic_B = drawn.synthetic_B.to(labels_B.device)
+    """The identities [B] that the views show: synthetic ones by number, then the train set's classes `labels_B`. On the
+    device of `labels_B`."""
+    synthetic_B = to_device(drawn.synthetic_B, labels_B.device)
     return torch.where(synthetic_B == VLR_IMAGE, synthetic_identities + labels_B, synthetic_B // FACES_OF_EACH)
 
 
-def _taken(faces_u8: Tensor, chosen: Tensor, device: torch.device) -> Tensor:
-    return faces_u8[chosen.to(faces_u8.device)].to(device, non_blocking=True)
+def _taken(faces_u8: Tensor, chosen_B: Tensor, chosen_on_device_B: Tensor) -> Tensor:
+    """The chosen faces on the device of `chosen_on_device_B`, which are the same numbers."""
+    if faces_u8.device == chosen_on_device_B.device:
+        return faces_u8[chosen_on_device_B]
+    return to_device(faces_u8[chosen_B], chosen_on_device_B.device)

@@ -18,13 +18,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from app.finetune.config import FACE_SIZE
-from app.finetune.dataset import JobWarning
 from app.finetune.images import read_rgb
+from app.finetune.network_limits import enlargement_problem
 from app.finetune.training_errors import EnlargementNotFinite
+from app.finetune.weights_errors import WeightsTooLarge
 from worker.training.models.dsr import DSR
+from worker.training.models.layout import in_a_layout_with_kernels, lay_out
 from worker.training.runtime.cpu_parallel import parallel_on_all_cores
 from worker.training.runtime.out_of_memory import in_parts_that_fit
 from worker.training.runtime.profiling import profiled
+from worker.training.runtime.transfers import to_device
 
 # Shape suffixes: N images, C = 3 channels (RGB), H and W pixels; _u8 is uint8 in 0..255, without it float in [0, 1].
 
@@ -41,8 +44,11 @@ Enlarge = Callable[[Tensor], Tensor]
 CHUNK = 64
 """Images decoded and enlarged at a time."""
 
-_DSR_PIXELS_AT_ONCE = {"cuda": 2**19, "cpu": 2**16}
-"""64 channels of 2**19 are 128 MiB, and a few such maps live at once; a CPU is fastest where they fit its caches."""
+_DSR_PIXELS_ON_A_CPU = 2**16
+"""It is fastest where the maps of 64 channels fit its caches."""
+_DSR_MAPS = 4
+"""Maps of the output's size, of all channels in float32, that live at once: of a convolution, shuffled, activated, and
+the workspace."""
 
 
 @dataclass(frozen=True)
@@ -110,60 +116,57 @@ def enlarge_bilinear(images_u8_NCHW: Tensor) -> Tensor:
     return _resize_bilinear(images_u8_NCHW.float() / 255)
 
 
-def enlarge_by_dsr(
-    dsr: DSR, path: Path, device: torch.device, on_faces: Callable[[int], None] = lambda _: None
-) -> Enlarge:
+class EnlargeByDsr:
     """The `Enlarge` of a DSR network, in batches on `device` that fit its memory.
 
-    `on_faces` hears how many more it has enlarged, and may raise. It raises EnlargementNotFinite, naming `path`, and
-    OutOfMemory.
+    Images on the CPU become faces on the CPU. Those on a GPU stay there and the CPU waits for nothing, so that it is
+    `refuse_not_finite` that raises EnlargementNotFinite for them. `on_faces` is called with the number of further faces
+    enlarged, and may raise. Raises EnlargementNotFinite and WeightsTooLarge, naming `path`, and OutOfMemory.
     """
-    dsr = dsr.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    at_once, parallel = _DSR_PIXELS_AT_ONCE[device.type], parallel_on_all_cores(device)
 
-    def enlarge(vlr_u8_NCHW: Tensor) -> Tensor:
+    def __init__(
+        self, dsr: DSR, path: Path, device: torch.device, on_faces: Callable[[int], None] = lambda _: None
+    ) -> None:
+        self._dsr = dsr.to(device)
+        lay_out(self._dsr, device)
+        self._path = path
+        self._device = device
+        self._on_faces = on_faces
+        self._parallel = parallel_on_all_cores(device)
+        self._pixels_at_once = _dsr_pixels_at_once(dsr, device)
+        self._not_finite = torch.zeros((), dtype=torch.int64, device=device)
+
+    def __call__(self, vlr_u8_NCHW: Tensor) -> Tensor:
         height, width = vlr_u8_NCHW.shape[2:]
-        pixels = height * width * dsr.layout.enlargement**2
-        not_finite: list[int] = []
-        enlarge_some = partial(enlarge_at_once, not_finite)
-        faces_u8_NCHW = in_parts_that_fit(enlarge_some, vlr_u8_NCHW, max(1, at_once // pixels), on_faces, parallel)
-        if sum(not_finite):
-            raise EnlargementNotFinite(path, sum(not_finite))
+        if (problem := enlargement_problem(self._dsr.layout, width, height)) is not None:
+            raise WeightsTooLarge(self._path, problem)
+        pixels = height * width * self._dsr.layout.enlargement**2
+        at_once = max(1, self._pixels_at_once // pixels)
+        not_finite: list[Tensor] = []
+        enlarge_some = partial(self._enlarge_at_once, not_finite)
+        faces_u8_NCHW = in_parts_that_fit(enlarge_some, vlr_u8_NCHW, at_once, self._on_faces, self._parallel)
+        images = torch.stack(not_finite).sum()
+        if vlr_u8_NCHW.device.type == "cpu":
+            self._refuse(images)
+            return faces_u8_NCHW.cpu()
+        self._not_finite = self._not_finite + images
         return faces_u8_NCHW
 
+    def refuse_not_finite(self) -> None:
+        """Raises EnlargementNotFinite where images on a GPU were enlarged to NaN or infinity. Waits for the GPU."""
+        self._refuse(self._not_finite)
+
+    def _refuse(self, not_finite: Tensor) -> None:
+        if images := int(not_finite):
+            raise EnlargementNotFinite(self._path, images)
+
     @torch.inference_mode()
-    def enlarge_at_once(not_finite: list[int], vlr_u8_NCHW: Tensor) -> Tensor:
-        vlr_NCHW = vlr_u8_NCHW.to(device).float() / 255
-        super_resolved_NCHW = dsr(vlr_NCHW.contiguous(memory_format=torch.channels_last))
-        not_finite.append(int((~super_resolved_NCHW.isfinite().flatten(1).all(1)).sum()))
-        super_resolved_NCHW = super_resolved_NCHW.clamp(0, 1)
-        return _resize_bilinear(super_resolved_NCHW).cpu()
-
-    return enlarge
-
-
-def size_warnings(name: str, sizes: Counter[tuple[int, int]], vlr_size: int | None) -> Iterator[JobWarning]:
-    """What a person should know of the sizes (width, height) of the VLR images; `name` is train or val."""
-    listed = ", ".join(f"{width}x{height} ({count})" for (width, height), count in sizes.most_common(5))
-    other = sum(count for size, count in sizes.items() if size != (vlr_size, vlr_size))
-    if vlr_size is not None and other:
-        yield JobWarning(
-            code="vlr_resampled",
-            message=f"{other} of {sizes.total()} {name} VLR images were not {vlr_size}x{vlr_size} and were resampled "
-            f"to it: {listed}",
-        )
-    if vlr_size is None and len(sizes) > 1:
-        yield JobWarning(code="vlr_sizes_mixed", message=f"{name} VLR images have several sizes: {listed}")
-    if vlr_size is None and any(max(size) >= FACE_SIZE for size in sizes):
-        yield JobWarning(
-            code="vlr_images_large",
-            message=f"some {name} VLR images are as large as the face EdgeFace takes ({FACE_SIZE} px): {listed}; "
-            "set vlr_size to train for low resolution",
-        )
-    if any(width != height for width, height in sizes):
-        yield JobWarning(
-            code="vlr_not_square", message=f"some {name} VLR images are not square and are stretched: {listed}"
-        )
+    def _enlarge_at_once(self, not_finite: list[Tensor], vlr_u8_NCHW: Tensor) -> Tensor:
+        vlr_NCHW = to_device(vlr_u8_NCHW, self._device).float() / 255
+        vlr_NCHW = vlr_NCHW.contiguous(memory_format=torch.channels_last)
+        super_resolved_NCHW = in_a_layout_with_kernels(self._dsr, lambda: self._dsr(vlr_NCHW))
+        not_finite.append((~super_resolved_NCHW.isfinite().flatten(1).all(1)).sum())
+        return _resize_bilinear(super_resolved_NCHW.clamp(0, 1))
 
 
 def by_size(images: Sequence[npt.NDArray[np.uint8]]) -> Iterator[tuple[list[int], tuple[int, int], Tensor]]:
@@ -174,6 +177,14 @@ def by_size(images: Sequence[npt.NDArray[np.uint8]]) -> Iterator[tuple[list[int]
     for (height, width, _), indices in indices_of_size.items():
         images_NHWC = torch.from_numpy(np.stack([images[index] for index in indices]))
         yield indices, (width, height), images_NHWC.permute(0, 3, 1, 2)
+
+
+def _dsr_pixels_at_once(dsr: DSR, device: torch.device) -> int:
+    """On a GPU, as many output pixels as a quarter of its free memory holds."""
+    if device.type != "cuda":
+        return _DSR_PIXELS_ON_A_CPU
+    pixel_bytes = _DSR_MAPS * dsr.layout.channels * torch.float32.itemsize
+    return torch.cuda.mem_get_info(device)[0] // 4 // pixel_bytes
 
 
 def _resize_bilinear(images_NCHW: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.training.data.augment import augment, draw
-from worker.training.models.edgeface import normalise
+from worker.training.data.augment import draw
 from worker.training.runtime.profiling import profiled
+from worker.training.runtime.transfers import to_device
 
 # Shape suffixes: N training faces, B some of them, C = 3 channels (RGB), H = W = 112 pixels; 4 random numbers per face;
 # _u8 is uint8 in 0..255.
@@ -19,8 +19,8 @@ from worker.training.runtime.profiling import profiled
 class VlrFaces:
     """A `FaceSource`: every training face once an epoch, flipped or not and with colour jitter.
 
-    `faces_u8_NCHW` may be on another device than `device`, or on disk; `labels_N` are on the same device as the faces.
-    `device` trains. The random numbers are drawn `batch_size` faces at a time.
+    `faces_u8_NCHW` may be on another device than `device`, which trains, or on disk; `labels_N` are on `device`. The
+    random numbers are drawn `batch_size` faces at a time.
     """
 
     faces_u8_NCHW: Tensor
@@ -48,12 +48,18 @@ class VlrFaces:
 
 
 class VlrEpoch:
-    """The `EpochFaces` of VLR faces in the order `order_N`, augmented by the random numbers `drawn_4N`."""
+    """The `EpochFaces` of VLR faces in the order `order_N`, augmented by the random numbers `drawn_4N`; both are drawn
+    on the CPU. `order_N` stays there, `drawn_4N` moves to the device that trains."""
+
+    made_at_once = 1
 
     def __init__(self, source: VlrFaces, order_N: Tensor, drawn_4N: Tensor) -> None:
         self._source = source
-        self.order_N = order_N.to(source.labels_N.device)
-        self.drawn_4N = drawn_4N.to(source.device)
+        self.order_N = order_N
+        self._drawn_on_cpu_4N = drawn_4N
+        self._chosen_N = to_device(order_N, source.faces_u8_NCHW.device)
+        self.drawn_4N = to_device(drawn_4N, source.device)
+        self._labels_N = source.labels_N[to_device(order_N, source.device)]
 
     def __len__(self) -> int:
         return len(self.order_N)
@@ -61,12 +67,16 @@ class VlrEpoch:
     def faces(self, places: slice) -> Tensor:
         source = self._source
         with profiled("feed"):
-            faces_u8_BCHW = source.faces_u8_NCHW[self.order_N[places]].to(source.device, non_blocking=True)
-        with profiled("augmentation"):
-            return normalise(augment(faces_u8_BCHW, self.drawn_4N[:, places]))
+            return to_device(source.faces_u8_NCHW[self._chosen_N[places]], source.device)
 
     def labels(self, places: slice) -> Tensor:
-        return self._source.labels_N[self.order_N[places]].to(self._source.device, non_blocking=True)
+        return self._labels_N[places]
+
+    def drawn(self, places: slice) -> Tensor:
+        return self.drawn_4N[:, places]
+
+    def refuse_not_finite(self) -> None:
+        """No network makes these faces."""
 
     def state_dict(self) -> dict[str, Any]:
-        return {"order_N": self.order_N.cpu(), "drawn_4N": self.drawn_4N.cpu()}
+        return {"order_N": self.order_N, "drawn_4N": self._drawn_on_cpu_4N}

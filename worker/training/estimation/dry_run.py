@@ -10,20 +10,22 @@ from functools import partial
 
 import torch
 
-from app.finetune.architectures import EMBEDDING_SIZE
 from app.finetune.config import FACE_SIZE, FACES_OF_EACH, FinetuneConfig
+from app.finetune.edgeface_shapes import EMBEDDING_SIZE
 from app.finetune.events import DryRunFinished, Report, Stopped
 from app.finetune.ranges import NOTHING, Estimate
 from worker.training.checkpoints.best_model import Checkpoints
 from worker.training.estimation.evaluation_cost import time_evaluation, unknown_embeddings
 from worker.training.estimation.samples import (
     NO_FACES,
+    SAMPLED,
     TRIAL_IDENTITIES,
     sample_faces,
     sample_synthetic_identities,
     spread,
 )
 from worker.training.estimation.trial import (
+    TRIAL_EPOCHS,
     TrialFiles,
     remove_trial_files,
     time_embedding,
@@ -33,11 +35,22 @@ from worker.training.estimation.trial import (
 from worker.training.loop.setup import Loaded, RunFaces, TeacherFaces, build_run, load
 from worker.training.loop.train_state_file import TrainStateFiles
 from worker.training.runtime.control import Control
-from worker.training.runtime.cost_model import Costs, Position, Sizes, batches_of, parts_left
+from worker.training.runtime.cost_model import (
+    BICUBIC_WORK,
+    DSR_WORK,
+    Costs,
+    Position,
+    Sizes,
+    batches_of,
+    parts_left,
+    work_of_a_face,
+)
 from worker.training.runtime.device import describe_device
+from worker.training.runtime.gpu_memory import context_bytes
 from worker.training.runtime.outcome import report_outcome
+from worker.training.runtime.phase_plan import READ_WORK, Pace, plan_dry_run
 from worker.training.runtime.phase_timer import PhaseTimer
-from worker.training.runtime.progress import Progress
+from worker.training.runtime.progress import Progress, at_work
 from worker.training.storage.digests import InputDigests, digest_inputs
 from worker.training.storage.paths import TrainingFiles
 from worker.training.validation.validate import validate
@@ -55,22 +68,44 @@ def dry_run(
 
     Raises the errors of `finetune` about the device, the weights and the dataset, but checks the sampled images alone.
     """
-    return report_outcome(partial(_dry_run, config, files, control or Control()), report)
+    return report_outcome(partial(_dry_run, config, files, report, control or Control()), report)
 
 
-def _dry_run(config: FinetuneConfig, files: TrainingFiles, control: Control) -> DryRunFinished:
-    timer = PhaseTimer()
+def _dry_run(config: FinetuneConfig, files: TrainingFiles, report: Report, control: Control) -> DryRunFinished:
+    timer, progress = PhaseTimer(), Progress(report)
 
     # Check
+    progress.start("checking")
+    control = at_work(control, progress)
     loaded = load(config, files, control, timer)
     scan = loaded.scan
-    with timer.phase("digests"):
-        inputs = digest_inputs(files, scan, config.num_workers, control, with_train_hr=config.needs_train_hr)
-
-    # Sample the faces
-    samples = sample_faces(config, scan, inputs, loaded.by_dsr, files.prepared_dir, control)
     images = len(scan.train.vlr_images)
     trial_images = min(images, _TRIAL_BATCHES * config.batch_size)
+    pace = Pace.of(loaded.device.type, loaded.variant.parameters)
+    progress.plan(plan_dry_run(config, scan, pace, sampled=4 * SAMPLED, tried=TRIAL_EPOCHS * trial_images))
+    with timer.phase("digests"):
+        inputs = digest_inputs(
+            files,
+            scan,
+            config.num_workers,
+            control,
+            with_train_hr=config.needs_train_hr,
+            on_read=lambda count: progress.advance(count * READ_WORK),
+        )
+
+    # Sample the faces
+    progress.start("preparing")
+    enlarging = DSR_WORK if loaded.dsr else BICUBIC_WORK
+    samples = sample_faces(
+        config,
+        scan,
+        inputs,
+        loaded.by_dsr,
+        loaded.in_fp16,
+        files.prepared_dir,
+        control,
+        lambda count: progress.advance(count * enlarging),
+    )
     labels_N = loaded.labels()[spread(images, trial_images)]
     trial_config, teacher_faces, synthetic = config, None, NO_FACES
     if samples.train_hr is not None and inputs.train_hr is not None:
@@ -85,7 +120,8 @@ def _dry_run(config: FinetuneConfig, files: TrainingFiles, control: Control) -> 
     faces = RunFaces(samples.train.repeated(trial_images), labels_N, samples.val(scan), teacher_faces)
 
     # Try the run
-    trial = _try_run(config, trial_config, files, loaded, faces, inputs, control, timer)
+    progress.start("trying")
+    trial = _try_run(config, trial_config, files, loaded, faces, inputs, control, timer, progress)
     costs, written = trial.costs, trial.files
 
     # Estimate
@@ -98,6 +134,7 @@ def _dry_run(config: FinetuneConfig, files: TrainingFiles, control: Control) -> 
     start = Estimate.exactly(timer.seconds["load"] + timer.seconds["digests"] + written.seconds / 2)
     start += Estimate.about(synthetic.seconds + teacher)
     before = costs.embed_val + Estimate.about(costs.measure)
+    progress.finish()
     return DryRunFinished(
         seconds=start + Estimate.about(prepare) + before + parts.total,
         seconds_by_part={
@@ -118,6 +155,7 @@ def _dry_run(config: FinetuneConfig, files: TrainingFiles, control: Control) -> 
         prepared_bytes=prepared_bytes,
         state_bytes=_STATES_AT_ONCE * (written.state_bytes + costs.sizes.stage2_state - trial.sizes.stage2_state),
         checkpoint_bytes=written.checkpoint_bytes,
+        can_stop_early=config.can_stop_early,
     )
 
 
@@ -139,6 +177,7 @@ def _try_run(
     inputs: InputDigests,
     control: Control,
     timer: PhaseTimer,
+    progress: Progress,
 ) -> _Trial:
     """Raises OutOfMemory, LossNotFinite, DiskFull and StopRequested."""
     scan = loaded.scan
@@ -146,8 +185,9 @@ def _try_run(
     unknown = unknown_embeddings(faces.val, loaded.device)
     with timer.phase("measure"):
         before = unknown.measure()
-    silent, no_progress = replace(control, save_every_seconds=float("inf")), Progress(1.0, lambda _: None)
-    context, state = build_run(trial_config, loaded, faces, before, lambda _: None, no_progress, silent)
+    silent = replace(control, save_every_seconds=float("inf"))
+    context, state = build_run(trial_config, loaded, faces, before, lambda _: None, Progress(lambda _: None), silent)
+    context.step_listeners.append(lambda: progress.advance(config.batch_size * work_of_a_face(state.stage, config)))
     with timer.phase("validate"):
         validated = validate(unknown, state.classifier)
     evaluation = time_evaluation(config, scan.val, unknown, loaded.by_dsr)
@@ -191,9 +231,9 @@ def _peak_of_process() -> int:
 
 
 def _peak_of_device(device: torch.device, images: int, trial_images: int) -> int | None:
-    """With the faces that the training would keep there."""
+    """With CUDA's context, and the faces that the training would keep there."""
     if device.type != "cuda":
         return None
     unseen = (images - trial_images) * _FACE_BYTES
     fits = images * _FACE_BYTES <= torch.cuda.mem_get_info(device)[0] / 4
-    return torch.cuda.max_memory_reserved(device) + (unseen if fits else 0)
+    return torch.cuda.max_memory_reserved(device) + context_bytes(device) + (unseen if fits else 0)

@@ -7,19 +7,20 @@ that the run computes the same with and without a prediction.
 import copy
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
 from app.finetune.events import DurationPredicted
 from app.finetune.ranges import NOTHING, Estimate
 from app.finetune.training_errors import OutOfMemory
-from worker.training.data.loader import Loader
+from worker.training.data.loader import Loader, batches_made_at_once
 from worker.training.loop.context import RunContext
 from worker.training.loop.epoch import EpochState
 from worker.training.loop.frozen_embeddings import batches_embedded_at_once
 from worker.training.loop.state import TrainState, optimizers_of
 from worker.training.loop.step import NotFinite, StepDidNotFit
-from worker.training.loop.train_epoch import forward_backward_of
+from worker.training.loop.train_epoch import step_of
 from worker.training.runtime.cost_model import (
     FORWARD_WORK,
     Costs,
@@ -75,17 +76,23 @@ class DurationPredictor:
             self._epoch, self._epoch_seconds = epoch, 0.0 if epoch.step == 1 else epoch.seconds
             if epoch.step != 1:
                 return
-        self._steps.append(epoch.seconds - self._epoch_seconds)
-        self._epoch_seconds = epoch.seconds
+        if len(self._steps) + 1 == self._batches_at_once(epoch):
+            epoch.wait_for_gpu()  # the first steps warm up: their time is their own
+        self._steps.append(self._seconds_since(epoch))
         if not self._is_due(epoch) or (state.stage == 1 and self._trial_failed):
             return
-        costs = self._costs()
+        epoch.wait_for_gpu()
+        self._steps[-1] += self._seconds_since(epoch)
+        costs = self._costs(epoch)
         if costs is None:
             self._trial_failed, self._steps = True, []
             return
         self._reported = True
         parts = parts_left(context.config, Position(state.stage, state.epoch, epoch.step), costs)
-        context.progress.expect_after(parts.after.likely)
+        if state.stage == 1:
+            context.progress.expect("stage_1", parts.stage1.likely)
+        context.progress.expect("stage_2", parts.stage2.likely)
+        context.progress.expect("evaluating", parts.after.likely)
         context.report(
             DurationPredicted(
                 seconds_spent=self._timer.elapsed,
@@ -93,8 +100,14 @@ class DurationPredictor:
                 stage1_epochs=context.config.stage1_epochs,
                 stage2_epochs=context.config.stage2_epochs,
                 stage2_epoch_seconds=parts.stage2_epoch,
+                can_stop_early=context.config.can_stop_early,
             )
         )
+
+    def _seconds_since(self, epoch: EpochState) -> float:
+        """Seconds of the epoch's steps since the last call."""
+        seconds, self._epoch_seconds = epoch.seconds - self._epoch_seconds, epoch.seconds
+        return seconds
 
     def _is_due(self, epoch: EpochState) -> bool:
         context, state = self._context, self._state
@@ -102,11 +115,28 @@ class DurationPredictor:
         if last_of_epoch and state.epoch + 1 >= context.epochs(state.stage):
             return True
         enough = len(self._steps) >= _FEWEST_STEPS
-        # In stage 1 a step may embed for those after it, which then take less.
-        even = state.stage == 2 or epoch.step % batches_embedded_at_once(context.config.batch_size) == 0
+        even = epoch.step % self._batches_at_once(epoch) == 0
         return enough and (last_of_epoch or (even and sum(self._steps) >= _ENOUGH_SECONDS))
 
-    def _costs(self) -> Costs | None:
+    def _batches_at_once(self, epoch: EpochState) -> int:
+        """A step may embed faces or make views for those after it too, which then take less."""
+        batch_size = self._context.config.batch_size
+        if self._state.stage == 1:
+            return batches_embedded_at_once(batch_size)
+        return batches_made_at_once(epoch.faces, batch_size)
+
+    def _stage2_step(self, epoch: EpochState) -> Estimate:
+        """By the means over the steps that share what one of them makes, without the first, which warm up."""
+        at_once = self._batches_at_once(epoch)
+        if self._context.device.type == "cuda":
+            # A GPU computes a step after its reading: only the sum of the readings counts it.
+            steps = self._steps[at_once:] or self._steps
+            return Estimate.about(sum(steps) / len(steps))
+        together = [self._steps[first : first + at_once] for first in range(0, len(self._steps), at_once)]
+        means = [sum(steps) / len(steps) for steps in together]
+        return Estimate.of(means[1:] or means)
+
+    def _costs(self, epoch: EpochState) -> Costs | None:
         """None where trial steps of stage 2 failed."""
         context, state, seconds = self._context, self._state, self._timer.seconds
         if state.stage == 1:
@@ -116,11 +146,11 @@ class DurationPredictor:
             stage2_step = Estimate.of(trial)
         else:
             stage1_step = NOTHING
-            stage2_step = Estimate.of(self._steps[1:] or self._steps)
+            stage2_step = self._stage2_step(epoch)
         sizes, config = state.sizes, context.config
         embed = seconds.get("embed")
         if embed is None:
-            faces = len(context.val.probe_paths) + len(context.val.gallery_paths)
+            faces = len(context.val.probe_images) + len(context.val.gallery_images)
             face = stage2_step.likely / min(config.batch_size, context.images)
             embed = faces * FORWARD_WORK / work_of_a_face(2, config) * face
         measure = seconds.get("measure", _MEASURE_OF_EMBED * embed)
@@ -159,12 +189,12 @@ def time_stage2(context: RunContext, state: TrainState) -> list[float] | None:
 
 def _time_trial_steps(context: RunContext, state: TrainState) -> list[float] | None:
     epoch, seconds = state.start_epoch(context), list[float]()
-    forward_backward = forward_backward_of(context, state)
+    forward_backward = step_of(replace(context, report=lambda _: None, compiled_dir=None), state)
     for _ in range(1 + _TRIAL_STEPS):
         if context.control.stop.is_set():
             return None
         started = time.monotonic()
-        batch = next(iter(Loader(epoch.faces, context.config.batch_size, parallel=context.parallel)))
+        batch = next(iter(Loader(epoch.faces, context.config.batch_size, parallel=context.parallel, at_once=1)))
         with out_of_memory_as(StepDidNotFit):
             state.optimizers.zero_grad()
             epoch.add(forward_backward(batch))
@@ -188,5 +218,13 @@ def _copy_for_stage2(context: RunContext, state: TrainState) -> TrainState:
         best=Best(context.selection),
         micro_batch_size=state.micro_batch_size,
         stage=2,
-        optimizers=optimizers_of(2, context, backbone, objective, scale=state.learning_rate_scale),
+        optimizers=optimizers_of(
+            2,
+            context,
+            backbone,
+            objective,
+            scale=state.learning_rate_scale,
+            scaled=state.precision(context).scaled,
+        ),
+        fp16_overflowed=state.fp16_overflowed,
     )

@@ -7,10 +7,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from app.finetune.architectures import EMBEDDING_SIZE
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import Split, comparable
+from app.finetune.edgeface_shapes import EMBEDDING_SIZE
 from app.finetune.errors import EdgefaceError
+from app.finetune.image_file import paths_of
 from app.finetune.images import find_unreadable
 from worker.training.data.preprocess import Enlarge, enlarge_bicubic, enlarge_bilinear, enlarge_images
 from worker.training.data.val_faces import ValFaces
@@ -18,7 +19,7 @@ from worker.training.evaluation.estimates import FEWEST_SUBJECTS
 from worker.training.evaluation.identification import FPIRS, identification_of
 from worker.training.evaluation.verification import FARS, verification_of
 from worker.training.metrics import FaceSet, score_pairs
-from worker.training.metrics.bootstrap import DRAWS, draw_dir, draw_subjects, draw_verification
+from worker.training.metrics.bootstrap import DRAWS, DRAWS_AT_ONCE, draw_dir, draw_subjects, draw_verification
 from worker.training.metrics.identification import Mates, Searches, search
 from worker.training.metrics.open_set import open_set
 from worker.training.runtime.cost_model import EvaluationCosts
@@ -27,7 +28,6 @@ from worker.training.validation.validate import ValEmbeddings
 _BACKBONES = 2  # before and after
 _IMAGES_TIMED = 16
 _WARM = 2
-_DRAWS_TIMED = 20
 _ANY_THRESHOLD = 0.5
 
 
@@ -44,8 +44,8 @@ def time_evaluation(
     rows = _BACKBONES * (1 + 2 * (1 + len(others)))
     return EvaluationCosts(
         seconds=rows * _seconds_of_row(embeddings.probes, embeddings.gallery)
-        + _seconds_of_faces(split.vlr_images, others, config.num_workers, config.vlr_size)
-        + _seconds_of_faces(split.hr_images, [], config.num_workers, None),
+        + _seconds_of_faces(paths_of(split.vlr_images), others, config.num_workers, config.vlr_size)
+        + _seconds_of_faces(paths_of(split.hr_images), [], config.num_workers, None),
         embeds=_BACKBONES * len(others) * vlr / (vlr + hr),
     )
 
@@ -54,8 +54,8 @@ def unknown_embeddings(val: ValFaces, device: torch.device) -> ValEmbeddings:
     """Random embeddings for the faces of val: the time of the metrics depends on their number alone."""
     generator = torch.Generator().manual_seed(0)
     probes_PD, gallery_GD = (
-        F.normalize(torch.randn(len(paths), EMBEDDING_SIZE, generator=generator)).to(device)
-        for paths in (val.probe_paths, val.gallery_paths)
+        F.normalize(torch.randn(len(images), EMBEDDING_SIZE, generator=generator)).to(device)
+        for images in (val.probe_images, val.gallery_images)
     )
     return ValEmbeddings(val, probes_PD, gallery_GD)
 
@@ -80,8 +80,9 @@ def _seconds_of_row(probes: FaceSet, gallery: FaceSet) -> float:
             draw_dir(ranked[fpir], fpir, drawn_BS)
         return time.monotonic() - started
 
-    first, some = seconds_of_draws(1), seconds_of_draws(1 + _DRAWS_TIMED)
-    return once + first + (DRAWS - 1) * max(0.0, some - first) / _DRAWS_TIMED
+    timed = min(DRAWS, DRAWS_AT_ONCE * torch.get_num_threads())  # some for each core
+    first, some = seconds_of_draws(1), seconds_of_draws(timed)
+    return once + first + (DRAWS - 1) * max(0.0, some - first) / (timed - 1)
 
 
 def _seconds_of_faces(

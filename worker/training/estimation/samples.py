@@ -1,16 +1,18 @@
 """Samples of the faces of a run, and how long it takes to prepare all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from app.finetune.config import FACES_OF_EACH, FinetuneConfig
-from app.finetune.dataset import DatasetScan, paired_hr
+from app.finetune.dataset import DatasetScan, ImageFile, paired_hr
 from worker.training.data.face_cache import PreparedFaces, prepared_key
+from worker.training.data.fp16_enlargement import Fp16Enlargement
 from worker.training.data.preprocess import Enlarge, enlarge_bicubic, enlarge_images
 from worker.training.data.synthetic_identities import draw_identities, synthetic_key
 from worker.training.data.val_faces import ValFaces
@@ -20,7 +22,7 @@ from worker.training.storage.digests import InputDigests, refuse_unreadable
 
 # Shape suffixes: N faces, C = 3 channels (RGB), H = W = 112; _u8 is uint8 in 0..255.
 
-_SAMPLED = 64
+SAMPLED = 64
 """The number of images of a kind that are decoded and enlarged, the first _WARM of them twice."""
 
 _WARM = 8
@@ -74,40 +76,47 @@ def sample_faces(
     scan: DatasetScan,
     inputs: InputDigests,
     by_dsr: Enlarge | None,
+    in_fp16: Fp16Enlargement | None,
     prepared_dir: Path,
     control: Control,
+    on_sample: Callable[[int], None] = lambda _: None,
 ) -> Samples:
-    """Raises UnreadableImages, of the sampled images alone, and StopRequested."""
+    """`by_dsr` and `in_fp16` as in `read_dataset`. `on_sample` is called with the number of images of each sample.
+
+    Raises UnreadableImages, of the sampled images alone, and StopRequested.
+    """
     store = PreparedFaces(prepared_dir, control)
     train_hr = () if inputs.train_hr is None else paired_hr(scan.train)
     enlarge = by_dsr or enlarge_bicubic
 
-    def sample(paths: Sequence[Path], key: str, enlarge: Enlarge, vlr_size: int | None) -> Sample:
+    def sample(images: Sequence[ImageFile], key: str, enlarge: Enlarge, vlr_size: int | None) -> Sample:
         timer = PhaseTimer()
         with timer.phase("find"):
-            kept = store.find(key, len(paths))
-        chosen = spread(len(paths), _SAMPLED)
+            kept = store.find(key, len(images))
+        chosen = spread(len(images), SAMPLED)
         if kept is not None:
-            return Sample(kept.pixels_u8[chosen], timer.seconds["find"], 0, len(paths) - len(chosen))
-        some = [paths[index] for index in chosen.tolist()]
+            return Sample(kept.pixels_u8[chosen], timer.seconds["find"], 0, len(images) - len(chosen))
+        some = [images[index].path for index in chosen.tolist()]
         refuse_unreadable(some, config.num_workers, control)
         make = partial(_enlarged, enlarge=enlarge, threads=config.num_workers, vlr_size=vlr_size)
         make(some[:_WARM])
         control.refuse_if_stopped()
         with timer.phase("make"):
             faces_u8_NCHW = make(some)
-        seconds = len(paths) * timer.seconds["make"] / len(some)
-        return Sample(faces_u8_NCHW, seconds, len(paths), len(paths) - len(faces_u8_NCHW))
+        on_sample(len(some))
+        seconds = len(images) * timer.seconds["make"] / len(some)
+        return Sample(faces_u8_NCHW, seconds, len(images), len(images) - len(faces_u8_NCHW))
 
-    def vlr(paths: Sequence[Path], digest: str) -> Sample:
-        key = prepared_key(digest, enlargement=inputs.dsr, vlr_size=config.vlr_size)
-        return sample(paths, key, enlarge, config.vlr_size)
+    def vlr(images: Sequence[ImageFile], digest: str, in_fp16: Fp16Enlargement | None = None) -> Sample:
+        precision: Literal["fp16", "float32"] = "fp16" if in_fp16 else "float32"
+        key = prepared_key(digest, enlargement=inputs.dsr, vlr_size=config.vlr_size, precision=precision)
+        return sample(images, key, in_fp16 or enlarge, config.vlr_size)
 
-    def hr(paths: Sequence[Path], digest: str) -> Sample:
-        return sample(paths, prepared_key(digest), enlarge_bicubic, None)
+    def hr(images: Sequence[ImageFile], digest: str) -> Sample:
+        return sample(images, prepared_key(digest), enlarge_bicubic, None)
 
     return Samples(
-        train=vlr(scan.train.vlr_images, inputs.train_vlr),
+        train=vlr(scan.train.vlr_images, inputs.train_vlr, in_fp16),
         train_hr=None if inputs.train_hr is None else hr(train_hr, inputs.train_hr),
         probes=vlr(scan.val.vlr_images, inputs.val_vlr),
         gallery=hr(scan.val.hr_images, inputs.val_hr),

@@ -26,16 +26,21 @@ from worker.training.validation.selection import Validated
 
 _WARM = 8
 
+TRIAL_EPOCHS = 3
+"""Of each stage, the first to warm up."""
+
 
 def time_embedding(loaded: Loaded, val: ValFaces, control: Control) -> float:
     """Seconds to embed all of val, by the faces of `val`, which may be fewer. Raises OutOfMemory and StopRequested."""
     some_u8_NCHW = torch.cat([val.probes_u8_PCHW, val.gallery_u8_GCHW])
-    embed(loaded.backbone, some_u8_NCHW[:_WARM], loaded.device, parallel=loaded.parallel)
+    # A GPU loads the kernels for a batch of another size as well.
+    warm = len(some_u8_NCHW) if loaded.device.type == "cuda" else _WARM
+    embed(loaded.backbone, some_u8_NCHW[:warm], loaded.device, parallel=loaded.parallel)
     control.refuse_if_stopped()
-    started = time.monotonic()
-    embed(loaded.backbone, some_u8_NCHW, loaded.device, parallel=loaded.parallel).sum().item()  # waits for the device
-    seconds = time.monotonic() - started
-    return seconds * (len(val.probe_paths) + len(val.gallery_paths)) / len(some_u8_NCHW)
+    timer = PhaseTimer()
+    with timer.phase("embed"):
+        embed(loaded.backbone, some_u8_NCHW, loaded.device, parallel=loaded.parallel)
+    return timer.seconds["embed"] * (len(val.probe_images) + len(val.gallery_images)) / len(some_u8_NCHW)
 
 
 def time_steps(context: RunContext, state: TrainState, state_files: TrainStateFiles) -> Estimate:
@@ -43,8 +48,9 @@ def time_steps(context: RunContext, state: TrainState, state_files: TrainStateFi
     StopRequested."""
     state.backbone.train(state.stage == 2)
     _time_epoch(context, state, state_files)
+    timed = range(TRIAL_EPOCHS - 1)
     batches = batches_of(context.images, context.config.batch_size, context.device.type)
-    return Estimate.of([_time_epoch(context, state, state_files) / batches for _ in range(2)])
+    return Estimate.of([_time_epoch(context, state, state_files) / batches for _ in timed])
 
 
 def _time_epoch(context: RunContext, state: TrainState, state_files: TrainStateFiles) -> float:
@@ -54,7 +60,11 @@ def _time_epoch(context: RunContext, state: TrainState, state_files: TrainStateF
         try:
             train_epoch(context, state, state_files)
         except NotFinite:
-            raise LossNotFinite(state.stage, 1) from None
+            if state.precision(context).name != "fp16":
+                raise LossNotFinite(state.stage, 1) from None
+            state.fp16_overflowed = True
+            state.start_optimizers(context)
+            continue
         except StepDidNotFit:
             pass
         else:

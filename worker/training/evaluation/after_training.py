@@ -10,9 +10,11 @@ from app.finetune.errors import EdgefaceError, printable
 from app.finetune.evaluation import Backbone, Comparison, Images
 from app.finetune.evaluation_config import EvaluationConfig
 from app.finetune.events import Checkpoint, EpochFinished, EvaluationWritten
+from app.finetune.part_reading import PartReading
 from app.finetune.training_errors import DiskFull
 from worker.training.checks.collapse import collapse_warning
 from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
+from worker.training.evaluation.origin import described
 from worker.training.evaluation.systems import KnownFaces
 from worker.training.evaluation.written import write_evaluation
 from worker.training.metrics import FaceSet, Separation
@@ -41,22 +43,24 @@ def evaluate_training(
     The report includes `warnings`. `work` is in forward passes. `before` and `after` are val's embeddings by both
     backbones, if known. Raises only DiskFull and StopRequested, after which the job resumes from its last state.
     """
-    done = 0.0
-
-    def advance(share: float) -> None:
-        nonlocal done
-        progress.advance((share - done) * work)
-        done = share
-
     try:
         evaluated = evaluate_backbone(
             _config_of(config, best),
-            EvaluationFiles(files.val_dir, best.full.path, before=files.edgeface, dsr=files.dsr),
+            EvaluationFiles(
+                files.val_dir,
+                best.full.path,
+                before=files.edgeface,
+                dsr=files.dsr,
+                job=files.job,
+                eval_reading=PartReading(files.val_reading.pattern),
+                copies=None if files.copies is None else {**files.copies, best.full.path: None},
+            ),
             control,
-            advance,
+            progress.shares(work),
             _known(config, {"before": before, "after": after}),
         )
-        return write_evaluation(_with(warnings, evaluated), files.output_dir, control, epochs)
+        progress.start("writing")
+        return write_evaluation(_with(config, warnings, evaluated), files.output_dir, control, epochs)
     except (DiskFull, StopRequested):
         raise
     except Exception as error:
@@ -93,13 +97,15 @@ def _in_words(error: Exception) -> str:
     return " ".join(printable(f"{type(error).__name__}: {error}").split()).removesuffix(":")
 
 
-def _with(warnings: Sequence[JobWarning], evaluated: Evaluated) -> Evaluated:
-    """Add the training's warnings, and the warning of collapse if the evaluation's scores show it."""
+def _with(config: FinetuneConfig, warnings: Sequence[JobWarning], evaluated: Evaluated) -> Evaluated:
+    """Add the config and the warnings of the training, and the warning of collapse if the evaluation's scores show
+    it."""
     evaluation = evaluated.evaluation
     in_use = [each for each in evaluation.comparisons if each.gallery == "hr" and each.probes == evaluation.in_use]
     collapses = collapse_warning(*(_separation(each) for each in in_use))
     reported = [*evaluation.warnings, *warnings, *([] if collapses is None else [collapses])]
-    return replace(evaluated, evaluation=evaluation.model_copy(update={"warnings": reported}))
+    origin = evaluation.origin and evaluation.origin.model_copy(update=described(config))
+    return replace(evaluated, evaluation=evaluation.model_copy(update={"warnings": reported, "origin": origin}))
 
 
 def _separation(comparison: Comparison) -> Separation | None:

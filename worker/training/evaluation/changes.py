@@ -1,12 +1,11 @@
 """Effect of the fine-tuning and of the DSR: better, worse, not distinguishable, or too little data."""
 
-import math
 from typing import Literal
 
 from app.finetune.evaluation import Change, Comparison, Estimate, Outcome
 from worker.training.evaluation.comparison import Compared
 from worker.training.evaluation.estimates import FEWEST_SUBJECTS, difference, percent
-from worker.training.evaluation.verification import FARS
+from worker.training.evaluation.verification import FARS, recommended_of
 
 _MEASURED_AT = (0.01, 0.1)
 _OF = {"fine-tuning": "The fine-tuning", "DSR": "The DSR"}
@@ -47,17 +46,15 @@ def change(of: Literal["fine-tuning", "DSR"], without: Compared, with_: Compared
 
 
 def recommended_threshold(comparison: Comparison) -> float | None:
-    """Return the threshold of FAR 1 %, else of the best accuracy, rounded up to three places so that the FAR holds."""
-    threshold = comparison.tar_at(0.01).threshold
-    if threshold is None and comparison.verification.best_accuracy is not None:
-        threshold = comparison.verification.best_accuracy.threshold
-    return None if threshold is None else math.ceil(threshold * 1000) / 1000
+    """Return the threshold to use: see `recommended_of`."""
+    best = comparison.verification.best_accuracy
+    return recommended_of(comparison.verification.operating_points, None if best is None else best.threshold)
 
 
 def with_interval(estimate: Estimate) -> str:
-    """Format as `0.783 [0.701, 0.852]`, as `0.783` without an interval, or as `n/a` without a value."""
+    """Format as `0.783 [0.701, 0.852]`, as `0.783` without an interval, or as `too few pairs` without a value."""
     if estimate.value is None:
-        return "n/a"
+        return estimate.in_a_word
     if estimate.interval is None:
         return f"{estimate.value:.3f}"
     return f"{estimate.value:.3f} [{estimate.interval.low:.3f}, {estimate.interval.high:.3f}]"

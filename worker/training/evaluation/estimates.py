@@ -32,9 +32,12 @@ def difference(without: Estimate, with_: Estimate, without_B: Doubles | None, wi
 
 
 def too_few(comparisons: int, kind: str, rate: float, name: str) -> str:
-    """Return the reason for a refused rate: `too few impostor pairs: 900, and FAR 1% needs 1,000`."""
+    """Return why a rate is not given: `too few pairs: 900 impostor pairs, and FAR 1% needs 1,000 (10 errors)`."""
     needed = pairs_needed(rate)
-    return f"too few {kind}: {comparisons:,}, and {name} {percent(rate)} needs {needed:,} ({FEWEST_ERRORS} errors)"
+    return (
+        f"too few {kind.split()[-1]}: {comparisons:,} {kind}, and {name} {percent(rate)} needs {needed:,} "
+        f"({FEWEST_ERRORS} errors)"
+    )
 
 
 def percent(rate: float) -> str:

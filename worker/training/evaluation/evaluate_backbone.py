@@ -7,13 +7,18 @@ from types import MappingProxyType
 
 from torch import nn
 
-from app.finetune.dataset import comparable, scan_split
-from app.finetune.errors import NothingToCompare
+from app.finetune.checked_copy import copy_of
+from app.finetune.content_pairs import join_by_content
+from app.finetune.dataset import check_comparable, scan_split
 from app.finetune.evaluation import Backbone, Change, Evaluation, Images
 from app.finetune.evaluation_config import EvaluationConfig
-from worker.training.data.preprocess import RESAMPLER, enlarge_by_dsr
+from app.finetune.image_file import paths_of
+from app.finetune.part_reading import refuse_changed
+from app.finetune.pixel_problems import pixel_warnings
+from worker.training.data.preprocess import RESAMPLER, EnlargeByDsr
 from worker.training.evaluation.changes import change, recommended_threshold, with_interval
 from worker.training.evaluation.comparison import Compared, Row, compare
+from worker.training.evaluation.origin import origin_of
 from worker.training.evaluation.people import people_of
 from worker.training.evaluation.shown_faces import ShownFaces, show_faces
 from worker.training.evaluation.systems import KnownFaces, embed_systems, systems_of
@@ -21,12 +26,14 @@ from worker.training.evaluation.warnings import evaluation_warnings
 from worker.training.metrics.bootstrap import DRAWS
 from worker.training.models.dsr import load_dsr
 from worker.training.models.edgeface import load_edgeface
+from worker.training.models.layout import layout_warnings
 from worker.training.runtime.control import Control
 from worker.training.runtime.device import choose_device, describe_device
-from worker.training.storage.digests import refuse_unreadable
+from worker.training.storage.digests import hash_images, refuse_unreadable
 from worker.training.storage.paths import EvaluationFiles
 
-_SHARE_OF_EMBEDDING = 0.9
+_SHARES = {"read": 0.05, "embed": 0.65, "compare": 0.3}
+"""Of the progress, roughly the shares of the time."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +59,35 @@ def evaluate_backbone(
     NothingToCompare, and StopRequested.
     """
     started, control = time.monotonic(), control or Control()
-    device = choose_device(config.device, control.slot)
-    network, variant = load_edgeface(files.edgeface, device)
+    device = choose_device(config.device, control.gpu)
+    network, variant = load_edgeface(copy_of(files.copies, files.edgeface), device)
     backbones: dict[Backbone, nn.Module] = {"given": network}
     if files.before is not None:
-        backbones = {"before": load_edgeface(files.before, device)[0], "after": network}
-    dsr = load_dsr(files.dsr) if files.dsr else None
-    split = scan_split(files.eval_dir)
-    if not comparable(split):
-        raise NothingToCompare(files.eval_dir)
-    refuse_unreadable([*split.vlr_images, *split.hr_images], config.num_workers, control)
+        backbones = {"before": load_edgeface(copy_of(files.copies, files.before), device)[0], "after": network}
+    dsr = load_dsr(copy_of(files.copies, files.dsr)) if files.dsr else None
+    split = scan_split(files.eval_dir, files.eval_reading.pattern)
+    check_comparable(split)
+    if files.eval_reading.manifest is not None:
+        refuse_changed(files.eval_reading, split, hash_images(paths_of(split.images), config.num_workers, control))
+    images = paths_of(split.images)
+    facts = refuse_unreadable(
+        images, config.num_workers, control, lambda done: on_progress(_SHARES["read"] * done / len(images))
+    )
 
-    systems = systems_of(split, config, enlarge_by_dsr(dsr, files.dsr, device) if dsr and files.dsr else None)
+    problems = {path: its.problem for path, its in facts.items() if its.problem is not None}
+    split, same_photos = join_by_content(split, {path: its.print for path, its in facts.items()}, "evaluation")
+    check_comparable(split)
+
+    systems = systems_of(split, config, EnlargeByDsr(dsr, files.dsr, device) if dsr and files.dsr else None)
+    read, compare_share = _SHARES["read"], _SHARES["compare"]
     embedded = embed_systems(
-        systems, backbones, config, device, control, lambda share: on_progress(_SHARE_OF_EMBEDDING * share), known
+        systems,
+        backbones,
+        config,
+        device,
+        control,
+        lambda share: on_progress(read + _SHARES["embed"] * share),
+        known,
     )
 
     compared: dict[Row, Compared] = {}
@@ -74,7 +96,7 @@ def evaluate_backbone(
         control.refuse_if_stopped()
         probes, gallery = embedded.faces[row.backbone, row.probes], embedded.faces[row.backbone, row.gallery]
         compared[row] = compare(row, probes, gallery, config.threshold)
-        on_progress(_SHARE_OF_EMBEDDING + (1 - _SHARE_OF_EMBEDDING) * number / len(rows))
+        on_progress(1 - compare_share * (1 - number / len(rows)))
 
     used: Images = "dsr" if dsr else "bicubic"
     in_use = compared[Row(list(backbones)[-1], used, "hr")]
@@ -97,7 +119,13 @@ def evaluate_backbone(
         draws=DRAWS,
         device=describe_device(device),
         seconds=time.monotonic() - started,
-        warnings=list(evaluation_warnings(split, embedded.vlr_sizes, config.vlr_size, in_use.comparison)),
+        origin=origin_of(config, files, control),
+        warnings=[
+            *pixel_warnings("evaluation", problems, len(images)),
+            *same_photos,
+            *layout_warnings(network, device),
+            *evaluation_warnings(split, embedded.vlr_sizes, config.vlr_size, in_use.comparison),
+        ],
     )
     return Evaluated(evaluation, show_faces(in_use.searches, systems, used))
 
@@ -129,6 +157,6 @@ def _verdict(changes: list[Change], in_use: Compared, threshold: float | None) -
     verdict = " ".join(each.sentence for each in changes)
     if not changes:
         point = in_use.comparison.tar_at(0.01)
-        reached = with_interval(point.tar) if point.tar.refused is None else f"refused, {point.tar.refused}"
+        reached = with_interval(point.tar) if point.tar.refused is None else point.tar.refused
         verdict = f"TAR@FAR=1% of VLR probes against the HR gallery: {reached}."
     return verdict if threshold is None else f"{verdict} Use threshold {threshold:.3f}."

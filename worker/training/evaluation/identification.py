@@ -10,7 +10,7 @@ from worker.training.metrics.open_set import Ranked, dir_at_fpir
 FPIRS = (0.1, 0.01)
 
 _HIGHEST_RANK = 20
-_NOT_SEARCHED = "no probe has a mate in a gallery of two subjects or more"
+_NOT_SEARCHED = "no searches: no probe has a mate in a gallery of two subjects or more"
 
 
 def identification_of(
@@ -40,7 +40,7 @@ def _rank_rate(searches: Searches, rank: int, drawn_BS: Integers) -> Estimate:
     """Estimate the rank-k rate. It is refused if it is 1 by definition: all of 5 subjects are among the first 5."""
     rate, subjects = rank_rate(searches, rank), searches.gallery_subjects
     if rate is not None and subjects <= rank:
-        return Estimate(refused=f"rank-{rank} is always 1: the gallery has {subjects} subjects")
+        return Estimate(refused=f"too few subjects: rank-{rank} is always 1 in a gallery of {subjects}")
     enough = searches.mated_subjects >= FEWEST_SUBJECTS
     return estimate(rate, draw_rank_rate(searches, rank, drawn_BS) if enough else None, _NOT_SEARCHED)
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from app.finetune.config import FACE_SIZE
-from app.finetune.dataset import image_name, subject_of
+from app.finetune.dataset import ImageFile
 from app.finetune.evaluation import Images
 from app.finetune.images import read_rgb
 from worker.training.data.preprocess import decode, resize_bicubic
@@ -51,13 +51,13 @@ class ShownFaces:
 def show_faces(searches: Searches, systems: Mapping[Images, System], used: Images) -> ShownFaces:
     """Select the faces. `searches` are those of the `used` probes with all mates. Best and worst rank by the margin of
     the own subject over the best other, with one probe per subject."""
-    probes, hr = systems[used].paths, {image_name(path): path for path in systems["hr"].paths}
-    hr_of = {subject_of(path.name): path for path in reversed(systems["hr"].paths)}
+    probes, hr = systems[used].images, {image.photo: image for image in systems["hr"].images}
+    hr_of = {image.subject: image for image in reversed(systems["hr"].images)}
     mated = np.flatnonzero(searches.mated_Q & (searches.best_other_Q > -np.inf))
     worst_first = mated[np.argsort((searches.own_Q - searches.best_other_Q)[mated], kind="stable")]
 
-    def face(path: Path) -> ShownFace:
-        return _shown(path, systems, hr.get(image_name(path)))
+    def face(image: ImageFile) -> ShownFace:
+        return _shown(image.path, systems, hr.get(image.photo))
 
     def probe(search: int) -> ShownProbe:
         other = searches.subjects[searches.other_Q[search]]
@@ -66,10 +66,10 @@ def show_faces(searches: Searches, systems: Mapping[Images, System], used: Image
             own=float(searches.own_Q[search]),
             best_other=float(searches.best_other_Q[search]),
             other=other,
-            other_face=_small(read_rgb(hr_of[other])),
+            other_face=_small(read_rgb(hr_of[other].path)),
         )
 
-    first_of = {subject_of(path.name): path for path in reversed(probes)}
+    first_of = {image.subject: image for image in reversed(probes)}
     return ShownFaces(
         people=[face(first_of[subject]) for subject in sorted(first_of)[:_PEOPLE]],
         best=[probe(search) for search in _of_different_subjects(worst_first[::-1].tolist(), searches)],
@@ -84,7 +84,7 @@ def _of_different_subjects(order: Iterable[int], searches: Searches) -> list[int
     return list(chosen.values())[:_PROBES]
 
 
-def _shown(path: Path, systems: Mapping[Images, System], hr: Path | None) -> ShownFace:
+def _shown(path: Path, systems: Mapping[Images, System], hr: ImageFile | None) -> ShownFace:
     vlr_u8_1CHW = torch.from_numpy(decode(path).copy()).permute(2, 0, 1)[None]
     vlr_size = systems["direct"].vlr_size
     if vlr_size is not None:
@@ -93,7 +93,7 @@ def _shown(path: Path, systems: Mapping[Images, System], hr: Path | None) -> Sho
         kind: _image(system.enlarge(vlr_u8_1CHW)) for kind, system in systems.items() if kind != "hr"
     }
     if hr is not None:
-        enlarged["hr"] = _small(read_rgb(hr))
+        enlarged["hr"] = _small(read_rgb(hr.path))
     return ShownFace(path.name, _small(_image(vlr_u8_1CHW)), enlarged)
 
 

@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 import torch
 from torch import nn
 
-from app.finetune.dataset import Split, image_name
+from app.finetune.dataset import ImageFile, Split
 from app.finetune.evaluation import Backbone, Images
 from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.image_file import paths_of
 from worker.training.data.preprocess import Enlarge, enlarge_bicubic, enlarge_bilinear, enlarge_images
 from worker.training.metrics import FaceSet
 from worker.training.models.embedding import embed, face_set
@@ -23,7 +23,7 @@ from worker.training.runtime.cpu_parallel import parallel_on_all_cores
 class System:
     """Images and their enlargement to 112 x 112. `vlr_size` is that of `enlarge_images`."""
 
-    paths: Sequence[Path]
+    images: Sequence[ImageFile]
     enlarge: Enlarge
     vlr_size: int | None
 
@@ -66,12 +66,13 @@ def embed_systems(
     faces = {key: known[key] for key in product(backbones, systems) if _is_of(known.get(key), systems[key[1]])}
     sizes: Counter[tuple[int, int]] = Counter()
     asked = {kind: [backbone for backbone in backbones if (backbone, kind) not in faces] for kind in systems}
-    done, images = 0, sum(len(systems[kind].paths) for kind in systems if asked[kind])
+    done, images = 0, sum(len(systems[kind].images) for kind in systems if asked[kind])
     for kind, system in systems.items():
         parts: dict[Backbone, list[torch.Tensor]] = {backbone: [] for backbone in asked[kind]}
         if not parts:
             continue
-        for chunk in enlarge_images(system.paths, system.enlarge, threads=config.num_workers, vlr_size=system.vlr_size):
+        paths = paths_of(system.images)
+        for chunk in enlarge_images(paths, system.enlarge, threads=config.num_workers, vlr_size=system.vlr_size):
             control.refuse_if_stopped()
             for backbone, embeddings in parts.items():
                 network = backbones[backbone]
@@ -81,10 +82,10 @@ def embed_systems(
             done += len(chunk.pixels_u8)
             on_progress(done / images)
         for backbone, e_ND in parts.items():
-            faces[backbone, kind] = face_set(torch.cat(e_ND), system.paths)
+            faces[backbone, kind] = face_set(torch.cat(e_ND), system.images)
     return Embedded(faces, sizes)
 
 
 def _is_of(known: FaceSet | None, system: System) -> bool:
     """Return whether the embeddings match the system's files, which may have changed since."""
-    return known is not None and list(known.names) == [image_name(path) for path in system.paths]
+    return known is not None and list(known.names) == [image.photo for image in system.images]

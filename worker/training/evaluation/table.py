@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from app.finetune.evaluation import Comparison, Estimate, Evaluation, OperatingPoint
+from app.finetune.evaluation import NO_PAIRS, Comparison, Estimate, Evaluation, OperatingPoint
 from worker.training.evaluation.changes import with_interval
 from worker.training.evaluation.estimates import percent
 from worker.training.evaluation.wording import BACKBONES, IMAGES, guides_accuracy
@@ -25,7 +25,7 @@ def render_table(evaluation: Evaluation) -> str:
         "",
         "TAR@1%: with its 95% interval over subjects; rank-1: one gallery image per subject; "
         f"id@{evaluation.threshold:g}: probes whose best match is their own subject, at that cosine (the guide's "
-        "accuracy)",
+        "accuracy, at its fixed threshold)",
         *(f"Warning ({warning.code}): {warning.message}" for warning in evaluation.warnings),
         "",
         evaluation.verdict,
@@ -54,7 +54,7 @@ def _row(comparison: Comparison, threshold: float) -> list[str]:
         *(_tar(point) for point in verification.operating_points),
         _short(identification.closed_set[0].rank1),
         *(_short(point.dir) for point in identification.open_set),
-        "n/a" if guides is None else f"{guides:.3f}",
+        NO_PAIRS if guides is None else f"{guides:.3f}",
     ]
 
 
@@ -64,7 +64,7 @@ def _tar(point: OperatingPoint) -> str:
 
 
 def _short(estimate: Estimate, digits: int = 3) -> str:
-    return "refused" if estimate.value is None else f"{estimate.value:.{digits}f}"
+    return estimate.in_a_word if estimate.value is None else f"{estimate.value:.{digits}f}"
 
 
 def _line(cells: list[str], widths: list[int]) -> str:

@@ -1,8 +1,12 @@
 """1:1 verification results of one comparison."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from app.finetune.evaluation import (
+    NO_PAIRS,
     BestAccuracy,
     OperatingPoint,
     RocCurve,
@@ -27,10 +31,11 @@ from worker.training.metrics.verification import (
 )
 
 FARS = (0.1, 0.01, 0.001, 0.0001)
+RECOMMENDED_FAR = 0.01
 SWEEP = tuple(round(0.05 * step, 2) for step in range(-2, 20))
 
 _CURVE_POINTS = 200
-_NO_PAIRS = "no genuine or no impostor pairs"
+_NO_PAIRS = f"{NO_PAIRS}: there is no genuine or no impostor pair"
 
 
 def counted_at(threshold: float) -> Floats:
@@ -41,27 +46,38 @@ def counted_at(threshold: float) -> Floats:
 def verification_of(
     scores: PairScores, searches: Searches, draws: VerificationDraws | None, threshold: float
 ) -> Verification:
-    """Build the results. `scores` are counted at `counted_at(threshold)`, and `threshold` joins the sweep. `searches`
-    are those with all mates. `draws` is None with too few subjects."""
+    """Build the results. `scores` are counted at `counted_at(threshold)`; `threshold` and the recommended one join the
+    sweep. `searches` are those with all mates. `draws` is None with too few subjects."""
     roc, apart, best = roc_curve(scores), separation(scores), best_accuracy(scores)
+    points = [_operating_point(scores, far, draws) for far in FARS]
+    swept = {*SWEEP, threshold}
+    if (recommended := recommended_of(points, None if best is None else best.threshold)) is not None:
+        swept.add(recommended)
     return Verification(
         genuine_pairs=len(scores.genuine),
         paired_subjects=scores.paired_subjects,
         impostor_pairs=scores.impostors,
         auc=estimate(verification_auc(scores), None if draws is None else draws.auc, _NO_PAIRS),
         eer=estimate(None if roc is None else equal_error_rate(roc), None if draws is None else draws.eer, _NO_PAIRS),
-        operating_points=[_operating_point(scores, far, draws) for far in FARS],
+        operating_points=points,
         best_accuracy=None if best is None else BestAccuracy(**vars(best)),
         genuine_mean=None if apart is None else apart.genuine,
         impostor_mean=None if apart is None else apart.impostor,
         d_prime=None if apart is None else apart.d_prime,
-        sweep=[] if roc is None else [_sweep_point(scores, searches, each) for each in sorted({*SWEEP, threshold})],
+        sweep=[] if roc is None else [_sweep_point(scores, searches, each) for each in sorted(swept)],
         roc=None if roc is None else _thinned(roc, scores.impostors),
         histogram=ScoreHistogram(
             genuine=np.histogram(scores.genuine.clip(-1, 1), bins=_edges())[0].tolist(),
             impostor=_counted_between(scores),
         ),
     )
+
+
+def recommended_of(points: Sequence[OperatingPoint], best_threshold: float | None) -> float | None:
+    """Return the threshold of FAR 1 %, else of the best accuracy, rounded up to three places so that the FAR holds."""
+    at_far = next(point.threshold for point in points if point.far == RECOMMENDED_FAR)
+    threshold = best_threshold if at_far is None else at_far
+    return None if threshold is None else math.ceil(threshold * 1000) / 1000
 
 
 def _operating_point(scores: PairScores, far: float, draws: VerificationDraws | None) -> OperatingPoint:

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from app.finetune.dataset import JobWarning, Split, split_warnings
+from app.finetune.dataset import JobWarning, Split
+from app.finetune.dataset_warnings import split_warnings
 from app.finetune.evaluation import Comparison
-from worker.training.data.preprocess import size_warnings
+from app.finetune.size_warnings import size_warnings
 from worker.training.evaluation.estimates import FEW_SUBJECTS, FEWEST_SUBJECTS
 
 

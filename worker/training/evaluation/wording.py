@@ -4,6 +4,8 @@ from app.finetune.evaluation import Backbone, Comparison, Images
 
 BACKBONES: dict[Backbone, str] = {"given": "as given", "before": "before", "after": "after"}
 
+WEIGHTS = {"edgeface": "backbone", "before": "compared with", "dsr": "DSR"}
+
 IMAGES: dict[Images, str] = {"hr": "HR", "direct": "VLR direct", "bicubic": "VLR bicubic", "dsr": "VLR DSR"}
 
 

@@ -5,6 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from app.finetune.artifact_names import EVALUATION_NAME, REPORT_NAME
+from app.finetune.errors import printable
 from app.finetune.events import EpochFinished, EvaluationWritten, WrittenFile
 from worker.training.evaluation.evaluate_backbone import Evaluated
 from worker.training.evaluation.report import render_report
@@ -23,6 +24,6 @@ def write_evaluation(
 
 
 def _write(path: Path, text: str, control: Control) -> WrittenFile:
-    content = text.encode()
+    content = control.shown(printable(text)).encode()
     write_bytes_whole(path, content, control)
     return WrittenFile(path, len(content), sha256(content).hexdigest())

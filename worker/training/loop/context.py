@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import Selection
+from app.finetune.events import Objective as ObjectiveName
 from app.finetune.events import Report, Stage
 from worker.training.checkpoints.weight_interpolation import Weights, interpolated
 from worker.training.data.loader import FaceSource
 from worker.training.data.val_faces import ValFaces
+from worker.training.loop.graphed_step import Captures
 from worker.training.models.edgeface import EdgeFace
 from worker.training.runtime.control import Control
 from worker.training.runtime.cpu_parallel import SINGLE_THREAD, CpuParallel
@@ -22,9 +25,10 @@ from worker.training.runtime.progress import Progress
 class RunContext:
     """Data, device, callbacks and controls of one training run.
 
-    `sources` are the faces that each stage trains on. The loop calls `step_listeners` after each optimizer step, before
-    the next batch is loaded. `initial_weights` are the backbone's weights before the first step, None where
-    `interpolation` is 1.
+    `sources` are the faces that each stage trains on, of so many `subjects`. The loop calls `step_listeners` after each
+    optimizer step, before the next batch is loaded. `initial_weights` are the backbone's weights before the first step,
+    None where `interpolation` is 1. `compiled_dir` as in TrainingFiles. `captures` are those of the
+    process, which trains one job.
     """
 
     config: FinetuneConfig
@@ -36,9 +40,21 @@ class RunContext:
     report: Report
     progress: Progress
     control: Control
+    subjects: int
     parallel: CpuParallel = SINGLE_THREAD
     initial_weights: Weights | None = None
+    compiled_dir: Path | None = None
     step_listeners: list[Callable[[], None]] = field(default_factory=list)
+    captures: Captures = field(default_factory=Captures)
+
+    def objective(self, stage: Stage) -> ObjectiveName:
+        """What the stage learns."""
+        return "distillation" if stage == 2 and self.config.synthetic_identities else "arcface"
+
+    def identities(self, stage: Stage) -> int:
+        """The classes that the stage tells apart."""
+        synthetic = self.config.synthetic_identities if self.objective(stage) == "distillation" else 0
+        return self.subjects + synthetic
 
     @property
     def images(self) -> int:

@@ -1,5 +1,6 @@
 """The state of the current epoch."""
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from worker.training.data.loader import EpochFaces, FaceSource
 from worker.training.objectives.objective import Loss
+from worker.training.runtime.gpu_wait import wait_for_gpu
 
 
 @dataclass
@@ -17,7 +19,8 @@ class EpochState:
 
     `loss_sum` and `correct` are sums over the faces trained on: of the loss, and of those classified correctly. The
     learning rates are those at the start of the epoch, `backbone_lr` None where the backbone is frozen. `seconds` is
-    the time spent on the steps.
+    the time spent on the steps, on a GPU up to the last `wait_for_gpu`. Of these steps, `skipped` changed no weight, as
+    far as they are counted.
     """
 
     faces: EpochFaces
@@ -27,6 +30,7 @@ class EpochState:
     correct: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
     step: int = 0
     seconds: float = 0.0
+    skipped: int = 0
 
     def to(self, device: torch.device) -> "EpochState":
         """The same with its sums on `device`."""
@@ -39,11 +43,18 @@ class EpochState:
             self.loss_sum += loss.loss
             self.correct += loss.correct
 
+    def wait_for_gpu(self) -> None:
+        """Add to `seconds` the time until the GPU has computed the steps, which it does after they are launched."""
+        started = time.monotonic()
+        wait_for_gpu()
+        self.seconds += time.monotonic() - started
+
     def state_dict(self) -> dict[str, Any]:
-        """Plain values, and tensors on the CPU."""
-        sums = {"loss_sum": self.loss_sum.cpu(), "correct": self.correct.cpu()}
+        """Plain values and tensors."""
+        sums = {"loss_sum": self.loss_sum, "correct": self.correct}
         rates = {"head_lr": self.head_lr, "backbone_lr": self.backbone_lr}
-        return {**self.faces.state_dict(), **sums, **rates, "step": self.step, "seconds": self.seconds}
+        counts = {"step": self.step, "seconds": self.seconds, "skipped": self.skipped}
+        return {**self.faces.state_dict(), **sums, **rates, **counts}
 
 
 def load_epoch(
@@ -61,4 +72,5 @@ def load_epoch(
         correct=state["correct"],
         step=state["step"],
         seconds=state["seconds"],
+        skipped=state.get("skipped", 0),  # absent in states of version 0.2 and before
     ).to(device)

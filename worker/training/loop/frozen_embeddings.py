@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from worker.training.data.loader import Batch, EpochFaces
+from worker.training.data.loader import Batch, EpochFaces, augmented
 from worker.training.objectives.objective import Model
 from worker.training.runtime.cpu_parallel import SINGLE_THREAD, CpuParallel
 from worker.training.runtime.microbatches import slices_of
@@ -60,7 +60,9 @@ class FrozenEmbeddings:
     def _embed(self, start: int) -> Tensor:
         @torch.inference_mode()  # each thread has a mode of its own
         def embed_at_once(places: Tensor) -> Tensor:
-            return self._model(self._epoch.faces(slice(int(places[0]), int(places[-1]) + 1)))
+            chosen = slice(int(places[0]), int(places[-1]) + 1)
+            epoch = self._epoch
+            return self._model(augmented(Batch(epoch.faces(chosen), epoch.labels(chosen), epoch.drawn(chosen))).inputs)
 
         places = torch.arange(start, min(start + self._ahead, len(self._epoch)))
         return in_parts_that_fit(embed_at_once, places, self._at_once, self._on_faces, self._parallel)

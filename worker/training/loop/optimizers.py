@@ -6,24 +6,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
-from torch.amp import GradScaler
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
 from app.finetune.config import FinetuneConfig
+from worker.training.loop.loss_scaler import LossScaler
+from worker.training.models.layout import keep_moments_laid_out
 from worker.training.runtime.profiling import profiled
 
 
-@dataclass(frozen=True)
+@dataclass
 class Optimizers:
     """AdamW with what belongs to it. `schedule` is None where the learning rates are constant.
 
-    The last parameter group is the objective's; in stage 2 one before it is the backbone's.
+    The last parameter group is the objective's; in stage 2 one before it is the backbone's. The schedule is `ahead` by
+    so many steps, which it counted and the scaler skipped.
     """
 
     optimizer: AdamW
-    scaler: GradScaler
+    scaler: LossScaler
     schedule: CosineAnnealingLR | LambdaLR | None
+    ahead: int = 0
+
+    def __post_init__(self) -> None:
+        keep_moments_laid_out(self.optimizer)
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -37,16 +43,25 @@ class Optimizers:
         return head_lr, backbone_lr[0] if backbone_lr else None
 
     def zero_grad(self) -> None:
-        """The gradients keep their memory, which lies as the parameters do: see `add_gradients`."""
-        self.optimizer.zero_grad(set_to_none=False)
+        """Before the gradients of a batch are added."""
+        self.optimizer.zero_grad()
 
     def step(self) -> None:
-        """Update the parameters, then the loss scale and the learning rates."""
+        """Update the parameters, then the loss scale and the learning rates. These stand still where the schedule is
+        ahead."""
         with profiled("optimizer"):
             self.scaler.step(self.optimizer)
-            self.scaler.update()
-        if self.schedule is not None:
+        if self.ahead:
+            self.ahead -= 1
+        elif self.schedule is not None:
             self.schedule.step()
+
+    def count_skipped(self) -> int:
+        """The number of steps skipped since the last call; the next steps give the schedule's steps back. Waits for the
+        device, if gradients are scaled."""
+        skipped = self.scaler.take_skipped()
+        self.ahead += skipped
+        return skipped
 
     def scale_rates(self, factor: float) -> None:
         """Multiply all learning rates by `factor`, from the next step to the last."""
@@ -61,13 +76,14 @@ class Optimizers:
         return {
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "ahead": self.ahead,
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
-        if state["scaler"]:  # empty where the precision that saved it needs none
-            self.scaler.load_state_dict(state["scaler"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.ahead = state.get("ahead", 0)  # absent in states of version 0.2 and before
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
 
@@ -77,7 +93,7 @@ def head_alone(
 ) -> Optimizers:
     """Stage 1: a constant head_lr. `scale` multiplies the learning rates; `scaled` turns the loss scaler on."""
     optimizer = AdamW(head, lr=scale * config.head_lr, weight_decay=config.weight_decay, fused=True)
-    return Optimizers(optimizer, GradScaler(device, enabled=scaled), None)
+    return Optimizers(optimizer, LossScaler(device, enabled=scaled), None)
 
 
 def backbone_and_head(
@@ -105,7 +121,7 @@ def backbone_and_head(
         if config.warmup
         else CosineAnnealingLR(optimizer, T_max=steps)
     )
-    return Optimizers(optimizer, GradScaler(device, enabled=scaled), schedule)
+    return Optimizers(optimizer, LossScaler(device, enabled=scaled), schedule)
 
 
 def _warmed_up(step: int, steps: float) -> float:

@@ -62,7 +62,7 @@ def _train(
     except StepDidNotFit:
         return split_batches
     except NotFinite:
-        return roll_back
+        return continue_in_float32 if state.precision(context).name == "fp16" else roll_back
     return None
 
 
@@ -88,6 +88,19 @@ def roll_back(context: RunContext, state: TrainState, state_files: TrainStateFil
         f"{_place(state)} and continues with learning rates times {LEARNING_RATE_SCALE}"
     )
     context.report(Warned(JobWarning(code="rolled_back", message=message)))
+
+
+def continue_in_float32(context: RunContext, state: TrainState, state_files: TrainStateFiles) -> None:
+    """Leave fp16, whose largest number is 65504; the learning rates stay as they are."""
+    stage, epoch = state.stage, state.epoch + 1
+    state.fp16_overflowed = True
+    _restore(context, state, state_files, state.micro_batch_size, state.learning_rate_scale)
+    context.report(RolledBack(state.learning_rate_scale, state.stage, state.epoch, state.step, precision="float32"))
+    message = (
+        f"fp16 overflowed in epoch {epoch} of stage {stage}: the training went back to {_place(state)} and continues "
+        'in float32; set mixed_precision to "off", or to "bf16" if the GPU supports it'
+    )
+    context.report(Warned(JobWarning(code="fp16_overflowed", message=message)))
 
 
 def _place(state: TrainState) -> str:

@@ -1,21 +1,30 @@
 """From config and files to a run that is ready to train: the same for a fine-tuning and for its dry run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from app.finetune.architectures import EMBEDDING_SIZE, EdgeFaceVariant
+from app.finetune.architectures import EdgeFaceVariant
+from app.finetune.checked_copy import copy_of
 from app.finetune.config import FinetuneConfig
-from app.finetune.dataset import DatasetScan, JobWarning, scan_dataset, subject_of
+from app.finetune.content_pairs import join_by_content
+from app.finetune.dataset import DatasetScan, JobWarning, comparable, scan_dataset, why_not_comparable
+from app.finetune.dataset_errors import NothingToSelectBy
+from app.finetune.dataset_warnings import scan_warnings
+from app.finetune.edgeface_shapes import EMBEDDING_SIZE
 from app.finetune.events import Prepared, Report, Stage
 from app.finetune.recipes import views_warning
+from app.finetune.repeated_photos import repeats_warnings
+from app.finetune.same_photo import Print
 from worker.training.checkpoints.best_model import Provenance
 from worker.training.checkpoints.weight_interpolation import weights_of
+from worker.training.data.fp16_enlargement import Fp16Enlargement, fp16_enlargement
 from worker.training.data.loader import FaceSource
 from worker.training.data.multi_scale import MultiScaleViews
-from worker.training.data.preprocess import RESAMPLER, Enlarge, enlarge_bicubic, enlarge_by_dsr
+from worker.training.data.preprocess import RESAMPLER, EnlargeByDsr, enlarge_bicubic
 from worker.training.data.val_faces import ValFaces
 from worker.training.data.vlr_faces import VlrFaces
 from worker.training.loop.context import RunContext
@@ -35,6 +44,7 @@ from worker.training.runtime.device import (
     choose_device,
     choose_precision,
     describe_device,
+    device_warnings,
     to_device_if_it_fits,
 )
 from worker.training.runtime.phase_timer import PhaseTimer
@@ -50,7 +60,8 @@ from worker.training.validation.measure import Measurement
 class Loaded:
     """The device, the networks and the file names of a run, before any image is opened.
 
-    `by_dsr` enlarges by the DSR network; None, as `dsr`, for bicubic interpolation.
+    `by_dsr` enlarges by the DSR network; None, as `dsr`, for bicubic interpolation. `in_fp16` enlarges the train set's
+    faces; None where `by_dsr` does.
     """
 
     device: torch.device
@@ -59,31 +70,48 @@ class Loaded:
     backbone: EdgeFace
     variant: EdgeFaceVariant
     dsr: DSR | None
-    by_dsr: Enlarge | None
+    by_dsr: EnlargeByDsr | None
+    in_fp16: Fp16Enlargement | None
     scan: DatasetScan
 
     @property
     def enlargement(self) -> str:
         """In words."""
-        return self.dsr.describe() if self.dsr else "bicubic"
+        if self.dsr is None:
+            return "bicubic"
+        in_fp16 = self.in_fp16 is not None and self.in_fp16.precision == "fp16"
+        return f"{self.dsr.describe()}{', train in fp16' if in_fp16 else ''}"
 
     def labels(self) -> Tensor:
         """The class ids [N] of the train set's VLR images."""
         scan = self.scan
-        return torch.tensor([scan.subject_to_id[subject_of(path.name)] for path in scan.train.vlr_images])
+        return torch.tensor([scan.subject_to_id[image.subject] for image in scan.train.vlr_images])
+
+    def join_photos(self, prints: Mapping[Path, Print]) -> tuple["Loaded", list[JobWarning]]:
+        """Join the images of val that show one photo under two names, and warn of those of train. Raises
+        NothingToSelectBy where nothing else is left to compare."""
+        val, warnings = join_by_content(self.scan.val, prints, "val")
+        if self.scan.unknown_val_subjects and not comparable(val):
+            raise NothingToSelectBy(val.directory, *why_not_comparable(val))
+        return replace(self, scan=replace(self.scan, val=val)), [
+            *repeats_warnings(self.scan.train, prints, "train"),
+            *warnings,
+        ]
 
     def warnings(self, config: FinetuneConfig) -> list[JobWarning]:
-        """Of the file names."""
+        """Of the device and the file names."""
         many_views = views_warning(
             synthetic_identities=config.synthetic_identities,
             stage2_epochs=config.stage2_epochs,
             train_images=len(self.scan.train.vlr_images),
         )
-        return [*self.scan.warnings, *([] if many_views is None else [many_views])]
+        of_views = [] if many_views is None else [many_views]
+        return [*device_warnings(config.device), *scan_warnings(self.scan), *of_views]
 
     def prepared(self, config: FinetuneConfig, seconds: float) -> Prepared:
         """The event after the preparation, which took `seconds`."""
         scan = self.scan
+        val_subjects = {image.subject for image in scan.val.images}
         return Prepared(
             train_images=len(scan.train.vlr_images),
             val_images=len(scan.val.vlr_images),
@@ -95,6 +123,8 @@ class Loaded:
             device=describe_device(self.device),
             precision=self.precision.name,
             seconds=seconds,
+            val_subjects=len(val_subjects),
+            val_subjects_in_train=len(val_subjects & scan.subject_to_id.keys()),
         )
 
     def provenance(self, config: FinetuneConfig) -> Provenance:
@@ -123,11 +153,15 @@ class RunFaces:
 
 def load(config: FinetuneConfig, files: TrainingFiles, control: Control, timer: PhaseTimer) -> Loaded:
     """Raises EdgefaceError: DeviceUnavailable and those about weights and file names. Times the phase `load`."""
-    device = choose_device(config.device, control.slot)
+    device = choose_device(config.device, control.gpu)
     precision = choose_precision(config.mixed_precision, device)
     with timer.phase("load"):
-        backbone, variant = load_edgeface(files.edgeface, device)
-    dsr = load_dsr(files.dsr) if files.dsr else None
+        backbone, variant = load_edgeface(copy_of(files.copies, files.edgeface), device)
+    dsr = by_dsr = in_fp16 = None
+    if files.dsr:
+        dsr = load_dsr(copy_of(files.copies, files.dsr))
+        by_dsr = EnlargeByDsr(dsr, files.dsr, device)
+        in_fp16 = fp16_enlargement(dsr, files.dsr, device, by_dsr, config.mixed_precision)
     return Loaded(
         device=device,
         precision=precision,
@@ -135,8 +169,9 @@ def load(config: FinetuneConfig, files: TrainingFiles, control: Control, timer: 
         backbone=backbone,
         variant=variant,
         dsr=dsr,
-        by_dsr=enlarge_by_dsr(dsr, files.dsr, device) if dsr and files.dsr else None,
-        scan=scan_dataset(files.train_dir, files.val_dir),
+        by_dsr=by_dsr,
+        in_fp16=in_fp16,
+        scan=scan_dataset(files.train_dir, files.val_dir, files.train_reading.pattern, files.val_reading.pattern),
     )
 
 
@@ -148,14 +183,15 @@ def build_run(
     report: Report,
     progress: Progress,
     control: Control,
+    compiled_dir: Path | None = None,
 ) -> tuple[RunContext, TrainState]:
     """A run before its first step; its state is drawn from `config.seed`. `before` is the recognition of the initial
-    weights. Raises OutOfMemory and StopRequested."""
+    weights, `compiled_dir` as in TrainingFiles. Raises OutOfMemory and StopRequested."""
     generator, backbone, device = torch.Generator().manual_seed(config.seed), loaded.backbone, loaded.device
     classes = len(loaded.scan.subject_to_id)
     classifier = CosineClassifier(EMBEDDING_SIZE, classes, config.arcface_scale, generator).to(device)
     train_u8_NCHW = to_device_if_it_fits(faces.train_u8_NCHW, device)
-    vlr = VlrFaces(train_u8_NCHW, faces.labels_N.to(train_u8_NCHW.device), device, config.batch_size)
+    vlr = VlrFaces(train_u8_NCHW, faces.labels_N.to(device), device, config.batch_size)
     arcface = MarginSoftmax(classifier, ArcFaceMargin(config.arcface_margin), config.label_smoothing)
     sources: Mapping[Stage, FaceSource] = {1: vlr, 2: vlr}
     objectives: Mapping[Stage, Objective] = {1: arcface, 2: arcface}
@@ -176,8 +212,10 @@ def build_run(
         report=report,
         progress=progress,
         control=control,
+        subjects=classes,
         parallel=loaded.parallel,
         initial_weights=weights_of(backbone) if config.interpolation < 1 else None,
+        compiled_dir=compiled_dir,
     )
     return context, begin(context, backbone, objectives, classifier, generator, before)
 
@@ -195,6 +233,9 @@ def _distil(
     teacher_PD = teacher_embeddings(
         loaded.backbone, faces.hr_u8_NCHW, synthetic_u8_QCHW, vlr.labels_N, device, loaded.parallel, progress, control
     )
-    enlarge = loaded.by_dsr or enlarge_bicubic
-    views = MultiScaleViews(vlr, to_device_if_it_fits(synthetic_u8_QCHW, device), enlarge, config)
+    synthetic_u8_QCHW = to_device_if_it_fits(synthetic_u8_QCHW, device)
+    if (by_dsr := loaded.by_dsr) is None:
+        views = MultiScaleViews(vlr, synthetic_u8_QCHW, enlarge_bicubic, config)
+    else:
+        views = MultiScaleViews(vlr, synthetic_u8_QCHW, by_dsr, config, by_dsr.refuse_not_finite)
     return views, Distillation(teacher_PD, config.contrastive_temperature)

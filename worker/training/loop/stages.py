@@ -8,8 +8,11 @@ from app.finetune.config import FinetuneConfig
 from app.finetune.events import (
     Checkpoint,
     EpochFinished,
+    Phase,
+    Stage,
     StageStarted,
     StateSaved,
+    StepsSkipped,
     StoppedEarly,
     TrainingEvent,
     Warned,
@@ -24,6 +27,8 @@ from worker.training.models.edgeface import EdgeFace
 from worker.training.runtime.control import StopRequested
 from worker.training.validation.selection import Best, Validated
 from worker.training.validation.validate import ValEmbeddings, embed_val, validate
+
+_PHASES: dict[Stage, Phase] = {1: "stage_1", 2: "stage_2"}
 
 
 def train_head(
@@ -70,28 +75,33 @@ def train_all(context: RunContext, state: TrainState, state_files: TrainStateFil
 
 
 def _report_start(context: RunContext, state: TrainState, state_files: TrainStateFiles, epochs: int) -> None:
-    """Once per stage. A run that is to stop leaves it to the resumed run."""
+    """`PhaseStarted` in each process, and `StageStarted` once per stage. A run that is to stop leaves it to the resumed
+    run."""
     state_files.writer.join()
     context.control.refuse_if_stopped()
+    context.progress.start(_PHASES[state.stage], (state.epoch + state.step / context.steps_per_epoch) / epochs)
     if state.stage not in state.stages_started:
         state.stages_started.add(state.stage)
-        context.report(StageStarted(state.stage, epochs))
+        context.report(
+            StageStarted(state.stage, epochs, context.objective(state.stage), context.identities(state.stage))
+        )
 
 
 def _validate(context: RunContext, state: TrainState, backbone: EdgeFace, state_files: TrainStateFiles) -> Validated:
     """Validate the exported `backbone`. A stop saves the state of before the validation."""
-    started, work_done = time.monotonic(), context.progress.work_done
+    started, done = time.monotonic(), context.progress.done
     try:
         embeddings = embed_val(
             backbone, context.val, context.device, context.progress, context.control, context.parallel
         )
     except StopRequested:
-        context.progress.go_back(work_done)
+        context.progress.go_back(done)
         context.report(state_files.write(state, context))
         raise
     validated = validate(embeddings, state.classifier)
     if state.epoch_state is not None:
         state.epoch_state.seconds += time.monotonic() - started
+        state.epoch_state.wait_for_gpu()
     return validated
 
 
@@ -102,10 +112,10 @@ def _checkpoint_of(
     write = checkpoints.snapshot(
         backbone, state.classifier, epoch=epoch, val_acc=validated.accuracy, val_auc=validated.auc
     )
-    score = state.best.score(validated)
+    score, selection = state.best.score(validated), state.best.criterion
 
     def write_checkpoint() -> Checkpoint:
-        return Checkpoint.of(write(), epoch=epoch, score=score)
+        return Checkpoint.of(write(), epoch=epoch, score=score, selection=selection)
 
     return write_checkpoint
 
@@ -123,7 +133,7 @@ def _finish_epoch(
     reported epoch never trains again."""
     finished = _epoch_finished(state, totals, validated, epochs, best=write_checkpoint is not None)
     state.epochs_reported.append(finished)
-    events: list[TrainingEvent] = []
+    events = _steps_skipped(state)
     state.epoch, state.epoch_state = state.epoch + 1, None
     if validated is not None and not state.collapse_warned:
         warning = collapse_warning(state.before.separation, validated.separation)
@@ -132,7 +142,6 @@ def _finish_epoch(
             events.append(Warned(warning))
     if state.stage == 2 and state.epoch < epochs and _patience_is_spent(context.config, state.best):
         events.append(StoppedEarly(state.epoch, state.best.epoch))
-    context.progress.finish_epoch()
     write_state = state_files.snapshot(state, context)
     state_files.writer.start(partial(_write_epoch, state, finished, write_checkpoint, events, write_state))
 
@@ -156,6 +165,14 @@ def _validation_is_due(epoch: int, epochs: int, interval: int) -> bool:
 
 def _patience_is_spent(config: FinetuneConfig, best: Best) -> bool:
     return 0 < config.early_stop_patience <= best.validations_since
+
+
+def _steps_skipped(state: TrainState) -> list[TrainingEvent]:
+    epoch_state = state.epoch_state
+    if epoch_state is None or not epoch_state.skipped:
+        return []
+    loss_scale = state.optimizers.scaler.factor
+    return [StepsSkipped(state.stage, state.epoch + 1, epoch_state.skipped, epoch_state.step, loss_scale)]
 
 
 def _epoch_finished(

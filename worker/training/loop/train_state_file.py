@@ -54,11 +54,11 @@ class SavedState(StateContent[InputDigests]):
             state.micro_batch_size = content["micro_batch_size"]
             state.learning_rate_scale = content["learning_rate_scale"]
             state.collapse_warned = content["collapse_told"]
+            state.fp16_overflowed |= content.get("fp16_overflowed", False)  # absent in version 0.2 and before
             # A state of version 0.1 lacks them: the curves of its report begin where it was resumed.
             state.epochs_reported = [EpochFinished(**epoch) for epoch in content.get("epochs_told", [])]
             state.start_optimizers(context)
             state.optimizers.load_state_dict(content["optimization"])
-            context.progress.go_back(content["work_done"])
         if state.epoch or state.epoch_state:
             state.stages_started.add(state.stage)
 
@@ -97,7 +97,7 @@ class TrainStateFiles(StateFiles):
             "epoch": state.epoch,
             "steps_done": state.steps_done,
             "running": None if state.epoch_state is None else state.epoch_state.state_dict(),
-            "work_done": progress.work_done,
+            "work_done": progress.done,  # version 0.2 reads it
             "progress": progress.share,
             "backbone": plain(state.backbone.state_dict()),
             "optimization": state.optimizers.state_dict(),
@@ -106,6 +106,7 @@ class TrainStateFiles(StateFiles):
             "micro_batch_size": state.micro_batch_size,
             "learning_rate_scale": state.learning_rate_scale,
             "collapse_told": state.collapse_warned,
+            "fp16_overflowed": state.fp16_overflowed,
             "epochs_told": [epoch.model_dump(exclude_unset=True) for epoch in state.epochs_reported],
         }
         for objective in state.objectives.values():

@@ -9,14 +9,16 @@ match is their own subject.
 from worker.training.metrics.faces import FaceSet
 from worker.training.metrics.identification import rank1
 from worker.training.metrics.moments import Separation
-from worker.training.metrics.pairs import PairScores, score_pairs
+from worker.training.metrics.pairs import PairCounts, PairScores, count_pairs, score_pairs
 from worker.training.metrics.verification import accepted_at_far, separation, tar_at_far, verification_auc
 
 __all__ = [
     "FaceSet",
+    "PairCounts",
     "PairScores",
     "Separation",
     "accepted_at_far",
+    "count_pairs",
     "rank1",
     "score_pairs",
     "separation",

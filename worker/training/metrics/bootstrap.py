@@ -6,15 +6,18 @@ recognition systems: the subsets bootstrap", 2004). Each draw selects its own th
 stays whole: a gallery of fewer subjects is easier and would raise every rate.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from worker.training.metrics.faces import Doubles, Integers
 from worker.training.metrics.identification import Searches
+from worker.training.metrics.impostor_weights import ImpostorWeights
 from worker.training.metrics.open_set import Ranked
 from worker.training.metrics.pairs import PairScores
-from worker.training.metrics.verification import equal_error_rate, most_errors, roc_corners
+from worker.training.metrics.verification import equal_error_rates, most_errors, roc_corners
 
 # Shape suffixes: B draws, S subjects, N genuine pairs, K impostor pairs, Q searches.
 
@@ -22,6 +25,8 @@ DRAWS = 1000
 LEVEL = 0.95
 
 _MOST_GENUINE = 2**18
+DRAWS_AT_ONCE, _WEIGHTS_AT_ONCE = 64, 2**22
+"""In each thread; an array of weights of genuine pairs takes 32 MiB."""
 
 
 @dataclass(frozen=True)
@@ -60,24 +65,34 @@ class VerificationDraws:
 
 def draw_verification(scores: PairScores, drawn_BS: Integers, fars: tuple[float, ...]) -> VerificationDraws:
     """Return the rates of each draw, from the sampled impostors and at most 2^18 genuine pairs, evenly spaced by
-    score."""
+    score. Runs on as many cores as PyTorch may use."""
     sample, every = scores.sample, max(1, -(-len(scores.genuine) // _MOST_GENUINE))
     genuine_N, subject_N = scores.genuine[::every], scores.genuine_subject[::every]
     above_N = np.searchsorted(-sample.scores_K, -genuine_N, side="left")
     at_or_above_N = np.searchsorted(-sample.scores_K, -genuine_N, side="right")
-    auc, eer = np.full(len(drawn_BS), np.nan), np.full(len(drawn_BS), np.nan)
-    tar = {far: np.full(len(drawn_BS), np.nan) for far in fars}
-    for draw, drawn_S in enumerate(drawn_BS):
-        impostors = _counted(drawn_S[sample.probe_subject_K] * drawn_S[sample.gallery_subject_K])
-        weight_N, genuine, total = drawn_S[subject_N], drawn_S[subject_N].sum(), impostors[-1]
-        if not genuine or not total:
-            continue
-        over_N, at_or_over_N = impostors[above_N], impostors[at_or_above_N]
-        auc[draw] = 1 - (weight_N @ (over_N + at_or_over_N)) / 2 / genuine / total
-        eer[draw] = equal_error_rate(roc_corners(genuine_N, weight_N, over_N, at_or_over_N, total))
-        for far, rates in tar.items():
-            rates[draw] = weight_N[at_or_over_N <= most_errors(far, total)].sum() / genuine
-    return VerificationDraws(auc, eer, tar)
+    impostors = ImpostorWeights(sample, above_N, at_or_above_N)
+
+    def rates_of(drawn_BS: Integers) -> Doubles:
+        """Return AUC, EER and TAR by FAR of some draws: [2 + FARs, B]."""
+        weight_BN, (over_BN, at_or_over_BN, total_B) = drawn_BS[:, subject_N], impostors.of(drawn_BS)
+        genuine_B = weight_BN.sum(1)
+        known_B = (genuine_B > 0) & (total_B > 0)
+        if not known_B.any():
+            return np.full((2 + len(fars), len(drawn_BS)), np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            auc_B = 1 - (weight_BN * (over_BN + at_or_over_BN)).sum(1) / 2 / genuine_B / total_B
+            roc = roc_corners(genuine_N, weight_BN, over_BN, at_or_over_BN, total_B[:, None])
+            rates = [auc_B, equal_error_rates(roc)]
+            for far in fars:
+                allowed_B = np.array([most_errors(far, total) for total in total_B.tolist()])
+                rates.append((weight_BN * (at_or_over_BN <= allowed_B[:, None])).sum(1) / genuine_B)
+        return np.where(known_B, rates, np.nan)
+
+    at_once = int(np.clip(_WEIGHTS_AT_ONCE // max(1, len(genuine_N)), 1, DRAWS_AT_ONCE))
+    some = [drawn_BS[start : start + at_once] for start in range(0, len(drawn_BS), at_once)]
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        auc, eer, *tar = np.concatenate(list(pool.map(rates_of, some)), 1)
+    return VerificationDraws(auc, eer, dict(zip(fars, tar, strict=True)))
 
 
 def draw_rank_rate(searches: Searches, rank: int, drawn_BS: Integers) -> Doubles:

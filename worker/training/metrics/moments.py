@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-
-from worker.training.metrics.faces import Floats
+import torch
+from torch import Tensor
 
 _AT_ONCE = 2**20
 
@@ -22,13 +22,13 @@ class Moments:
         return cls(0, 0.0, 0.0)
 
     @classmethod
-    def of(cls, scores: Floats) -> "Moments":
+    def of(cls, scores: Tensor) -> "Moments":
         """Compute the moments in float64, block by block."""
         moments = cls.none()
-        for start in range(0, len(scores), _AT_ONCE):
-            part = scores[start : start + _AT_ONCE].astype(np.float64)
-            mean = float(part.mean())
-            moments = moments.merged(cls(len(part), mean, float(np.square(part - mean).sum())))
+        for part in torch.split(scores, _AT_ONCE) if len(scores) else ():
+            part = part.double()
+            mean = part.mean()
+            moments = moments.merged(cls(len(part), float(mean), float((part - mean).square_().sum())))
         return moments
 
     def merged(self, other: "Moments") -> "Moments":

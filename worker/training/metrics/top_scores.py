@@ -1,24 +1,27 @@
 """The highest scores of a stream, in bounded memory."""
 
-import numpy as np
+import math
 
-from worker.training.metrics.faces import Floats
+import torch
+from torch import Tensor
+
+from worker.training.metrics.faces import Floats, sort_ascending
 
 _SPARE = 0.25
 
 
 class TopScores:
-    """Keeps the `count` highest scores of a stream in 1.25 * `count` * 4 bytes."""
+    """Keeps the `count` highest scores of a stream in 1.25 * `count` * 4 bytes on a device."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, device: torch.device) -> None:
         self._count = count
-        self._kept = np.empty(count + max(1024, int(count * _SPARE)), np.float32)
+        self._kept = torch.empty(count + max(1024, int(count * _SPARE)), device=device)
         self._filled = 0
-        self._floor = np.float32(-np.inf)
+        self._floor = -math.inf
 
-    def offer(self, ascending: Floats) -> None:
+    def offer(self, ascending: Tensor) -> None:
         """Add scores, which must ascend."""
-        candidates = ascending[np.searchsorted(ascending, self._floor, side="right") :]
+        candidates = self._over_the_floor(ascending)
         while len(candidates):
             taken = candidates[-(len(self._kept) - self._filled) :]
             self._kept[self._filled : self._filled + len(taken)] = taken
@@ -26,17 +29,18 @@ class TopScores:
             candidates = candidates[: len(candidates) - len(taken)]
             if self._filled == len(self._kept):
                 self._drop_the_lowest()
-                candidates = candidates[np.searchsorted(candidates, self._floor, side="right") :]
+                candidates = self._over_the_floor(candidates)
 
     def descending(self) -> Floats:
         """Return the highest scores, descending. No scores can be added afterwards."""
-        kept = self._kept[: self._filled]
-        kept.sort()
-        return kept[::-1][: self._count]
+        highest: Floats = sort_ascending(self._kept[: self._filled]).flip(0)[: self._count].cpu().numpy()
+        return highest
+
+    def _over_the_floor(self, ascending: Tensor) -> Tensor:
+        return ascending[int(torch.searchsorted(ascending, self._floor, right=True)) :]
 
     def _drop_the_lowest(self) -> None:
-        first = self._filled - self._count
-        self._kept.partition(first)
-        self._floor = self._kept[first]
-        self._kept[: self._count] = self._kept[first:].copy()
+        highest = sort_ascending(self._kept)[-self._count :]
+        self._floor = float(highest[0])
+        self._kept[: self._count] = highest.clone()
         self._filled = self._count

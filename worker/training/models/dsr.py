@@ -11,7 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from app.finetune.architectures import DsrLayout, infer_dsr_layout
-from worker.training.models.state_dicts import as_float32, read_state_dict
+from app.finetune.checked_copy import CheckedCopy
+from app.finetune.network_limits import layout_problem
+from app.finetune.weights_errors import WeightsTooLarge
+from worker.training.models.state_dicts import as_float32, name_of, read_state_dict
 
 # Shape suffixes: B faces, C channels, H and W input pixels, U and V output pixels: H and W times all factors.
 
@@ -66,13 +69,15 @@ class DSR(nn.Module):
         return y_BCUV
 
 
-def load_dsr(path: Path) -> DSR:
+def load_dsr(weights: Path | CheckedCopy) -> DSR:
     """Load a DSR network in eval mode, strictly. The layout is inferred from the tensors.
 
-    Raises WeightsUnreadable, WeightsUnsafe, WeightsQuantized or WeightsMismatch.
+    Raises WeightsError.
     """
-    tensors = read_state_dict(path, "conv_in.weight")
+    tensors, path = read_state_dict(weights, "DSR"), name_of(weights)
     layout = infer_dsr_layout({name: tuple(tensor.shape) for name, tensor in tensors.items()}, path)
+    if (problem := layout_problem(layout)) is not None:
+        raise WeightsTooLarge(path, problem)
     with torch.device("meta"):
         dsr = DSR(layout)
     dsr.load_state_dict(as_float32(tensors, path), strict=True, assign=True)

@@ -12,16 +12,12 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from app.finetune.architectures import (
-    EDGEFACE_VARIANTS,
-    EMBEDDING_SIZE,
-    EdgeFaceVariant,
-    describe_difference,
-    edgeface_by_stem,
-)
-from app.finetune.errors import WeightsMismatch
-from worker.training.models.edgenext import products_alone_in_autocast, reduce_rank, replace_blocks
-from worker.training.models.state_dicts import as_float32, read_state_dict
+from app.finetune.architectures import EDGEFACE_VARIANTS, EdgeFaceVariant, recognise_edgeface
+from app.finetune.checked_copy import CheckedCopy
+from app.finetune.edgeface_shapes import EMBEDDING_SIZE
+from worker.training.models.edgenext import reduce_rank, replace_blocks, run_network
+from worker.training.models.layout import lay_out_contiguously, takes_channels_last
+from worker.training.models.state_dicts import as_float32, name_of, read_state_dict
 
 # Shape suffixes: B faces, C = 3 channels (RGB), H = W = 112 pixels, D = 512 embedding dimensions.
 
@@ -38,11 +34,12 @@ class EdgeFace(nn.Module):
             reduce_rank(self.model, variant.gamma)
         replace_blocks(self.model)
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Normalised RGB faces [B, 3, 112, 112] in [-1, 1] -> embeddings [B, 512], not L2-normalised."""
-        with products_alone_in_autocast(x_BCHW.device):
-            e_BD: Tensor = self.model(x_BCHW.contiguous(memory_format=torch.channels_last))
-        return e_BD
+    def forward(self, x_BCHW: Tensor, products_in: torch.dtype | None = None) -> Tensor:
+        """Normalised RGB faces [B, 3, 112, 112] in [-1, 1] -> embeddings [B, 512], not L2-normalised.
+
+        With `products_in`, bf16 or fp16, the Linear layers of the blocks run in it, and all else in float32.
+        """
+        return run_network(self.model, x_BCHW.contiguous(memory_format=torch.channels_last), products_in)
 
 
 def normalise(faces_NCHW: Tensor) -> Tensor:
@@ -52,19 +49,17 @@ def normalise(faces_NCHW: Tensor) -> Tensor:
     return (faces_NCHW * 2).sub_(1)
 
 
-def load_edgeface(path: Path, device: torch.device = _CPU) -> tuple[EdgeFace, EdgeFaceVariant]:
+def load_edgeface(weights: Path | CheckedCopy, device: torch.device = _CPU) -> tuple[EdgeFace, EdgeFaceVariant]:
     """Load an EdgeFace strictly onto `device`. The variant is inferred from the tensors.
 
-    Raises WeightsUnreadable, WeightsUnsafe, WeightsQuantized or WeightsMismatch.
+    Raises WeightsError.
     """
-    tensors = read_state_dict(path, "stem.0.weight")
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    variant = edgeface_by_stem(shapes, path)
+    tensors, path = read_state_dict(weights, "EdgeFace"), name_of(weights)
+    variant = recognise_edgeface({name: tuple(tensor.shape) for name, tensor in tensors.items()}, path)
     edgeface = EdgeFace(variant)
-    expected = {name: tuple(tensor.shape) for name, tensor in edgeface.model.state_dict().items()}
-    if difference := describe_difference(shapes, expected):
-        raise WeightsMismatch(path, variant.name, difference)
     edgeface.model.load_state_dict(as_float32(tensors, path), strict=True)
+    if not takes_channels_last(device):
+        lay_out_contiguously(edgeface)
     return edgeface.to(device), variant
 
 

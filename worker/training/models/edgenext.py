@@ -3,18 +3,18 @@
 Maaz et al., "EdgeNeXt", ECCVW 2022, arXiv:2206.10589, sections 3.2 and 3.3; parameters and names are those of timm's
 implementation. Differences: on a CPU the Linear layers run as 1 x 1 convolutions over the channels-last map, because
 oneDNN is faster than BLAS for these narrow products; the layer scale is folded into the preceding Linear; the
-positional encoding, equal for all faces, is computed once per map size instead of in each forward pass.
+positional encoding, equal for all faces, is computed once per map size instead of in each forward pass. With
+`products_in`, the Linear layers and the operations between two of them run in that type, and all else as it is: on
+CPUs, PyTorch's convolutions and norms are slower in bf16 than in float32.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 
 import torch
 import torch.nn.functional as F
 from timm.layers.mlp import Mlp
 from timm.models.edgenext import ConvBlock as TimmConvBlock
+from timm.models.edgenext import EdgeNeXt, EdgeNeXtStage
 from timm.models.edgenext import PositionalEncodingFourier as TimmPositionalEncoding
 from timm.models.edgenext import SplitTransposeBlock as TimmSplitTransposeBlock
 from torch import Tensor, nn
@@ -38,26 +38,6 @@ class RankReducedLinear(nn.Module):
         return self.linear2(self.linear1(x))  # type: ignore[no-any-return]
 
 
-_products_in: ContextVar[torch.dtype | None] = ContextVar("products_in", default=None)
-
-
-@contextmanager
-def products_alone_in_autocast(device: torch.device) -> Iterator[None]:
-    """Restrict CPU autocast to the Linear layers and the operations between two of them.
-
-    On CPUs, PyTorch's convolutions and norms are slower in bf16 than in float32.
-    """
-    if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-        yield
-        return
-    token = _products_in.set(torch.get_autocast_dtype("cpu"))
-    try:
-        with torch.autocast("cpu", enabled=False):
-            yield
-    finally:
-        _products_in.reset(token)
-
-
 class ConvBlock(nn.Module):
     """Depthwise convolution, then an inverted bottleneck at every position: [B, C, H, W] -> [B, C, H, W]."""
 
@@ -69,8 +49,9 @@ class ConvBlock(nn.Module):
         self.norm = block.norm
         self.mlp = block.mlp
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        return x_BCHW + _bottleneck(_norm(depthwise(x_BCHW, self.conv_dw), self.norm), self.mlp, self.gamma)
+    def forward(self, x_BCHW: Tensor, products_in: torch.dtype | None = None) -> Tensor:
+        y_BCHW = _norm(depthwise(x_BCHW, self.conv_dw), self.norm)
+        return x_BCHW + _bottleneck(y_BCHW, self.mlp, self.gamma, products_in)
 
 
 class SplitTransposeBlock(nn.Module):
@@ -89,12 +70,12 @@ class SplitTransposeBlock(nn.Module):
         self.norm = block.norm
         self.mlp = block.mlp
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
+    def forward(self, x_BCHW: Tensor, products_in: torch.dtype | None = None) -> Tensor:
         y_BCHW = self._convolve(x_BCHW)
         if self.pos_embd is not None:
             y_BCHW = y_BCHW + self.pos_embd(*y_BCHW.shape[2:])
-        y_BCHW = y_BCHW + self._attend(_norm(y_BCHW, self.norm_xca))
-        return x_BCHW + _bottleneck(_norm(y_BCHW, self.norm), self.mlp, self.gamma)
+        y_BCHW = y_BCHW + self._attend(_norm(y_BCHW, self.norm_xca), products_in)
+        return x_BCHW + _bottleneck(_norm(y_BCHW, self.norm), self.mlp, self.gamma, products_in)
 
     def _convolve(self, x_BCHW: Tensor) -> Tensor:
         first, *rest = x_BCHW.chunk(len(self.convs) + 1, dim=1)
@@ -103,15 +84,15 @@ class SplitTransposeBlock(nn.Module):
             convolved.append(conv(convolved[-1] + split))
         return torch.cat([*convolved, rest[-1]], 1)
 
-    def _attend(self, x_BCHW: Tensor) -> Tensor:
+    def _attend(self, x_BCHW: Tensor, products_in: torch.dtype | None) -> Tensor:
         batch, channels, height, width = x_BCHW.shape
         heads = self.xca.num_heads
-        qkv_BCHW = _pointwise(x_BCHW, self.xca.qkv).float()
+        qkv_BCHW = _pointwise(x_BCHW, self.xca.qkv, None, products_in).float()
         q_BAKN, k_BAKN, v_BAKN = qkv_BCHW.reshape(batch, 3, heads, channels // heads, height * width).unbind(1)
         similarity_BAKK = F.normalize(q_BAKN, dim=-1) @ F.normalize(k_BAKN, dim=-1).transpose(-2, -1)
         attended_BAKN = (similarity_BAKK * self.xca.temperature).softmax(dim=-1) @ v_BAKN
         attended_BCHW = attended_BAKN.reshape(batch, channels, height, width)
-        return _pointwise(_channels_last(attended_BCHW), self.xca.proj, self.gamma_xca)
+        return _pointwise(_channels_last(attended_BCHW), self.xca.proj, self.gamma_xca, products_in)
 
 
 class PositionalEncoding(nn.Module):
@@ -157,6 +138,18 @@ def replace_blocks(module: nn.Module) -> None:
             replace_blocks(child)
 
 
+def run_network(network: nn.Module, x_BCHW: Tensor, products_in: torch.dtype | None) -> Tensor:
+    """timm's EdgeNeXt with replaced blocks, which take `products_in`: [B, 3, H, W] -> embeddings [B, D]."""
+    assert isinstance(network, EdgeNeXt)  # noqa: S101
+    x_BCHW = network.stem(x_BCHW)
+    for stage in network.stages:
+        assert isinstance(stage, EdgeNeXtStage)  # noqa: S101
+        x_BCHW = stage.downsample(x_BCHW)
+        for block in stage.blocks:
+            x_BCHW = block(x_BCHW, products_in)
+    return network.head(network.norm_pre(x_BCHW))  # type: ignore[no-any-return]
+
+
 def reduce_rank(module: nn.Module, gamma: float) -> None:
     """Replace every Linear by a RankReducedLinear, as in the EdgeFace variants named gamma."""
     for name, child in module.named_children():
@@ -172,23 +165,25 @@ def _norm(x_BCHW: Tensor, norm: nn.Module) -> Tensor:
     return norm(x_BCHW.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
 
 
-def _bottleneck(x_BCHW: Tensor, mlp: Mlp, scale_C: Tensor) -> Tensor:
+def _bottleneck(x_BCHW: Tensor, mlp: Mlp, scale_C: Tensor, products_in: torch.dtype | None) -> Tensor:
     """Apply the block's MLP at every position and multiply its output by the layer scale."""
-    return _pointwise(F.gelu(_pointwise(x_BCHW, mlp.fc1)), mlp.fc2, scale_C)
+    hidden_BCHW = F.gelu(_pointwise(x_BCHW, mlp.fc1, None, products_in))
+    return _pointwise(hidden_BCHW, mlp.fc2, scale_C, products_in)
 
 
-def _pointwise(x_BCHW: Tensor, linear: nn.Module, scale_C: Tensor | None = None) -> Tensor:
+def _pointwise(x_BCHW: Tensor, linear: nn.Module, scale_C: Tensor | None, products_in: torch.dtype | None) -> Tensor:
     """Apply a Linear or RankReducedLinear at every position and multiply its output by the layer scale."""
     if isinstance(linear, RankReducedLinear):
-        return _pointwise(_pointwise(x_BCHW, linear.linear1), linear.linear2, scale_C)
+        return _pointwise(_pointwise(x_BCHW, linear.linear1, None, products_in), linear.linear2, scale_C, products_in)
     assert isinstance(linear, nn.Linear)  # noqa: S101
     weight: Tensor = linear.weight
     bias: Tensor | None = linear.bias
     if scale_C is not None:
         weight, bias = scale_C[:, None] * weight, None if bias is None else scale_C * bias
-    if (dtype := _products_in.get()) is not None:
-        x_BHWC = x_BCHW.permute(0, 2, 3, 1).to(dtype)
-        return F.linear(x_BHWC, weight.to(dtype), None if bias is None else bias.to(dtype)).permute(0, 3, 1, 2)
+    if products_in is not None:
+        x_BHWC = x_BCHW.permute(0, 2, 3, 1).to(products_in)
+        bias = None if bias is None else bias.to(products_in)
+        return F.linear(x_BHWC, weight.to(products_in), bias).permute(0, 3, 1, 2)
     if x_BCHW.device.type == "cpu":
         return F.conv2d(x_BCHW, weight[:, :, None, None], bias)
     return F.linear(x_BCHW.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)

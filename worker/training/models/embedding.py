@@ -1,28 +1,26 @@
 """Embeddings of faces."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from app.finetune.dataset import image_name, subject_of
+from app.finetune.dataset import ImageFile
 from worker.training.metrics import FaceSet
 from worker.training.models.edgeface import EdgeFace, normalise
+from worker.training.models.layout import in_a_layout_with_kernels
 from worker.training.runtime.cpu_parallel import SINGLE_THREAD, CpuParallel
 from worker.training.runtime.device import Precision
 from worker.training.runtime.out_of_memory import in_parts_that_fit
 from worker.training.runtime.profiling import profiled
+from worker.training.runtime.transfers import to_device
 
 
 def embed_faces(backbone: EdgeFace, faces_BCHW: Tensor, precision: Precision) -> Tensor:
-    """[B, 3, 112, 112] in [-1, 1] -> embeddings [B, 512], under autocast where `precision` asks for it."""
-    with (
-        profiled("forward"),
-        torch.autocast(faces_BCHW.device.type, precision.autocast, precision.autocast is not None),
-    ):
-        e_BD: Tensor = backbone(faces_BCHW)
+    """[B, 3, 112, 112] in [-1, 1] -> embeddings [B, 512] in float32, the products in `precision`."""
+    with profiled("forward"):
+        e_BD: Tensor = in_a_layout_with_kernels(backbone, lambda: backbone(faces_BCHW, precision.products_in))
     return e_BD
 
 
@@ -48,8 +46,11 @@ def embed(
 
     @torch.inference_mode()  # each thread has a mode of its own
     def embed_at_once(faces_u8_BCHW: Tensor) -> Tensor:
-        x_BCHW = normalise(faces_u8_BCHW.to(device, non_blocking=True))
-        return F.normalize(backbone(x_BCHW) + backbone(x_BCHW.flip(3)) if tta else backbone(x_BCHW))
+        x_BCHW = normalise(to_device(faces_u8_BCHW, device))
+        return in_a_layout_with_kernels(
+            backbone,
+            lambda: F.normalize(backbone(x_BCHW) + backbone(x_BCHW.flip(3)) if tta else backbone(x_BCHW)),
+        )
 
     was_training = backbone.training
     backbone.eval()
@@ -59,7 +60,7 @@ def embed(
         backbone.train(was_training)
 
 
-def face_set(e_ND: Tensor, paths: Sequence[Path]) -> FaceSet:
-    """Embeddings with the subjects and names of their files."""
-    subjects, names = [subject_of(path.name) for path in paths], [image_name(path) for path in paths]
-    return FaceSet(e_ND.cpu().numpy(), subjects, names)
+def face_set(e_ND: Tensor, images: Sequence[ImageFile]) -> FaceSet:
+    """Embeddings with the subjects and photos of their images."""
+    subjects, photos = [image.subject for image in images], [image.photo for image in images]
+    return FaceSet(e_ND.cpu().numpy(), subjects, photos, on_device=e_ND)

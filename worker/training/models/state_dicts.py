@@ -1,65 +1,95 @@
 """Reads a state dict from an untrusted file. No pickled code runs."""
 
+import hashlib
 import pickle
 import re
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
-from app.finetune.architectures import strip_prefixes, wrapper_key
-from app.finetune.errors import WeightsQuantized, WeightsUnreadable, WeightsUnsafe, name_some
+from app.finetune.checked_copy import CheckedCopy
+from app.finetune.errors import name_some
+from app.finetune.state_dicts import Weights, find_network
+from app.finetune.weights_errors import (
+    WeightsMissing,
+    WeightsQuantized,
+    WeightsUnreadable,
+    WeightsUnsafe,
+    WeightsValuesInvalid,
+)
+from app.finetune.weights_format import format_of
 
 _QUANTISED_DTYPES = (torch.int8, torch.uint8)
 
 
-def read_state_dict(path: Path, anchor: str) -> dict[str, Tensor]:
-    """Read the tensors of a file written by torch.save, without wrapper keys and name prefixes.
+def read_state_dict(weights: Path | CheckedCopy, family: Weights) -> dict[str, Tensor]:
+    """Read the tensors of a network of the family, by the network's own names, from a checked copy, or from a file
+    that torch.save or safetensors wrote.
 
-    `anchor` is a key that every such network has, such as `stem.0.weight`. The prefix before it is removed everywhere.
-    Raises WeightsUnreadable, WeightsUnsafe or WeightsQuantized.
+    Raises WeightsError.
     """
-    content = load_plain(path)
-    if not isinstance(content, Mapping):
-        raise WeightsUnreadable(path, f"it holds a {type(content).__name__}, not a state dict")
-    wrapper = wrapper_key(content)
-    entries = content if wrapper is None else content[wrapper]
-    if not isinstance(entries, Mapping):
-        raise WeightsUnreadable(path, f"its {wrapper} is a {type(entries).__name__}, not a state dict")
-    tensors = _tensors(entries, path)
-    prefix = strip_prefixes(tensors, anchor)
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    if isinstance(weights, CheckedCopy):
+        return _read_copy(weights)
+    network = find_network(load_plain(weights), family, weights, _as_tensor)
+    if any(tensor.is_quantized or tensor.dtype in _QUANTISED_DTYPES for tensor in network.tensors.values()):
+        raise WeightsQuantized(weights)
+    return dict(network.tensors)
+
+
+def name_of(weights: Path | CheckedCopy) -> Path:
+    """The file that a person named."""
+    return weights.original if isinstance(weights, CheckedCopy) else weights
 
 
 def as_float32(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Convert the tensors to float32. Raises WeightsUnreadable for integers, NaN and infinity."""
+    """Convert the tensors to float32. Raises WeightsValuesInvalid for integers, NaN and infinity."""
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
-            raise WeightsUnreadable(path, f"{name} holds {tensor.dtype}, not floating-point numbers")
+            raise WeightsValuesInvalid(path, f"{name} holds {tensor.dtype}, not floating-point numbers")
         if not tensor.isfinite().all():
-            raise WeightsUnreadable(path, f"{name} holds NaN or infinity")
+            raise WeightsValuesInvalid(path, f"{name} holds NaN or infinity")
     return {name: tensor.float() for name, tensor in tensors.items()}
 
 
 def load_plain(path: Path) -> object:
-    """Load a file of tensors and plain values written by torch.save, on the CPU.
+    """Load a file of tensors and plain values written by torch.save, or the tensors of a safetensors file, on the CPU.
 
-    Raises WeightsUnreadable, WeightsUnsafe or WeightsQuantized.
+    Raises WeightsMissing, WeightsUnreadable, WeightsOtherFormat, WeightsUnsafe or WeightsQuantized.
     """
+    if format_of(path) == "safetensors":
+        return _load_safetensors(path.read_bytes(), path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations of TypedStorage and TorchScript, which no user can act on
+        warnings.simplefilter("ignore")  # deprecations of TypedStorage, which no user can act on
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise _refused_pickle(path, error) from None
         except Exception as error:  # random bytes can make an unpickler raise any exception
-            if (torchscript := _refused_torchscript(path)) is not None:
-                raise torchscript from None
             reason = f"{type(error).__name__}: {error}".split(". ")[0]
             raise WeightsUnreadable(path, reason) from None
+
+
+def _read_copy(copy: CheckedCopy) -> dict[str, Tensor]:
+    try:
+        content = copy.path.read_bytes()
+    except FileNotFoundError:
+        raise WeightsMissing(copy.path) from None
+    if hashlib.sha256(content).hexdigest() != copy.sha256:
+        raise WeightsUnreadable(copy.path, f"it is not the copy of {copy.original} that was checked")
+    return _load_safetensors(content, copy.path)
+
+
+def _load_safetensors(content: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        loaded = safetensors.torch.load(content)
+    except Exception as error:  # the library names none
+        raise WeightsUnreadable(path, str(error)) from None
+    # Each in memory of its own, aligned as PyTorch aligns it: kernels may round otherwise elsewhere.
+    return {name: tensor.clone() for name, tensor in loaded.items()}
 
 
 def _refused_pickle(path: Path, error: pickle.UnpicklingError) -> WeightsQuantized | WeightsUnsafe | WeightsUnreadable:
@@ -72,29 +102,5 @@ def _refused_pickle(path: Path, error: pickle.UnpicklingError) -> WeightsQuantiz
     return WeightsUnsafe(path, name_some(pickled)) if pickled else WeightsUnreadable(path, "its pickle is damaged")
 
 
-def _refused_torchscript(path: Path) -> WeightsQuantized | WeightsUnsafe | None:
-    if not zipfile.is_zipfile(path):
-        return None
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        if not any(name.endswith("/constants.pkl") for name in names):
-            return None
-        code = b"".join(archive.read(name) for name in names if name.endswith((".py", "/data.pkl")))
-    return WeightsQuantized(path) if b"quantized" in code else WeightsUnsafe(path, "TorchScript program")
-
-
-def _tensors(entries: Mapping[str, object], path: Path) -> dict[str, Tensor]:
-    if any(_is_quantised(name, value) for name, value in entries.items()):
-        raise WeightsQuantized(path)
-    tensors = {}
-    for name, value in entries.items():
-        if not isinstance(value, Tensor):
-            raise WeightsUnreadable(path, f"{name} is a {type(value).__name__}, not a tensor")
-        tensors[name] = value
-    return tensors
-
-
-def _is_quantised(name: str, value: object) -> bool:
-    if isinstance(value, Tensor):
-        return value.is_quantized or value.dtype in _QUANTISED_DTYPES
-    return "_packed_params" in name
+def _as_tensor(value: object) -> Tensor | None:
+    return value if isinstance(value, Tensor) else None

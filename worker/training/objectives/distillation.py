@@ -38,7 +38,7 @@ class Distillation:
         return [self.prototypes]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"people": self.prototypes.detach().cpu()}
+        return {"people": self.prototypes.detach()}
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

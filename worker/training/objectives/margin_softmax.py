@@ -65,7 +65,7 @@ class MarginSoftmax:
         return self.classifier.parameters()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"head": {name: tensor.cpu() for name, tensor in self.classifier.state_dict().items()}}
+        return {"head": dict(self.classifier.state_dict())}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.classifier.load_state_dict(state["head"], strict=True)

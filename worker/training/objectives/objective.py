@@ -33,7 +33,7 @@ class Objective(Protocol):
         """The loss of `model` on `batch`. A face's loss does not depend on the other faces of its batch."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The parameters on the CPU, under the keys that they have in a saved train state."""
+        """The parameters, under the keys that they have in a saved train state."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Read the parameters from a saved train state. Raises KeyError and RuntimeError where they do not fit."""

@@ -1,5 +1,6 @@
 """The faces of synthetic identities, and the teacher's embeddings of all identities, made before the training."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -42,8 +43,15 @@ def make_synthetic_identities(
     if found is None:
         with profiled("synthetic identities"):
             drawn = draw_identities(labels_N, identities, seed)
-            found = store.make(key, count, lambda: drawn.faces(hr.pixels_u8))
-    progress.advance(count * SYNTHESIS_WORK)
+
+            def made() -> Iterator[Faces]:
+                for faces in drawn.faces(hr.pixels_u8):
+                    yield faces
+                    progress.advance(len(faces.pixels_u8) * SYNTHESIS_WORK)
+
+            found = store.make(key, count, made)
+    else:
+        progress.advance(count * SYNTHESIS_WORK)
     return found
 
 
@@ -59,7 +67,7 @@ def teacher_embeddings(
 ) -> Tensor:
     """The teacher's embeddings [P, 512] of all identities, on `device`: the means over their HR faces.
 
-    `labels_N` are the class ids of the train set's HR faces. Raises OutOfMemory and StopRequested.
+    `labels_N`, on `device`, are the class ids of the train set's HR faces. Raises OutOfMemory and StopRequested.
     """
 
     @profiled("teacher embeddings")
@@ -72,6 +80,5 @@ def teacher_embeddings(
         control.refuse_if_stopped()
 
     real_ND, synthetic_QD = embedded(hr_u8_NCHW), embedded(synthetic_u8_QCHW)
-    labels_N = labels_N.to(device)
     real_SD = real_ND.new_zeros(int(labels_N.max()) + 1, real_ND.shape[1]).index_add_(0, labels_N, real_ND)
     return F.normalize(torch.cat([synthetic_QD.view(-1, FACES_OF_EACH, synthetic_QD.shape[1]).sum(1), real_SD]))

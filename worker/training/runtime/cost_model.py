@@ -1,13 +1,12 @@
 """The cost model of a fine-tuning: how many steps, validations and files are left, times the cost of each.
 
-The costs are in forward passes of EdgeFace-XXS for the progress bar (`work_of`), from constants, or in seconds,
-measured by the dry run and by the duration predictor.
+The costs are in seconds, measured by the dry run and by the duration predictor. The progress bar begins with the costs
+of phase_plan.py, by the constants of this module.
 """
 
 from dataclasses import dataclass
 
-from app.finetune.config import BICUBIC, FACES_OF_EACH, FinetuneConfig
-from app.finetune.dataset import DatasetScan
+from app.finetune.config import BICUBIC, FinetuneConfig
 from app.finetune.events import Stage
 from app.finetune.ranges import NOTHING, Estimate
 
@@ -79,7 +78,7 @@ class EvaluationCosts:
 
 @dataclass(frozen=True)
 class Costs:
-    """The cost of each part of a run, in seconds or in forward passes.
+    """The cost of each part of a run, in seconds.
 
     Of an optimizer step on a whole batch in each stage; of loading the weights, embedding val once, the metrics of an
     epoch and the recognition before and after; of the evaluation after the training; and of writing one byte.
@@ -115,41 +114,6 @@ class Parts:
         return self.stage1 + self.stage2 + self.after
 
 
-@dataclass(frozen=True)
-class Work:
-    """Forward passes of a whole run that does not stop early; of them `after` the training, and of these the
-    `evaluation`."""
-
-    total: float
-    after: float
-    evaluation: float
-
-
-def work_of(config: FinetuneConfig, scan: DatasetScan, *, with_dsr: bool) -> Work:
-    """The work of a run, by the constants of this module."""
-    train, probes, gallery = len(scan.train.vlr_images), len(scan.val.vlr_images), len(scan.val.hr_images)
-    preparation = (train + probes) * (DSR_WORK if with_dsr else BICUBIC_WORK) + gallery * BICUBIC_WORK
-    preparation += _teacher_work(config, train)
-    val = (probes + gallery) * FORWARD_WORK
-    # Of the enlargements that did not train, for the weights before and after.
-    evaluation = 2 * (2 if with_dsr else 1) * probes * FORWARD_WORK
-    costs = Costs(
-        stage1_step=Estimate.exactly(work_of_a_face(1, config)),
-        stage2_step=Estimate.exactly(work_of_a_face(2, config)),
-        load=0.0,
-        embed_val=Estimate.exactly(val),
-        validate=NOTHING,
-        measure=0.0,
-        evaluation=EvaluationCosts(seconds=evaluation, embeds=0.0),
-        write_byte=0.0,
-        sizes=Sizes(0, 0, 0, 0, 0),
-        batches=train,
-        save_every_seconds=0.0,
-    )
-    parts = parts_left(config, Position(1, 0, 0), costs)
-    return Work(preparation + val + parts.total.likely, parts.after.likely, evaluation)
-
-
 def work_of_a_face(stage: Stage, config: FinetuneConfig) -> float:
     """Forward passes per face of an epoch, with the enlargement of views."""
     if stage == 1:
@@ -158,14 +122,6 @@ def work_of_a_face(stage: Stage, config: FinetuneConfig) -> float:
         return TRAINING_WORK
     reduced = 1 - config.vlr_share - config.hr_share
     return TRAINING_WORK + reduced * (BICUBIC_WORK if config.dsr == BICUBIC else DSR_WORK)
-
-
-def _teacher_work(config: FinetuneConfig, train: int) -> float:
-    """To make the synthetic identities from so many HR images, and to embed all of them with the teacher."""
-    if not config.synthetic_identities:
-        return 0.0
-    synthetic = config.synthetic_identities * FACES_OF_EACH
-    return train * (BICUBIC_WORK + FORWARD_WORK) + synthetic * (SYNTHESIS_WORK + FORWARD_WORK)
 
 
 def validate_of(measure: float) -> Estimate:
@@ -187,13 +143,13 @@ def parts_left(config: FinetuneConfig, position: Position, costs: Costs) -> Part
     if position.stage == 1:
         stage1 = (
             costs.stage1_step.times(max(0.0, (epochs1 - done1) * costs.batches - position.step))
-            + costs.validate.times(_validations(done1, epochs1, config.val_interval))
+            + costs.validate.times(validations_left(done1, epochs1, config.val_interval))
             + writer.times(costs.sizes.stage1_state * (epochs1 - done1))
             + write.times(costs.sizes.stage1_state * _saves(costs, costs.stage1_step))
         )
     epochs2, done2 = config.stage2_epochs, position.epoch if position.stage == 2 else 0
     step2 = position.step if position.stage == 2 else 0
-    validations = _validations(done2, epochs2, config.val_interval)
+    validations = validations_left(done2, epochs2, config.val_interval)
     state = writer.times(costs.sizes.stage2_state)
     state += write.times(costs.sizes.stage2_state * _saves(costs, costs.stage2_step))
     validation = costs.embed_val + costs.validate
@@ -220,8 +176,8 @@ def parts_left(config: FinetuneConfig, position: Position, costs: Costs) -> Part
     return Parts(stage1, stage2, after, stage2_epoch)
 
 
-def _validations(done: int, epochs: int, interval: int) -> int:
-    """Every `interval` epochs and after the last."""
+def validations_left(done: int, epochs: int, interval: int) -> int:
+    """The validations after `done` of a stage's epochs: every `interval` epochs and after the last."""
     return -(-epochs // interval) - done // interval if done < epochs else 0
 
 

@@ -11,24 +11,9 @@ from torch import Tensor
 
 from app.finetune.training_errors import OutOfMemory
 from worker.training.runtime.cpu_parallel import SINGLE_THREAD, CpuParallel
+from worker.training.runtime.device_errors import is_out_of_memory
 
 _Result = TypeVar("_Result")
-
-# Messages of PyTorch's CPU allocator and of CUDA's libraries in a plain RuntimeError.
-_MESSAGES = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether the error means that memory ran out, on a GPU or on the CPU."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
 
 
 def unless_out_of_memory(compute: Callable[[], _Result]) -> _Result | None:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from worker.training.runtime.gpu_wait import wait_for_gpu
+
 
 class PhaseTimer:
     """`seconds` has the duration of each phase that ended, by name."""
@@ -19,7 +21,10 @@ class PhaseTimer:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time the body. A phase that raises is not noted; one that runs again replaces the former duration."""
+        """Time the body, with all that a GPU computes for it. A phase that raises is not noted; one that runs again
+        replaces the former duration."""
+        wait_for_gpu()
         started = time.monotonic()
         yield
+        wait_for_gpu()
         self.seconds[name] = time.monotonic() - started

@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from torch.profiler import record_function
+
+from worker.training.runtime.gpu_wait import wait_for_gpu
 
 PREFIX = "edgeface: "
 """The prefix of the parts' names in a trace."""
@@ -25,12 +26,12 @@ def profiled(part: str) -> Iterator[None]:
     if _spans is None:
         yield
         return
+    wait_for_gpu()  # its kernels are its own
     started = time.perf_counter()
     try:
         with record_function(PREFIX + part):
             yield
-            if torch.cuda.is_initialized() and not torch.cuda.is_current_stream_capturing():  # type: ignore[no-untyped-call]
-                torch.cuda.synchronize()  # its kernels are its own
+            wait_for_gpu()
     finally:
         _spans.append((started, time.perf_counter(), part))
 

@@ -1,124 +1,151 @@
-"""The progress of a run and the time that it has left."""
+"""The progress of a run: its phases, the work done in each, and the time left."""
 
+import threading
 import time
 from collections.abc import Callable
-from statistics import median
+from dataclasses import replace
 
-from app.finetune.events import Progressed, Report, Stage
+from app.finetune.events import Phase, PhaseStarted, Progressed, Report, Stage
+from worker.training.runtime.control import Control
+from worker.training.runtime.time_left import Plan, TimeLeft
 
 _SECONDS_BETWEEN_REPORTS = 0.5
 _ALMOST = 0.999
-"""The most that is reported before the end: the last files are written after the last work that is counted."""
-_STEADY = 1.25
+"""The most that is reported before the end, of the run and of a phase: their work is an estimate."""
 
 
 class Progress:
-    """Turns work done into `Progressed` events: at most two a second, and the progress never falls.
+    """Reports `PhaseStarted` when a phase begins, and `Progressed` at most twice a second while it runs.
 
-    `total_work` is an estimate in forward passes (see cost_model.py); early stopping makes it too high. `reported` is
-    the progress, in 0..1, that earlier processes reported. The ETA is None until the last two whole epochs of stage 2,
-    or of a DSR network, took alike (within 25 %), since only then is the past a fair guess of the future. `work_after`
-    is the part of the work that follows the training.
+    Without a plan, the phases are named and nothing more is known. With one, the progress of the run is that of the
+    expected seconds of its phases. `reported` is the progress, in 0..1, that earlier processes reported: it never
+    falls. The ETA is a number from the plan to the end.
     """
 
-    def __init__(
-        self,
-        total_work: float,
-        report: Report,
-        now: Callable[[], float] = time.monotonic,
-        *,
-        reported: float = 0.0,
-        work_after: float = 0.0,
-    ) -> None:
-        self.work_done = 0.0
-        self._total_work = total_work
-        self._work_after = work_after
-        self._seconds_after: float | None = None
-        self._trained_at: float | None = None
+    def __init__(self, report: Report, now: Callable[[], float] = time.monotonic, *, reported: float = 0.0) -> None:
         self._report = report
         self._now = now
         self._reported = reported
+        self._phase_reported = 0.0
+        self._plan: Plan = {}
+        self._time_left: TimeLeft | None = None
+        self._phase: Phase | None = None
+        self._done = 0.0
         self._stage: Stage | None = None
         self._epoch: int | None = None
         self._step: int | None = None
         self._steps_done = 0
         self._reported_at = float("-inf")
-        self._epoch_started_at = 0.0
-        self._epoch_began_with = 0.0
-        self._epoch_work = 0.0
-        self._epoch_is_whole = False
-        self._epoch_seconds: list[float] = []
-        self._epochs_left = 0
+        self._lock = threading.Lock()
+
+    @property
+    def done(self) -> float:
+        """The share of the current phase that is done, in 0..1."""
+        return self._done
 
     @property
     def share(self) -> float:
-        """The work done in 0..1, which may be less than was reported."""
-        return min(self.work_done / self._total_work, 1.0)
+        """The share of the run that is done, in 0..1, which may be less than was reported."""
+        phase, phases = self._phase, list(self._plan)
+        if phase is None or phase not in self._plan:
+            return 0.0
+        before = sum(self._plan[each].seconds for each in phases[: phases.index(phase)])
+        total = sum(cost.seconds for cost in self._plan.values())
+        return min(1.0, (before + self._done * self._plan[phase].seconds) / total)
 
-    def go_back(self, work_done: float) -> None:
-        """Set the work done to that of a saved state; the reported progress stays."""
-        self.work_done = work_done
+    def plan(self, plan: Plan) -> None:
+        """Set the phases of the run and their costs, the current phase among them."""
+        self._plan, self._time_left = plan, TimeLeft(plan)
+        if self._phase is not None and self._phase in plan:
+            self._time_left.begin(self._phase, self._now())
+        self._emit_if_due()
 
-    def start_epoch(self, stage: Stage, epoch: int, epochs: int, *, step: int = 0, steps_done: int = 0) -> None:
-        """Begin or resume an epoch: `step` of its optimizer steps are done, `steps_done` of the whole run."""
+    def start(self, phase: Phase, done: float = 0.0) -> None:
+        """Begin a phase, or go to another place in the current one. `done` is the share of it that is done, in 0..1."""
+        if phase != self._phase:
+            self._phase, self._phase_reported = phase, 0.0
+            if self._time_left is not None and phase in self._plan:
+                self._time_left.begin(phase, self._now())
+            self._report(PhaseStarted(phase))
+        self._done = done
+        self._emit(self.share)
+
+    def go_back(self, done: float) -> None:
+        """Set the share of the current phase that is done; the reported progress stays."""
+        self._done = done
+
+    def start_epoch(
+        self, stage: Stage, epoch: int, epochs: int, *, step: int = 0, steps: int = 1, steps_done: int = 0
+    ) -> None:
+        """Begin or resume an epoch: `step` of its `steps` are done, `steps_done` of the whole run."""
         self._stage, self._epoch, self._step, self._steps_done = stage, epoch, step, steps_done
-        self._epoch_started_at, self._epoch_began_with = self._now(), self.work_done
-        self._epoch_is_whole = step == 0
-        self._epochs_left = 0 if stage == 1 else epochs - epoch + 1
-
-    def finish_epoch(self) -> None:
-        """Note how long the epoch took, for the ETA."""
-        self._epochs_left -= 1
-        if self._stage != 1 and self._epoch_is_whole:
-            self._epoch_seconds.append(self._now() - self._epoch_started_at)
-            self._epoch_work = self.work_done - self._epoch_began_with
-
-    def expect_after(self, seconds: float) -> None:
-        """Set the seconds that follow the training; without it they are estimated from `work_after`."""
-        self._seconds_after = seconds
-
-    def finish_training(self) -> None:
-        """Count the training as done, with the epochs that early stopping left out."""
-        self.work_done = max(self.work_done, self._total_work - self._work_after)
-        self._trained_at = self._now()
+        self._done = (epoch - 1 + step / steps) / epochs
 
     def advance(self, work: float, *, steps: int = 0) -> None:
         """Add work in forward passes, and steps of the optimizer."""
-        self.work_done += work
+        if self._phase is not None and self._phase in self._plan and self._time_left is not None:
+            self._done = min(1.0, self._done + work / max(self._plan[self._phase].work, 1e-9))
+            self._time_left.add(work)
         self._steps_done += steps
         if self._step is not None:
             self._step += steps
-        if self._now() - self._reported_at >= _SECONDS_BETWEEN_REPORTS:
-            self._emit(min(self.share, _ALMOST), self._eta())
+        self._emit_if_due()
+
+    def shares(self, work: float) -> Callable[[float], None]:
+        """A callback for the share, in 0..1, that is done of so much work."""
+        done = 0.0
+
+        def advance(share: float) -> None:
+            nonlocal done
+            self.advance((share - done) * work)
+            done = share
+
+        return advance
+
+    def tick(self) -> None:
+        """Report that the run is at work, from any thread, without further work done."""
+        self._emit_if_due()
+
+    def expect(self, phase: Phase, seconds: float) -> None:
+        """Set the seconds that a phase of the plan still takes, by a measurement."""
+        if phase in self._plan and self._time_left is not None:
+            left = 1 - self._done if phase == self._phase else 1.0
+            self._time_left.expect(phase, seconds, left, self._now())
 
     def finish(self) -> None:
         """Report 1.0."""
-        self._emit(1.0, 0.0)
+        self._phase_reported = 1.0
+        self._emit(1.0, ended=True)
 
-    def _eta(self) -> float | None:
-        if self._trained_at is not None:
-            return self._eta_after(self._trained_at)
-        if len(self._epoch_seconds) < 2:
-            return None
-        shorter, longer = sorted(self._epoch_seconds[-2:])
-        if longer > _STEADY * shorter:
-            return None
-        into_epoch = self._now() - self._epoch_started_at
-        return max(0.0, self._epochs_left * median(self._epoch_seconds) - into_epoch) + (self._expected_after() or 0.0)
+    def _emit_if_due(self) -> None:
+        if self._now() - self._reported_at >= _SECONDS_BETWEEN_REPORTS:
+            self._emit(self.share)
 
-    def _eta_after(self, trained_at: float) -> float | None:
-        """By the clock, but at least the time that the remaining work takes."""
-        if (expected := self._expected_after()) is None:
-            return None
-        left = (self._total_work - self.work_done) / self._work_after if self._work_after else 0.0
-        return max(expected - (self._now() - trained_at), expected * max(left, 1 - _ALMOST))
+    def _emit(self, share: float, *, ended: bool = False) -> None:
+        with self._lock:
+            now = self._reported_at = self._now()
+            self._reported = max(self._reported, share if ended else min(share, _ALMOST))
+            self._phase_reported = max(self._phase_reported, min(self._done, _ALMOST))
+            left = None if self._time_left is None else self._time_left.seconds(self._done, now)
+            self._report(
+                Progressed(
+                    self._reported,
+                    0.0 if ended else left,
+                    self._stage,
+                    self._epoch,
+                    self._step,
+                    self._steps_done,
+                    self._phase,
+                    self._phase_reported,
+                )
+            )
 
-    def _expected_after(self) -> float | None:
-        if self._seconds_after is None and self._epoch_work:
-            return self._work_after * median(self._epoch_seconds) / self._epoch_work
-        return self._seconds_after
 
-    def _emit(self, progress: float, eta_seconds: float | None) -> None:
-        self._reported_at = self._now()
-        self._reported = max(self._reported, progress)
-        self._report(Progressed(self._reported, eta_seconds, self._stage, self._epoch, self._step, self._steps_done))
+def at_work(control: Control, progress: Progress) -> Control:
+    """The same control; long work that calls its `at_work` is reported to `progress` too."""
+
+    def tick() -> None:
+        control.at_work()
+        progress.tick()
+
+    return replace(control, at_work=tick)

@@ -15,6 +15,7 @@ from app.finetune.atomic import atomic_file
 from app.finetune.events import WrittenFile
 from app.finetune.training_errors import DiskFull
 from worker.training.runtime.control import Control
+from worker.training.runtime.transfers import on_cpu
 
 _Filled = TypeVar("_Filled")
 
@@ -23,9 +24,9 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def saved_bytes(content: Mapping[str, object]) -> memoryview:
-    """The bytes that torch.save writes: a copy, so that the tensors may change afterwards."""
+    """The bytes that torch.save writes, with all tensors on the CPU: a copy, so that they may change afterwards."""
     buffer = io.BytesIO()
-    torch.save(content, buffer)
+    torch.save(on_cpu(content), buffer)
     return buffer.getbuffer()
 
 

@@ -1,23 +1,27 @@
 """Digests of the inputs of a training, by which changed inputs are found."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self
 
+from app.finetune.checked_copy import Copies
 from app.finetune.config import BICUBIC
-from app.finetune.dataset import DatasetScan, paired_hr
+from app.finetune.dataset import HR_FOLDER, VLR_FOLDER, DatasetScan, paired_hr
+from app.finetune.dataset_check import ImageFacts, read_facts
 from app.finetune.errors import UnreadableImages
-from app.finetune.images import find_unreadable
+from app.finetune.image_file import paths_of
+from app.finetune.images import READER_VERSION
+from app.finetune.part_reading import refuse_changed
 from worker.training.runtime.control import Control
 from worker.training.runtime.profiling import profiled
 from worker.training.storage.paths import TrainingFiles
 
 _BLOCK = 2**22
-_FILES_AT_ONCE = 256
+_FILES_AT_ONCE = 64
 
 _IN_WORDS = {
     "edgeface": "the EdgeFace weights",
@@ -26,12 +30,16 @@ _IN_WORDS = {
     "train_hr": "train's HR images",
     "val_vlr": "val's VLR images",
     "val_hr": "val's HR images",
+    "reader": "the version of the image reader",
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Digests:
-    """Digests by the field names in _IN_WORDS."""
+    """Digests by the field names in _IN_WORDS. `reader` is the version of the image reader that made the pixels, and is
+    part of the digests of images; states of versions 0.1 and 0.2 lack it."""
+
+    reader: int = 1
 
     def differences(self, others: Self) -> list[str]:
         """Return the inputs that differ, in words."""
@@ -42,7 +50,8 @@ class Digests:
 @dataclass(frozen=True)
 class InputDigests(Digests):
     """sha256 of the weights files (`dsr` is `bicubic` without one), and digests of the folders' images: sha256 over the
-    name and the sha256 of every file, in order. `train_hr` is None where the training does not read them."""
+    version of the image reader and the name and the sha256 of every file, in order; a name begins with its subfolder.
+    `train_hr` is None where the training does not read them."""
 
     edgeface: str
     dsr: str
@@ -54,17 +63,35 @@ class InputDigests(Digests):
 
 @profiled("digests")
 def digest_inputs(
-    files: TrainingFiles, scan: DatasetScan, threads: int, control: Control, *, with_train_hr: bool = False
+    files: TrainingFiles,
+    scan: DatasetScan,
+    threads: int,
+    control: Control,
+    *,
+    with_train_hr: bool = False,
+    on_read: Callable[[int], None] = lambda _: None,
 ) -> InputDigests:
-    """Read and hash every file once. Raises TrainHrMissing, UnreadableImages and StopRequested."""
-    train_hr = paired_hr(scan.train) if with_train_hr else None
+    """Read and hash every file once; `on_read` is called with the number of further images read.
+
+    Raises TrainHrMissing, DatasetChanged, UnreadableImages and StopRequested.
+    """
+    paired = paired_hr(scan.train) if with_train_hr else None
+    edgeface = sha256_of_weights(files.edgeface, files.copies, control)
+    dsr = sha256_of_weights(files.dsr, files.copies, control) if files.dsr else BICUBIC
+    train_vlr, val_vlr, val_hr, train_hr = (
+        None if images is None else hash_images(paths_of(images), threads, control, on_read)
+        for images in (scan.train.vlr_images, scan.val.vlr_images, scan.val.hr_images, paired)
+    )
+    refuse_changed(files.train_reading, scan.train, {**(train_vlr or {}), **(train_hr or {})})
+    refuse_changed(files.val_reading, scan.val, {**(val_vlr or {}), **(val_hr or {})})
     return InputDigests(
-        edgeface=sha256_of(files.edgeface, control),
-        dsr=sha256_of(files.dsr, control) if files.dsr else BICUBIC,
-        train_vlr=digest_images(scan.train.vlr_images, threads, control),
-        val_vlr=digest_images(scan.val.vlr_images, threads, control),
-        val_hr=digest_images(scan.val.hr_images, threads, control),
-        train_hr=None if train_hr is None else digest_images(train_hr, threads, control),
+        edgeface=edgeface,
+        dsr=dsr,
+        train_vlr=_digest_of(train_vlr),
+        val_vlr=_digest_of(val_vlr),
+        val_hr=_digest_of(val_hr),
+        train_hr=None if train_hr is None else _digest_of(train_hr),
+        reader=READER_VERSION,
     )
 
 
@@ -78,36 +105,72 @@ def sha256_of(path: Path, control: Control) -> str:
     return digest.hexdigest()
 
 
-def refuse_unreadable(paths: Sequence[Path], threads: int, control: Control) -> None:
-    """Raises UnreadableImages naming every file that cannot be decoded, and StopRequested."""
-    reasons: dict[Path, str] = {}
-    for some in _some_at_once(paths):
+def sha256_of_weights(path: Path, copies: Copies | None, control: Control) -> str:
+    """The digest of the file that was checked, where it was; else that of the file at this path now. Raises as
+    `sha256_of`."""
+    known = None if copies is None else copies.get(path)
+    return sha256_of(path, control) if known is None else known.original_sha256
+
+
+def refuse_unreadable(
+    paths: Sequence[Path], threads: int, control: Control, on_done: Callable[[int], None] = lambda _: None
+) -> dict[Path, ImageFacts]:
+    """Decode every image and return what the checks need of its pixels. `on_done` is called with the number of files
+    that were decoded so far.
+
+    Raises UnreadableImages naming every file that cannot be decoded, and StopRequested.
+    """
+
+    def progress(done: int, _all: int) -> None:
         control.refuse_if_stopped()
-        reasons |= find_unreadable(some, threads)
-    if reasons:
-        raise UnreadableImages(reasons)
+        on_done(done)
+
+    control.refuse_if_stopped()
+    facts, unreadable = read_facts(paths, progress, threads)
+    if unreadable:
+        raise UnreadableImages(unreadable)
+    return facts
 
 
 @profiled("digests")
-def digest_images(paths: Sequence[Path], threads: int, control: Control) -> str:
-    """Return the digest of images, reading each file once. Raises UnreadableImages, OSError and StopRequested."""
+def hash_images(
+    paths: Sequence[Path], threads: int, control: Control, on_read: Callable[[int], None] = lambda _: None
+) -> dict[Path, bytes]:
+    """Return the sha256 of each image in order, reading each file once. Raises UnreadableImages, OSError and
+    StopRequested."""
     sha256s: list[bytes] = []
     try:
         with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
             for some in _some_at_once(paths):
                 sha256s += map(bytes.fromhex, pool.map(partial(sha256_of, control=control), some))
+                on_read(len(some))
     except OSError:
         refuse_unreadable(paths, threads, control)  # names all of them
         raise
-    return digest_of_images(paths, sha256s)
+    return dict(zip(paths, sha256s, strict=True))
 
 
-def digest_of_images(paths: Sequence[Path], sha256s: Sequence[bytes]) -> str:
-    """The digest of images whose files have these sha256s."""
+def digest_of_images(paths: Sequence[Path], sha256s: Sequence[bytes], reader: int = READER_VERSION) -> str:
+    """The digest of images whose files have these sha256s, as this version of the image reader reads them.
+
+    It changes if an image moves to another subfolder of `vlr_images` or `hr_images`, which may name the person.
+    """
     digest = hashlib.sha256()
+    if reader != 1:  # Version 1 had no number.
+        digest.update(f"reader {reader}\n".encode())
     for path, sha256 in zip(paths, sha256s, strict=True):
-        digest.update(f"{path.name}\0{sha256.hex()}\n".encode("utf-8", "surrogateescape"))
+        digest.update(f"{_name_in_folder(path)}\0{sha256.hex()}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def _name_in_folder(path: Path) -> str:
+    """The name relative to the folder of images, with `/`; of images in a flat folder that of the file."""
+    folder = next((parent for parent in path.parents if parent.name in (VLR_FOLDER, HR_FOLDER)), path.parent)
+    return path.relative_to(folder).as_posix()
+
+
+def _digest_of(sha256s: Mapping[Path, bytes] | None) -> str:
+    return digest_of_images(list(sha256s or ()), list((sha256s or {}).values()))
 
 
 def _some_at_once(paths: Sequence[Path]) -> list[Sequence[Path]]:

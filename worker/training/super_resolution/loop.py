@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from app.finetune.config import FACE_SIZE
 from app.finetune.dsr_config import DsrTrainingConfig
@@ -23,13 +23,17 @@ from worker.training.checkpoints.best_model import plain
 from worker.training.data.preprocess import Enlarge
 from worker.training.models.dsr import DSR
 from worker.training.models.edgeface import EdgeFace
+from worker.training.models.layout import in_a_layout_with_kernels
 from worker.training.runtime.control import Control, StopRequested
 from worker.training.runtime.cpu_parallel import CpuParallel
+from worker.training.runtime.gpu_wait import wait_for_gpu
 from worker.training.runtime.microbatches import add_gradients, slices_of
 from worker.training.runtime.out_of_memory import unless_out_of_memory
 from worker.training.runtime.progress import Progress
+from worker.training.runtime.tf32 import tf32_convolutions
+from worker.training.runtime.transfers import to_device
 from worker.training.super_resolution.degradations import degrade, draw_degradations
-from worker.training.super_resolution.losses import losses_of
+from worker.training.super_resolution.losses import Losses, losses_of
 from worker.training.super_resolution.state import DsrTrainState, DsrTrainStateFiles
 from worker.training.super_resolution.val_faces import Enlarged, ValFaces, enlarge_val
 from worker.training.validation.selection import Validated
@@ -89,7 +93,14 @@ def train_epoch(context: DsrRunContext, state: DsrTrainState, state_files: DsrTr
     be smaller."""
     config, faces = context.config, len(context.train_u8_NCHW)
     order_N = torch.randperm(faces, generator=_generator(config.seed, state.epoch, 0))
-    context.progress.start_epoch(0, state.epoch + 1, config.epochs, step=state.step, steps_done=state.steps_done)
+    context.progress.start_epoch(
+        0,
+        state.epoch + 1,
+        config.epochs,
+        step=state.step,
+        steps=context.steps_per_epoch,
+        steps_done=state.steps_done,
+    )
     for batch in slices_of(state.step * config.batch_size, faces, config.batch_size):
         started = time.monotonic()
         train_step(context, state, order_N[batch])
@@ -112,10 +123,11 @@ def train_step(context: DsrRunContext, state: DsrTrainState, chosen_B: Tensor) -
     size = config.vlr_sizes[int(torch.randint(len(config.vlr_sizes), (), generator=generator))]
     mirrored_B = torch.rand(len(chosen_B), generator=generator) < 0.5
     drawn = draw_degradations(config, len(chosen_B), size, generator)
-    hr_u8_BCHW = context.train_u8_NCHW[chosen_B].to(context.device)
-    hr_u8_BCHW = torch.where(mirrored_B.to(context.device)[:, None, None, None], hr_u8_BCHW.flip(3), hr_u8_BCHW)
+    hr_u8_BCHW = to_device(context.train_u8_NCHW[chosen_B], context.device)
+    mirrored_there_B = to_device(mirrored_B, context.device)
+    hr_u8_BCHW = torch.where(mirrored_there_B[:, None, None, None], hr_u8_BCHW.flip(3), hr_u8_BCHW)
     vlr_u8_BCSS = degrade(hr_u8_BCHW, drawn)
-    e_BD = context.train_e_2ND[mirrored_B.long(), chosen_B].to(context.device)
+    e_BD = to_device(context.train_e_2ND[mirrored_B.long(), chosen_B], context.device)
     compute = partial(_compute_microbatch, context, state.dsr, hr_u8_BCHW, vlr_u8_BCSS, e_BD)
     while (
         computed := unless_out_of_memory(partial(_compute_microbatches, context, state, compute, len(chosen_B)))
@@ -123,7 +135,7 @@ def train_step(context: DsrRunContext, state: DsrTrainState, chosen_B: Tensor) -
         _split(context, state)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(context, state.steps_done)
-    optimizer.zero_grad(set_to_none=False)
+    optimizer.zero_grad()
     for microbatch in computed:
         add_gradients(list(state.dsr.parameters()), microbatch.gradients)
     sums = torch.stack([microbatch.sums for microbatch in computed]).sum(0)
@@ -159,8 +171,13 @@ def _compute_microbatch(
 ) -> _Microbatch:
     vlr_MCSS = (vlr_u8_BCSS[places].float() / 255).contiguous(memory_format=torch.channels_last)
     hr_MCHW = hr_u8_BCHW[places].float() / 255
-    losses = losses_of(context.config, context.edgeface, to_face(dsr(vlr_MCSS)), hr_MCHW, e_BD[places])
-    gradients = torch.autograd.grad(losses.total.sum() / len(e_BD), list(dsr.parameters()))
+
+    def gradients_of() -> tuple[Losses, tuple[Tensor, ...]]:
+        losses = losses_of(context.config, context.edgeface, to_face(dsr(vlr_MCSS)), hr_MCHW, e_BD[places])
+        return losses, torch.autograd.grad(losses.total.sum() / len(e_BD), list(dsr.parameters()))
+
+    with tf32_convolutions():
+        losses, gradients = in_a_layout_with_kernels(nn.ModuleList([dsr, context.edgeface]), gradients_of)
     each = (losses.total, losses.pixel, losses.perceptual, losses.identity)
     return _Microbatch(gradients, torch.stack([loss.detach().double().sum() for loss in each]))
 
@@ -181,7 +198,7 @@ def _split(context: DsrRunContext, state: DsrTrainState) -> None:
 
 def _validate(context: DsrRunContext, state: DsrTrainState, state_files: DsrTrainStateFiles) -> Enlarged:
     """Enlarge and embed val. If stopped, save the state from before the validation."""
-    started, work_done = time.monotonic(), context.progress.work_done
+    started, done = time.monotonic(), context.progress.done
 
     def on_faces(count: int) -> None:
         context.progress.advance(count * context.work.validation)
@@ -192,9 +209,10 @@ def _validate(context: DsrRunContext, state: DsrTrainState, state_files: DsrTrai
             context.val, context.enlarge, context.edgeface, context.device, on_faces, parallel=context.parallel
         )
     except StopRequested:
-        context.progress.go_back(work_done)
+        context.progress.go_back(done)
         context.report(state_files.write(state))
         raise
+    wait_for_gpu()
     state.seconds += time.monotonic() - started
     return enlarged
 
@@ -231,11 +249,11 @@ def _finish_epoch(
         )
     ]
     if best:
-        state.checkpoint = Checkpoint(epoch=epoch, score=auc or 0.0, full=context.save(state.dsr, epoch), stage=0)
+        full = context.save(state.dsr, epoch)
+        state.checkpoint = Checkpoint(epoch=epoch, score=auc or 0.0, full=full, stage=0, selection="verification_auc")
         events.append(state.checkpoint)
     state.epoch, state.step, state.seconds = epoch, 0, 0.0
     state.sums = torch.zeros_like(state.sums)
-    context.progress.finish_epoch()
     events.append(state_files.write(state))
     for event in events:
         context.report(event)
@@ -248,5 +266,5 @@ def _generator(seed: int, epoch: int, step: int) -> torch.Generator:
 
 
 def state_dict_of(dsr: DSR) -> dict[str, Tensor]:
-    """Return the content of `dsr.pth`: the bare state dict, contiguous, on the CPU."""
+    """Return the content of `dsr.pth`: the bare state dict, contiguous."""
     return {name: tensor.contiguous() for name, tensor in plain(dsr.state_dict()).items()}

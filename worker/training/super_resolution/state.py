@@ -10,6 +10,7 @@ from app.finetune.events import Checkpoint, StateSaved
 from worker.training.checkpoints.best_model import plain
 from worker.training.checkpoints.state_file import StateContent, StateFiles
 from worker.training.models.dsr import DSR
+from worker.training.models.layout import keep_moments_laid_out
 from worker.training.runtime.control import Control
 from worker.training.runtime.progress import Progress
 from worker.training.storage.atomic import saved_bytes, write_whole
@@ -22,7 +23,7 @@ FORMAT = "dsr-training-1"
 @dataclass(frozen=True)
 class DsrInputs(Digests):
     """sha256 of the EdgeFace weights, of the initial DSR weights (None: a new network), and of the image folders, each
-    over the name and the sha256 of every file, in order."""
+    over the version of the image reader and the name and the sha256 of every file, in order."""
 
     edgeface: str
     dsr: str | None
@@ -46,6 +47,9 @@ class DsrTrainState:
     sums: Tensor = field(default_factory=lambda: torch.zeros(4, dtype=torch.float64))
     seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        keep_moments_laid_out(self.optimizer)
+
 
 class SavedDsrState(StateContent[DsrInputs]):
     """A saved state of a DSR training."""
@@ -53,7 +57,7 @@ class SavedDsrState(StateContent[DsrInputs]):
     def __init__(self, path: Path) -> None:
         super().__init__(path, ("format", FORMAT), DsrInputs)
 
-    def restore(self, state: DsrTrainState, progress: Progress) -> None:
+    def restore(self, state: DsrTrainState) -> None:
         """Restore everything except the best checkpoint, which is a separate file.
 
         Raises WeightsUnreadable if the state does not fit the network.
@@ -68,7 +72,6 @@ class SavedDsrState(StateContent[DsrInputs]):
             state.sums = content["sums"]
             state.seconds = float(content["seconds"])
             state.micro_batch_size = int(content["micro_batch_size"])
-            progress.go_back(float(content["work_done"]))
 
 
 class DsrTrainStateFiles(StateFiles):
@@ -94,7 +97,7 @@ class DsrTrainStateFiles(StateFiles):
             "sums": state.sums,
             "seconds": state.seconds,
             "micro_batch_size": state.micro_batch_size,
-            "work_done": self._progress.work_done,
+            "work_done": self._progress.done,  # version 0.2 reads it
             "progress": self._progress.share,
         }
         file = write_whole(self.new_path(state.steps_done), saved_bytes(content), self._control)

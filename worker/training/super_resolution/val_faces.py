@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from app.finetune.dataset import ImageFile
 from worker.training.data.preprocess import Enlarge, resize_bicubic
 from worker.training.metrics import FaceSet
 from worker.training.models.edgeface import EdgeFace
@@ -27,14 +27,14 @@ class ValFaces:
     """HR faces of val, uint8 [N, 3, 112, 112], and their embeddings [N, D] are the gallery. `resize_bicubic` reduces
     them to VLR faces, by size."""
 
-    paths: tuple[Path, ...]
+    images: tuple[ImageFile, ...]
     hr_u8_NCHW: Tensor
     hr_e_ND: Tensor
     vlr_u8: dict[int, Tensor]
 
     @property
     def gallery(self) -> FaceSet:
-        return face_set(self.hr_e_ND, self.paths)
+        return face_set(self.hr_e_ND, self.images)
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,17 @@ class Enlarged:
 
     def probes(self, size: int) -> FaceSet:
         """Return the probes of one size."""
-        return face_set(self.e_ND[size], self.val.paths)
+        return face_set(self.e_ND[size], self.val.images)
 
     def measure(self) -> Measurement:
         """Measure the recognition of the probes of all sizes against the HR gallery, without pairs of an image with
         itself."""
-        probes = face_set(torch.cat(list(self.e_ND.values())), self.val.paths * len(self.e_ND))
+        probes = face_set(torch.cat(list(self.e_ND.values())), self.val.images * len(self.e_ND))
         return measure(probes, self.val.gallery)
 
 
 def val_faces(
-    paths: tuple[Path, ...],
+    images: tuple[ImageFile, ...],
     hr_u8_NCHW: Tensor,
     sizes: tuple[int, ...],
     edgeface: EdgeFace,
@@ -75,7 +75,7 @@ def val_faces(
             parts.append(resize_bicubic(hr_u8_MCHW, size))
         on_faces(len(hr_u8_MCHW))
     vlr_u8 = {size: torch.cat(parts) for size, parts in reduced.items()}
-    return ValFaces(paths, hr_u8_NCHW, embed(edgeface, hr_u8_NCHW, device, on_faces).cpu(), vlr_u8)
+    return ValFaces(images, hr_u8_NCHW, embed(edgeface, hr_u8_NCHW, device, on_faces).cpu(), vlr_u8)
 
 
 @torch.no_grad()

@@ -6,8 +6,8 @@ from app.finetune.events import Recognition
 from worker.training.metrics import (
     FaceSet,
     Separation,
+    count_pairs,
     rank1,
-    score_pairs,
     separation,
     tar_at_far,
     verification_auc,
@@ -24,7 +24,7 @@ class Measurement:
 
 def measure(probes: FaceSet, gallery: FaceSet) -> Measurement:
     """Verification and rank-1 of `probes` against `gallery`."""
-    scores = score_pairs(probes, gallery)
+    scores = count_pairs(probes, gallery)
     recognition = Recognition(
         auc=verification_auc(scores),
         rank1=rank1(probes, gallery),

@@ -33,6 +33,11 @@ class Best:
     epoch: int = 0
     validations_since: int = 0
 
+    @property
+    def criterion(self) -> Selection:
+        """What chooses the epoch."""
+        return "last_epoch" if self.keeps_last else self.selection
+
     def offer(self, epoch: int, validated: Validated) -> bool:
         """Whether this epoch is the new best."""
         rank = (self.score(validated), 0.0 if validated.loss is None else -validated.loss)

@@ -7,12 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worker.training.data.val_faces import ValFaces
-from worker.training.metrics import FaceSet, score_pairs, separation, verification_auc
+from worker.training.metrics import FaceSet, count_pairs, separation, verification_auc
 from worker.training.models.embedding import embed, face_set
 from worker.training.objectives.classifier import CosineClassifier
 from worker.training.runtime.control import Control
 from worker.training.runtime.cost_model import FORWARD_WORK
 from worker.training.runtime.cpu_parallel import SINGLE_THREAD, CpuParallel
+from worker.training.runtime.out_of_memory import in_parts_that_fit
 from worker.training.runtime.profiling import profiled
 from worker.training.runtime.progress import Progress
 from worker.training.validation.measure import Measurement, measure
@@ -20,6 +21,9 @@ from worker.training.validation.selection import Validated
 
 # Shape suffixes: P probes (VLR), K those of known subjects, G gallery images (HR), C = 3 channels (RGB), H = W = 112
 # pixels, D = 512 dimensions, S subjects of train; _u8 is uint8.
+
+_LOGITS_AT_ONCE = 2**24
+"""64 MiB."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,11 @@ class ValEmbeddings:
 
     @property
     def probes(self) -> FaceSet:
-        return face_set(self.probes_PD, self.val.probe_paths)
+        return face_set(self.probes_PD, self.val.probe_images)
 
     @property
     def gallery(self) -> FaceSet:
-        return face_set(self.gallery_GD, self.val.gallery_paths)
+        return face_set(self.gallery_GD, self.val.gallery_images)
 
     @profiled("validation")
     def measure(self) -> Measurement:
@@ -67,14 +71,23 @@ def embed_val(
 @profiled("validation")
 @torch.inference_mode()
 def validate(embeddings: ValEmbeddings, classifier: CosineClassifier) -> Validated:
-    """The metrics of one epoch."""
+    """The metrics of one epoch. Raises OutOfMemory."""
     val = embeddings.val
-    scores = score_pairs(embeddings.probes, embeddings.gallery)
+    scores = count_pairs(embeddings.probes, embeddings.gallery)
     auc, separated = verification_auc(scores), separation(scores)
     labels_P = val.labels().to(embeddings.probes_PD.device)
     known_P = labels_P >= 0
     if not known_P.any():
         return Validated(None, None, auc, separated)
-    logits_KS, labels_K = classifier.logits(embeddings.probes_PD[known_P]), labels_P[known_P]
-    loss = F.cross_entropy(logits_KS, labels_K).item()
-    return Validated(loss, (logits_KS.argmax(1) == labels_K).float().mean().item(), auc, separated)
+    places_K = known_P.nonzero()[:, 0]
+
+    def means(places_B: Tensor) -> Tensor:
+        """The mean loss and the accuracy of some known probes, and their share of all: [1, 3]."""
+        logits_BS, labels_B = classifier.logits(embeddings.probes_PD[places_B]), labels_P[places_B]
+        loss, accuracy = F.cross_entropy(logits_BS, labels_B), (logits_BS.argmax(1) == labels_B).float().mean()
+        share = torch.tensor(len(places_B) / len(places_K), dtype=torch.float64, device=loss.device)
+        return torch.stack([loss.double(), accuracy.double(), share])[None]
+
+    at_once = max(1, _LOGITS_AT_ONCE // len(classifier.weight))
+    losses, accuracies, shares = in_parts_that_fit(means, places_K, at_once).T
+    return Validated(float(losses @ shares), float(accuracies @ shares), auc, separated)

@@ -13,14 +13,16 @@ from app.finetune.architectures import DsrLayout
 from app.finetune.dataset import scan_dataset
 from app.finetune.errors import ChangedWhileRead, UnreadableImages
 from app.finetune.events import Report, TrainingEvent, Warned
+from app.finetune.image_file import ImageFile, paths_of
 from tests.support.image_reads import ImageReads, image_reads
 from tests.unit.training.support import tiny_config, write_training
 from worker.training.data.prepare import ReadDataset, prepare, read_dataset
-from worker.training.data.preprocess import Enlarge, Faces, enlarge_bicubic, enlarge_by_dsr, enlarge_images
+from worker.training.data.preprocess import Enlarge, EnlargeByDsr, Faces, enlarge_bicubic, enlarge_images
 from worker.training.data.val_faces import ValFaces
 from worker.training.models.dsr import DSR, load_dsr
 from worker.training.runtime.control import Control
 from worker.training.runtime.progress import Progress
+from worker.training.runtime.time_left import PhaseCost
 from worker.training.storage.paths import TrainingFiles
 
 CPU = torch.device("cpu")
@@ -35,8 +37,9 @@ def write_dsr(path: Path, seed: int = 0) -> Path:
 def read(files: TrainingFiles, by_dsr: Enlarge | None = None, **changes: object) -> ReadDataset:
     scan = scan_dataset(files.train_dir, files.val_dir)
     if files.dsr and by_dsr is None:
-        by_dsr = enlarge_by_dsr(load_dsr(files.dsr), files.dsr, CPU)
-    return read_dataset(tiny_config(**changes), files, scan, by_dsr, Control(), with_prints=True)
+        by_dsr = EnlargeByDsr(load_dsr(files.dsr), files.dsr, CPU)
+    progress = Progress(lambda _: None)
+    return read_dataset(tiny_config(**changes), files, scan, by_dsr, Control(), progress, with_prints=True)
 
 
 def prepared(
@@ -46,10 +49,17 @@ def prepared(
     by_dsr: Enlarge | None = None,
     **changes: object,
 ) -> tuple[Faces, ValFaces]:
-    scan, progress = scan_dataset(files.train_dir, files.val_dir), progress or Progress(1.0, lambda _: None)
+    scan, progress = scan_dataset(files.train_dir, files.val_dir), progress or Progress(lambda _: None)
     dataset = read(files, by_dsr, **changes)
     train, _, val, _ = prepare(tiny_config(**changes), scan, dataset, report, progress)
     return train, val
+
+
+def progress_of_preparing() -> Progress:
+    progress = Progress(lambda _: None)
+    progress.plan({"preparing": PhaseCost(work=1000.0, seconds=1.0)})
+    progress.start("preparing")
+    return progress
 
 
 def kept(files: TrainingFiles) -> set[str]:
@@ -71,11 +81,11 @@ def test_dsr_enlarges_vlr_images_and_leaves_the_hr_gallery_alone(files: Training
     files = replace(files, dsr=write_dsr(tmp_path / "dsr.pth"))
     train, val = prepared(files)
 
-    def enlarged(paths: tuple[Path, ...], enlarge: Enlarge) -> torch.Tensor:
-        return torch.cat([faces.pixels_u8 for faces in enlarge_images(paths, enlarge, threads=0)])
+    def enlarged(images: tuple[ImageFile, ...], enlarge: Enlarge) -> torch.Tensor:
+        return torch.cat([faces.pixels_u8 for faces in enlarge_images(paths_of(images), enlarge, threads=0)])
 
     scan = scan_dataset(files.train_dir, files.val_dir)
-    by_dsr = enlarge_by_dsr(load_dsr(tmp_path / "dsr.pth"), tmp_path / "dsr.pth", CPU)
+    by_dsr = EnlargeByDsr(load_dsr(tmp_path / "dsr.pth"), tmp_path / "dsr.pth", CPU)
     assert torch.equal(train.pixels_u8, enlarged(scan.train.vlr_images, by_dsr))
     assert torch.equal(val.probes_u8_PCHW, enlarged(scan.val.vlr_images, by_dsr))
     assert torch.equal(val.gallery_u8_GCHW, enlarged(scan.val.hr_images, enlarge_bicubic))
@@ -86,7 +96,7 @@ def test_what_was_prepared_is_not_decoded_again_and_warned_of_all_the_same(
     files: TrainingFiles, reads: ImageReads
 ) -> None:
     first, again = list[TrainingEvent](), list[TrainingEvent]()
-    progress = [Progress(1.0, lambda _: None) for _ in range(2)]
+    progress = [progress_of_preparing() for _ in range(2)]
     made = prepared(files, first.append, progress[0], vlr_size=12)
     assert len(reads.decodes) == 48
     reads.clear()
@@ -97,7 +107,7 @@ def test_what_was_prepared_is_not_decoded_again_and_warned_of_all_the_same(
     assert torch.equal(found[1].gallery_u8_GCHW, made[1].gallery_u8_GCHW)
     assert first == again
     assert "vlr_resampled" in {event.warning.code for event in again if isinstance(event, Warned)}
-    assert progress[0].work_done == pytest.approx(progress[1].work_done)
+    assert 0 < progress[0].done == pytest.approx(progress[1].done)
 
 
 def test_only_what_changed_is_prepared_anew(files: TrainingFiles, tmp_path: Path, reads: ImageReads) -> None:
@@ -126,7 +136,7 @@ def test_an_image_that_cannot_be_read_is_named_before_any_is_enlarged(files: Tra
     bad = [sorted((folder / "vlr_images").iterdir())[1] for folder in (files.train_dir, files.val_dir)]
     bad[0].write_bytes(b"no image")
     bad[1].unlink()
-    bad[1].mkdir()  # cannot even be opened
+    bad[1].symlink_to("nowhere")  # cannot even be opened
 
     def too_early(_: torch.Tensor) -> torch.Tensor:
         pytest.fail("too early")
@@ -134,7 +144,7 @@ def test_an_image_that_cannot_be_read_is_named_before_any_is_enlarged(files: Tra
     with pytest.raises(UnreadableImages) as error:
         prepared(files, by_dsr=too_early)
     assert str(bad[1]) in error.value.message
-    bad[1].rmdir()
+    bad[1].unlink()
     with pytest.raises(UnreadableImages, match=bad[0].name):
         prepared(files, by_dsr=too_early)
 
@@ -169,12 +179,10 @@ def test_images_that_change_before_they_are_read_a_second_time_are_kept_under_no
     before = kept(files)
     image = sorted((files.train_dir / "vlr_images").iterdir())[0]
 
-    def change_it(event: TrainingEvent) -> None:
-        if isinstance(event, Warned):  # reported after the first reading
-            Image.new("RGB", (16, 16), "red").save(image)
-
+    scan, dataset = scan_dataset(files.train_dir, files.val_dir), read(files)
+    Image.new("RGB", (16, 16), "red").save(image)
     with pytest.raises(ChangedWhileRead, match="vlr_images changed"):
-        prepared(files, change_it)
+        prepare(tiny_config(), scan, dataset, lambda _: None, Progress(lambda _: None))
     assert kept(files) == before
 
 
@@ -189,8 +197,8 @@ def test_images_of_mixed_sizes_give_the_faces_that_enlarging_each_file_gives(
     enlarge: Enlarge = enlarge_bicubic
     if with_dsr:
         files = replace(files, dsr=write_dsr(tmp_path / "dsr.pth"))
-        enlarge = enlarge_by_dsr(load_dsr(tmp_path / "dsr.pth"), tmp_path / "dsr.pth", CPU)
-    paths = scan_dataset(files.train_dir, files.val_dir).train.vlr_images
+        enlarge = EnlargeByDsr(load_dsr(tmp_path / "dsr.pth"), tmp_path / "dsr.pth", CPU)
+    paths = paths_of(scan_dataset(files.train_dir, files.val_dir).train.vlr_images)
     expected = list(enlarge_images(paths, enlarge, threads=2, vlr_size=vlr_size))
     for _ in ("made", "found"):
         train, _ = prepared(files, vlr_size=vlr_size)

@@ -13,16 +13,16 @@ from torch import Tensor
 from app.drawn_faces import draw_face
 from app.finetune.architectures import DsrLayout
 from app.finetune.training_errors import EnlargementNotFinite
+from tests.pretended_gpu import pretended_gpu
 from worker.training.data.preprocess import (
     Enlarge,
+    EnlargeByDsr,
     Faces,
     decode,
     enlarge_bicubic,
     enlarge_bilinear,
-    enlarge_by_dsr,
     enlarge_images,
     resize_bicubic,
-    size_warnings,
 )
 from worker.training.models.dsr import DSR
 from worker.training.models.edgeface import normalise
@@ -43,7 +43,7 @@ def pass_through_dsr(gain: float = 1, offset: float = 0) -> Enlarge:
         weight = upsampler.get_parameter("0.weight")
         for out in range(len(weight)):
             weight[out, out // (len(weight) // 3), 1, 1] = 1
-    return enlarge_by_dsr(dsr.eval(), Path("dsr.pth"), CPU)
+    return EnlargeByDsr(dsr.eval(), Path("dsr.pth"), CPU)
 
 
 def prepared(
@@ -77,7 +77,7 @@ def test_dsr_is_followed_by_a_clamp_and_an_antialiased_bilinear_reduction() -> N
 def test_dsr_sees_every_image_once_whatever_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     vlr_u8 = torch.randint(256, (5, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     whole = pass_through_dsr()(vlr_u8)
-    monkeypatch.setattr("worker.training.data.preprocess._DSR_PIXELS_AT_ONCE", {"cpu": 160 * 160})
+    monkeypatch.setattr("worker.training.data.preprocess._DSR_PIXELS_ON_A_CPU", 160 * 160)
     assert torch.equal(pass_through_dsr()(vlr_u8), whole)
 
 
@@ -85,7 +85,24 @@ def test_a_dsr_that_overflows_is_refused() -> None:
     dsr = DSR(DsrLayout(channels=1, blocks=0, factors=(), prelu_parameters=1)).requires_grad_(requires_grad=False)
     dsr.conv_out.bias.fill_(torch.inf)  # type: ignore[union-attr]
     with pytest.raises(EnlargementNotFinite, match="for 2 images"):
-        enlarge_by_dsr(dsr, Path("dsr.pth"), CPU)(torch.zeros(2, 3, 16, 16, dtype=torch.uint8))
+        EnlargeByDsr(dsr, Path("dsr.pth"), CPU)(torch.zeros(2, 3, 16, 16, dtype=torch.uint8))
+
+
+def test_on_a_gpu_a_dsr_that_overflows_is_refused_where_the_cpu_waits_anyway() -> None:
+    dsr = DSR(DsrLayout(channels=1, blocks=0, factors=(), prelu_parameters=1)).requires_grad_(requires_grad=False)
+    dsr.conv_out.bias.fill_(torch.inf)  # type: ignore[union-attr]
+    with pretended_gpu() as gpu:
+        enlarge = EnlargeByDsr(dsr, Path("dsr.pth"), torch.device("cuda", 0))
+        vlr_u8 = torch.zeros(2, 3, 16, 16, dtype=torch.uint8).to("cuda")
+        enlarge.refuse_not_finite()
+        gpu.waits.clear()
+        enlarge(vlr_u8)
+        enlarge(vlr_u8[:1])
+        assert not gpu.waits
+        with pytest.raises(EnlargementNotFinite, match="for 3 images"):
+            enlarge.refuse_not_finite()
+        with pytest.raises(EnlargementNotFinite, match="for 2 images"):
+            enlarge(vlr_u8.cpu())
 
 
 def test_reducing_is_antialiased_as_in_pillow() -> None:
@@ -128,27 +145,14 @@ def test_vlr_size_resamples_images_of_another_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "vlr_size", "codes"),
-    [
-        ({(16, 16): 9}, None, []),
-        ({(16, 16): 9}, 16, []),
-        ({(24, 24): 9}, 16, ["vlr_resampled"]),
-        ({(16, 16): 9, (24, 24): 1}, None, ["vlr_sizes_mixed"]),
-        ({(128, 128): 9}, None, ["vlr_images_large"]),
-        ({(14, 16): 9}, None, ["vlr_not_square"]),
-    ],
-)
-def test_sizes_that_a_person_should_know_of(
-    sizes: dict[tuple[int, int], int], vlr_size: int | None, codes: list[str]
-) -> None:
-    warnings = list(size_warnings("train", Counter(sizes), vlr_size))
-    assert [warning.code for warning in warnings] == codes
-    assert all("train" in warning.message for warning in warnings)
-
-
-@pytest.mark.parametrize(
     ("mode", "stored", "expected"),
-    [("L", 77, (77, 77, 77)), ("RGBA", (1, 2, 3, 0), (1, 2, 3)), ("I;16", 0x4D00, (77, 77, 77)), ("1", 1, (255,) * 3)],
+    [
+        ("L", 77, (77, 77, 77)),
+        ("RGBA", (1, 2, 3, 255), (1, 2, 3)),
+        ("RGBA", (1, 2, 3, 0), (128,) * 3),
+        ("I;16", 0x4D00, (77, 77, 77)),
+        ("1", 1, (255,) * 3),
+    ],
 )
 def test_other_modes_become_rgb(
     mode: str, stored: int | tuple[int, ...], expected: tuple[int, int, int], tmp_path: Path

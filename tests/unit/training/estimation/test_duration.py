@@ -103,15 +103,16 @@ def note_training(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Which backbone each step of stage 2 trained."""
     forward, trained = EdgeFace.forward, list[int]()
 
-    def noting(backbone: EdgeFace, x_BCHW: Tensor) -> Tensor:
+    def noting(backbone: EdgeFace, x_BCHW: Tensor, products_in: torch.dtype | None = None) -> Tensor:
         if backbone.training:
             trained.append(id(backbone))
-        return forward(backbone, x_BCHW)
+        return forward(backbone, x_BCHW, products_in)
 
     monkeypatch.setattr(EdgeFace, "forward", noting)
     return trained
 
 
+@pytest.mark.slow
 def test_a_resumed_training_predicts_only_where_control_has_it(files: TrainingFiles, tmp_path: Path) -> None:
     first = train(files)
     inside = [next(saved for saved in states(first) if (saved.stage, saved.step) == (stage, 1)) for stage in (1, 2)]
@@ -130,11 +131,11 @@ def test_where_trial_steps_do_not_fit_the_real_ones_are_timed(
 ) -> None:
     forward, first = EdgeFace.forward, list[int]()
 
-    def only_the_real_one(backbone: EdgeFace, x_BCHW: Tensor) -> Tensor:
+    def only_the_real_one(backbone: EdgeFace, x_BCHW: Tensor, products_in: torch.dtype | None = None) -> Tensor:
         first.append(id(backbone))
         if backbone.training and id(backbone) != first[0]:
             raise MemoryError
-        return forward(backbone, x_BCHW)
+        return forward(backbone, x_BCHW, products_in)
 
     monkeypatch.setattr(EdgeFace, "forward", only_the_real_one)
     events = train(files)

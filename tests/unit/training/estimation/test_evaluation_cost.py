@@ -47,8 +47,8 @@ def slow(images_u8_NCHW: Tensor) -> Tensor:
 
 def test_comparing_is_foretold_by_a_row_and_the_number_of_rows(split: Split) -> None:
     embeddings = embeddings_of(split)
-    probes = face_set(embeddings.probes_PD, embeddings.val.probe_paths)
-    gallery = face_set(embeddings.gallery_GD, embeddings.val.gallery_paths)
+    probes = face_set(embeddings.probes_PD, embeddings.val.probe_images)
+    gallery = face_set(embeddings.gallery_GD, embeddings.val.gallery_images)
     compare(Row("before", "bicubic", "hr"), probes, gallery, 0.5)
     started = time.monotonic()
     compare(Row("before", "bicubic", "hr"), probes, gallery, 0.5)
@@ -66,8 +66,8 @@ def test_only_what_did_not_train_is_embedded_anew(split: Split) -> None:
 def test_files_that_are_gone_stop_nothing(tmp_path: Path) -> None:
     write_drawn_split(tmp_path, range(3), range(2))
     split = scan_split(tmp_path)
-    for path in (*split.vlr_images, *split.hr_images):
-        path.unlink()
+    for image in split.images:
+        image.path.unlink()
     assert costs_of(split, slow).seconds > 0
 
 

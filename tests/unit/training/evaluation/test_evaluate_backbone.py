@@ -12,16 +12,18 @@ from PIL import Image
 
 from app.finetune.architectures import DsrLayout
 from app.finetune.dataset import scan_split
-from app.finetune.errors import FolderMissing, NothingToCompare, UnreadableImages
+from app.finetune.dataset_errors import FolderMissing, NothingToCompare
+from app.finetune.errors import UnreadableImages
 from app.finetune.evaluation import Change, Comparison, Evaluation
 from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.image_file import paths_of
 from tests.unit.training.support import write_drawn_split, write_untrained
 from worker.training.data.preprocess import (
     Enlarge,
+    EnlargeByDsr,
     decode,
     enlarge_bicubic,
     enlarge_bilinear,
-    enlarge_by_dsr,
     enlarge_images,
 )
 from worker.training.evaluation.changes import change, recommended_threshold
@@ -72,10 +74,10 @@ def rows(comparisons: Iterable[Comparison]) -> list[tuple[str, str, str]]:
 
 def test_what_is_known_is_not_embedded_again_unless_the_files_are_others(folder: Path, evaluated: Evaluated) -> None:
     files = EvaluationFiles(folder / "val", folder / "after.pt", folder / "before.pt", folder / "dsr.pth")
-    paths = scan_split(folder / "val").hr_images
-    pixels_u8 = torch.cat([each.pixels_u8 for each in enlarge_images(paths, enlarge_bicubic, threads=0)])
-    of_before = face_set(embed(load_edgeface(folder / "before.pt", CPU)[0], pixels_u8, CPU), paths)
-    unlike = face_set(torch.from_numpy(of_before.embeddings).flip(0), paths)
+    images = scan_split(folder / "val").hr_images
+    pixels_u8 = torch.cat([each.pixels_u8 for each in enlarge_images(paths_of(images), enlarge_bicubic, threads=0)])
+    of_before = face_set(embed(load_edgeface(folder / "before.pt", CPU)[0], pixels_u8, CPU), images)
+    unlike = face_set(torch.from_numpy(of_before.embeddings).flip(0), images)
 
     def ceiling(known: FaceSet) -> Comparison:
         return evaluate_backbone(config(), files, known={("before", "hr"): known}).evaluation.comparisons[0]
@@ -83,7 +85,7 @@ def test_what_is_known_is_not_embedded_again_unless_the_files_are_others(folder:
     expected = evaluated.evaluation.comparisons[0]
     assert ceiling(of_before).verification.auc.value == pytest.approx(expected.verification.auc.value, abs=1e-6)
     assert ceiling(unlike) != expected
-    assert ceiling(unlike.only(np.arange(len(paths)) > 0)) == expected
+    assert ceiling(unlike.only(np.arange(len(images)) > 0)) == expected
 
 
 def test_the_table_has_the_ceiling_and_every_way_to_feed_before_and_after(evaluated: Evaluated) -> None:
@@ -116,11 +118,11 @@ def test_each_row_is_fed_as_it_says(folder: Path) -> None:
     files = EvaluationFiles(folder / "val", folder / "after.pt", dsr=folder / "dsr.pth")
     found = evaluate_backbone(config(), files).evaluation
     backbone, split = new_edgeface("edgeface_xxs", seed=1), scan_split(folder / "val")
-    gallery = face_set(embed(backbone, read(split.hr_images), CPU), split.hr_images)
-    by_dsr = enlarge_by_dsr(load_dsr(folder / "dsr.pth"), folder / "dsr.pth", CPU)
+    gallery = face_set(embed(backbone, read(paths_of(split.hr_images)), CPU), split.hr_images)
+    by_dsr = EnlargeByDsr(load_dsr(folder / "dsr.pth"), folder / "dsr.pth", CPU)
     ways: dict[str, Enlarge] = {"direct": enlarge_bilinear, "bicubic": enlarge_bicubic, "dsr": by_dsr}
     for probes, enlarge in ways.items():
-        e_ND = embed(backbone, enlarge(read(split.vlr_images)), CPU)
+        e_ND = embed(backbone, enlarge(read(paths_of(split.vlr_images))), CPU)
         expected = measure(face_set(e_ND, split.vlr_images), gallery).recognition.auc
         assert auc_of(found, probes) == pytest.approx(expected, abs=1e-4)
     assert len({auc_of(found, probes) for probes in ways}) == 3
@@ -180,7 +182,7 @@ def test_the_guides_measure_is_told_at_its_threshold_and_in_a_sweep(folder: Path
 def test_what_cannot_be_told_is_refused_in_words(evaluated: Evaluated) -> None:
     point = evaluated.evaluation.comparisons[1].tar_at(0.01)
     assert point.tar.value is None
-    assert point.tar.refused == "too few impostor pairs: 270, and FAR 1% needs 1,000 (10 errors)"
+    assert point.tar.refused == "too few pairs: 270 impostor pairs, and FAR 1% needs 1,000 (10 errors)"
     assert point.threshold is None
     codes = {warning.code for warning in evaluated.evaluation.warnings}
     assert {"few_subjects", "rates_refused"} <= codes
@@ -359,7 +361,7 @@ def test_a_rank_that_everybody_reaches_is_refused(subjects: int, refused: list[i
         assert rates.rank1.value is not None
         for rank, rate in ((5, rates.rank5), (10, rates.rank10)):
             assert (rate.value is None) == (rank in refused)
-            said = f"rank-{rank} is always 1: the gallery has {subjects} subjects"
+            said = f"too few subjects: rank-{rank} is always 1 in a gallery of {subjects}"
             assert rate.refused == (said if rank in refused else None)
         assert len(rates.cmc) == subjects, "the curve goes to its end"
 
@@ -394,6 +396,7 @@ def test_the_recommended_threshold_keeps_the_far() -> None:
     assert without_pairs == pytest.approx(best.threshold, abs=0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "published"), [(16, (0.9970, 0.938, 0.818, 0.950)), (12, (0.9674, 0.691, 0.426, 0.731))]
 )

@@ -1,8 +1,11 @@
 """The table, the page and the command that write what was evaluated."""
 
+import hashlib
 import json
 import re
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -10,10 +13,11 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.cli.event_lines import recognition_line
 from app.finetune.errors import ConfigError, EdgefaceError
-from app.finetune.evaluation import Evaluation
+from app.finetune.evaluation import IMPOSTOR_PAIRS_NEEDED, Evaluation
 from app.finetune.evaluation_config import EvaluationConfig
-from app.finetune.events import EpochFinished
+from app.finetune.events import EpochFinished, Recognition
 from tests.unit.training.support import write_drawn_split, write_untrained
 from worker.cli.evaluate import evaluate
 from worker.training.evaluation.evaluate_backbone import Evaluated, evaluate_backbone
@@ -21,6 +25,8 @@ from worker.training.evaluation.report import render_report
 from worker.training.evaluation.report.svg import Axis, Line, line_chart, round_ticks
 from worker.training.evaluation.report.training_curves import training_curves
 from worker.training.evaluation.table import render_table
+from worker.training.evaluation.verification import FARS
+from worker.training.metrics.verification import pairs_needed
 from worker.training.storage.paths import EvaluationFiles
 
 
@@ -151,6 +157,68 @@ def test_a_flawless_recogniser_has_a_page_too(evaluated: Evaluated) -> None:
     assert "<figcaption>CMC" in text
 
 
+def test_the_page_highlights_the_threshold_that_it_recommends(evaluated: Evaluated) -> None:
+    evaluation = evaluated.evaluation
+    recommended = evaluation.recommended_threshold
+    assert recommended is not None
+    assert recommended != evaluation.threshold == 0.35
+    assert evaluation.verdict.endswith(f"Use threshold {recommended:.3f}.")
+    text = render_report(evaluation, evaluated.faces)
+    sweep = text[text.index('<table class="sweep">') :]
+    highlighted = re.findall(r'<tr class="used"><td>([^<]*)</td>', sweep)
+    assert highlighted == [f"recommended: {recommended:g}"]
+    assert "<td>the guide's fixed threshold: 0.35</td>" in sweep
+    assert f"<b>{recommended:.3f}</b><span>recommended threshold" in text
+
+
+def test_a_swept_threshold_has_the_rates_of_its_pairs(evaluated: Evaluated) -> None:
+    in_use = next(
+        each
+        for each in evaluated.evaluation.comparisons
+        if (each.backbone, each.probes, each.gallery) == ("after", evaluated.evaluation.in_use, "hr")
+    )
+    found = in_use.verification
+    (point,) = (each for each in found.sweep if each.threshold == evaluated.evaluation.recommended_threshold)
+    at_far = in_use.tar_at(0.01)
+    assert point.far <= 0.01
+    assert at_far.tar.value is not None
+    assert point.tar <= at_far.tar.value, "it is rounded up"
+
+
+def test_what_cannot_be_measured_has_one_word_everywhere(evaluated: Evaluated) -> None:
+    page, table = render_report(evaluated.evaluation, evaluated.faces), render_table(evaluated.evaluation)
+    for text in (page, table, evaluated.evaluation.verdict):
+        assert not re.search(r"\bn/a\b|>refused<|  refused  ", text)
+    unresolved = evaluated.evaluation.comparisons[0].tar_at(0.0001).tar
+    assert unresolved.in_a_word == "too few pairs"
+    assert re.match(r"too few pairs: [\d,]+ impostor pairs, and FAR 0.01% needs 100,000", unresolved.refused or "")
+    assert '<td class="refused" title="too few pairs: ' in page
+    assert unresolved.refused is not None
+    assert unresolved.refused in page
+    of_training = Recognition(0.9, None, None, None, genuine_pairs=40, impostor_pairs=900)
+    assert recognition_line(of_training) == (
+        "rank-1 no pairs, TAR@FAR=1% too few pairs (900 of 1,000), TAR@FAR=0.1% too few pairs (900 of 10,000), "
+        "AUC 0.9000"
+    )
+    assert {far: pairs_needed(far) for far in FARS} == IMPOSTOR_PAIRS_NEEDED
+
+
+def test_evaluation_and_page_name_what_they_were_made_from(evaluated: Evaluated, folder: Path) -> None:
+    origin = evaluated.evaluation.origin
+    assert origin is not None
+    sha256 = hashlib.sha256((folder / "weights.pt").read_bytes()).hexdigest()
+    assert {role: file.sha256 for role, file in origin.weights.items()} == {"edgeface": sha256, "before": sha256}
+    assert (origin.job, origin.version) == (None, version("edgeface-finetune"))
+    assert datetime.fromisoformat(origin.created_at).utcoffset() == timedelta(0)
+    assert origin.config["eval_dir"] == "val"
+    assert origin.changed == {"device": "cpu", "num_workers": 0}
+    text = render_report(evaluated.evaluation, evaluated.faces)
+    for named in (sha256, origin.version, origin.created_at[:10], "eval_dir val", "num_workers 0"):
+        assert named in text
+    without = evaluated.evaluation.model_copy(update={"origin": None})
+    assert sha256 not in render_report(without, evaluated.faces), "an evaluation of version 0.2 has a page too"
+
+
 def test_odd_names_do_no_harm(evaluated: Evaluated) -> None:
     people = evaluated.evaluation.people.model_copy(update={"directory": "<script>alert(1)</script>"})
     odd = evaluated.evaluation.model_copy(update={"people": people})
@@ -160,7 +228,8 @@ def test_odd_names_do_no_harm(evaluated: Evaluated) -> None:
 def test_the_table_has_a_line_for_each_row_and_ends_with_the_verdict(evaluated: Evaluated) -> None:
     lines = render_table(evaluated.evaluation).splitlines()
     assert [line.split()[0] for line in lines[3:13]] == ["before"] * 5 + ["after"] * 5
-    assert "refused" in lines[3]
+    assert "too few pairs" in lines[3]
+    assert "too few searches" in lines[3]
     assert lines[-1] == evaluated.evaluation.verdict
     assert len({line.index("HR") for line in lines[3:4]}) == 1
 
@@ -192,7 +261,7 @@ def test_help_has_every_field() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--eval-dir", "a", "--threshold", "7"], "threshold: Input should be less than or equal to 1"),
+        (["--eval-dir", "a", "--threshold", "7"], 'threshold: must be at most 1, not "7"'),
         (["--eval-dir", "a", "--vlr-size", "2"], "vlr_size: "),
         ([], "eval_dir missing"),
     ],

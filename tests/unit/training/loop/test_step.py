@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.training.data.loader import Batch
+from worker.training.loop.loss_scaler import LossScaler
 from worker.training.loop.optimizers import Optimizers
 from worker.training.loop.step import ForwardBackward
 from worker.training.objectives.arcface import ArcFaceMargin
@@ -22,7 +23,7 @@ def arcface() -> MarginSoftmax:
 
 
 def optimizers(parameters: list[nn.Parameter]) -> Optimizers:
-    return Optimizers(torch.optim.AdamW(parameters), torch.amp.GradScaler("cpu", enabled=False), None)
+    return Optimizers(torch.optim.AdamW(parameters), LossScaler("cpu", enabled=False), None)
 
 
 @pytest.mark.parametrize("micro_batch_size", [1, 3, 7, 10])
@@ -61,7 +62,7 @@ def test_what_the_model_learns_needs_no_more_than_a_loop() -> None:
     """zero_grad, forward_backward, step: the loss of a batch that is shown again and again falls."""
     model, objective = nn.Linear(8, 6), arcface()
     parameters = [*model.parameters(), *objective.parameters()]
-    optimizer = Optimizers(torch.optim.AdamW(parameters, lr=0.05), torch.amp.GradScaler("cpu", enabled=False), None)
+    optimizer = Optimizers(torch.optim.AdamW(parameters, lr=0.05), LossScaler("cpu", enabled=False), None)
     forward_backward = ForwardBackward(model, objective, optimizer, micro_batch_size=8)
     batch = Batch(torch.randn(8, 8, generator=generator()), torch.arange(8) % 4)
     totals = []

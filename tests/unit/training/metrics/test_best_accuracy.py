@@ -22,6 +22,7 @@ def pairs_among(subjects: int, seed: int) -> PairScores:
     )
 
 
+@pytest.mark.slow
 @given(st.integers(4, 12) | st.just(21), st.integers(0, 1000))
 @settings(max_examples=12, deadline=None)
 def test_each_fold_is_judged_by_the_best_threshold_of_the_others(subjects: int, seed: int) -> None:

@@ -65,6 +65,25 @@ def test_a_draw_is_the_rate_of_the_pairs_repeated(seed: int, noise: float) -> No
     assert misses[1] - 1e-9 <= found.eer[0] <= misses[0] + 1e-9
 
 
+def test_a_draw_is_the_same_alone_and_among_many() -> None:
+    scores = score_pairs(noisy(1.0), None)
+    many_of_few = [[200, 30, 1, 0, 0, 0, 0, 1], [8, 0, 0, 0, 0, 0, 0, 0]]
+    drawn = np.concatenate([draw_subjects(8, draws=150), many_of_few])
+    together = draw_verification(scores, drawn, (0.01, 0.1))
+    for row in (0, 63, 64, 149, 150, 151):
+        alone = draw_verification(scores, drawn[[row]], (0.01, 0.1))
+        for far in (0.01, 0.1):
+            np.testing.assert_array_equal(together.tar[far][row], alone.tar[far][0])
+        np.testing.assert_array_equal([together.auc[row], together.eer[row]], [alone.auc[0], alone.eer[0]])
+    assert np.isnan(together.auc[151]), "one subject has no impostor pair"
+
+
+def test_a_draw_counts_pairs_of_often_drawn_subjects_exactly() -> None:
+    faces, drawn = noisy(1.0, images=2), np.array([[40, 20, 3, 0, 0, 0, 0, 1]])
+    found = draw_verification(score_pairs(faces, faces), drawn, ())
+    assert found.auc[0] == pytest.approx(roc_auc_score(*all_pairs(faces, drawn[0])), abs=1e-9)
+
+
 def test_everybody_drawn_once_gives_the_rates_themselves() -> None:
     faces, once = noisy(1.0), np.ones((1, 8), np.int64)
     scores = score_pairs(faces, faces)

@@ -5,6 +5,7 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
@@ -12,6 +13,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from worker.training.metrics import (
     FaceSet,
     PairScores,
+    count_pairs,
     rank1,
     score_pairs,
     separation,
@@ -20,6 +22,7 @@ from worker.training.metrics import (
     verification_auc,
 )
 from worker.training.metrics import faces as faces_module
+from worker.training.metrics import impostor_sample as sample_module
 from worker.training.metrics import pairs as pairs_module
 from worker.training.metrics.pairs import THRESHOLDS, pairs_of_scores
 from worker.training.metrics.top_scores import TopScores
@@ -30,6 +33,7 @@ tied = st.integers(-5, 5).map(lambda value: float(np.float32(value / 5)))
 scores = st.one_of(
     st.lists(tied, min_size=1, max_size=60), st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=60)
 )
+CPU = torch.device("cpu")
 FARS = st.sampled_from([0.01, 0.05, 0.1, 0.29, 0.5])
 
 
@@ -49,6 +53,21 @@ def labelled(genuine: list[float], impostor: list[float]) -> tuple[list[int], li
 def test_auc_is_that_of_scikit_learn(genuine: list[float], impostor: list[float]) -> None:
     expected = roc_auc_score(*labelled(genuine, impostor))
     assert verification_auc(pairs(genuine, impostor)) == exactly(expected)
+
+
+@given(scores, scores, st.floats(-1, 1, width=32))
+def test_impostors_are_counted_at_any_threshold(genuine: list[float], impostor: list[float], threshold: float) -> None:
+    assert pairs(genuine, impostor).impostors_from(threshold) == sum(score >= threshold for score in impostor)
+
+
+def test_of_more_pairs_than_are_kept_only_high_thresholds_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairs_module, "SAMPLED_IMPOSTORS", 100)
+    monkeypatch.setattr(sample_module, "SAMPLED_IMPOSTORS", 100)
+    impostor = np.linspace(-0.9999, 0.9999, 1000).astype(np.float32)
+    found = pairs([0.5], impostor.tolist())
+    assert found.impostors_from(0.9123) == int((impostor >= np.float32(0.9123)).sum())
+    with pytest.raises(KeyError):
+        found.impostors_from(0.1234)
 
 
 @given(scores, scores, FARS)
@@ -124,17 +143,17 @@ def test_means_and_d_prime_are_their_definitions(genuine: list[float], impostor:
 
 @given(st.lists(st.lists(tied, max_size=3000), max_size=4), st.integers(1, 50))
 def test_the_top_scores_are_the_highest(blocks: list[list[float]], count: int) -> None:
-    top = TopScores(count)
+    top = TopScores(count, CPU)
     for block in blocks:
-        top.offer(np.sort(np.array(block, np.float32)))
+        top.offer(torch.tensor(sorted(block)))
     expected = np.sort(np.concatenate([np.array([], np.float32), *(np.array(block, np.float32) for block in blocks)]))
     assert top.descending().tolist() == expected[::-1][:count].tolist()
 
 
 def test_the_top_scores_outlast_many_more_than_are_kept() -> None:
-    top, drawn = TopScores(100), np.random.default_rng(0).normal(size=(50, 5000)).astype(np.float32)
+    top, drawn = TopScores(100, CPU), np.random.default_rng(0).normal(size=(50, 5000)).astype(np.float32)
     for block in drawn:
-        top.offer(np.sort(block))
+        top.offer(torch.from_numpy(np.sort(block)))
     assert top.descending().tolist() == np.sort(drawn.reshape(-1))[::-1][:100].tolist()
 
 
@@ -176,6 +195,7 @@ def test_blocks_of_probes_give_what_one_block_gives(monkeypatch: pytest.MonkeyPa
     whole = score_pairs(faces, gallery)
     whole_rank1 = rank1(faces, faces)
     monkeypatch.setattr(faces_module, "_SCORES_AT_ONCE", 350)
+    monkeypatch.setattr(pairs_module, "_SORTED_AT_ONCE", 100)
     blocked = score_pairs(faces, gallery)
     np.testing.assert_allclose(blocked.genuine, whole.genuine, atol=1e-6)
     np.testing.assert_allclose(blocked.top_impostors, whole.top_impostors, atol=1e-6)
@@ -187,10 +207,13 @@ def test_blocks_of_probes_give_what_one_block_gives(monkeypatch: pytest.MonkeyPa
     assert whole_apart is not None
     assert astuple(apart) == pytest.approx(astuple(whole_apart), abs=1e-6)
     assert rank1(faces, faces) == whole_rank1
+    counted = count_pairs(faces, gallery)
+    np.testing.assert_array_equal(counted.at_or_above, blocked.at_or_above)
+    assert separation(counted) == apart
 
 
 def test_of_very_many_impostors_a_sample_stands_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairs_module, "SAMPLED_IMPOSTORS", 10_000)
+    monkeypatch.setattr(sample_module, "SAMPLED_IMPOSTORS", 10_000)
     faces = random_faces(600, 30)
     scored = score_pairs(faces, faces)
     sample = scored.sample.scores_K

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from app.finetune.architectures import DsrLayout
-from app.finetune.errors import WeightsMismatch
+from app.finetune.weights_errors import WeightsMismatch
 from worker.training.models.dsr import DSR, load_dsr
 
 LAYOUTS = [

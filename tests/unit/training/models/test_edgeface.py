@@ -10,7 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from app.finetune.architectures import EDGEFACE_VARIANTS
-from app.finetune.errors import WeightsError, WeightsMismatch, WeightsQuantized, WeightsUnreadable, WeightsUnsafe
+from app.finetune.weights_errors import (
+    WeightsError,
+    WeightsMismatch,
+    WeightsMissing,
+    WeightsQuantized,
+    WeightsUnreadable,
+    WeightsUnsafe,
+    WeightsValuesInvalid,
+    WeightsWithoutTensors,
+)
 from worker.training.models.edgeface import EdgeFace, load_edgeface, new_edgeface
 from worker.training.models.edgenext import RankReducedLinear
 
@@ -126,11 +135,11 @@ def a_list(tensors: Tensors) -> object:
         (another_architecture, WeightsMismatch, "no key stem.0.weight"),
         (another_head, WeightsMismatch, "head.fc.weight is (1000, 168) instead of (512, 168)"),
         (another_width, WeightsMismatch, "25 stem channels"),
-        (not_a_number, WeightsUnreadable, "stem.0.bias holds NaN"),
-        (integers, WeightsUnreadable, "stem.0.bias holds torch.int64"),
+        (not_a_number, WeightsValuesInvalid, "stem.0.bias holds NaN"),
+        (integers, WeightsValuesInvalid, "stem.0.bias holds torch.int64"),
         (int8_tensors, WeightsQuantized, "int8"),
         (a_module, WeightsUnsafe, "torch.nn.modules.linear.Linear"),
-        (a_list, WeightsUnreadable, "it holds a list"),
+        (a_list, WeightsWithoutTensors, "it holds a list of 160"),
     ],
 )
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
@@ -180,5 +189,5 @@ def test_a_file_cut_short(xxs: Tensors, tmp_path: Path) -> None:
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(WeightsUnreadable, match=r"nowhere\.pt"):
+    with pytest.raises(WeightsMissing, match=r"nowhere\.pt does not exist"):
         load_edgeface(tmp_path / "nowhere.pt")

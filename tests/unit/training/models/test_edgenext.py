@@ -51,7 +51,7 @@ def test_the_network_is_that_of_timm(pair: tuple[nn.Module, nn.Module]) -> None:
         )
 
 
-def test_under_autocast_on_a_cpu_the_products_alone_are_in_bf16() -> None:
+def test_the_products_alone_are_in_bf16() -> None:
     edgeface = EdgeFace(EDGEFACE_VARIANTS["edgeface_xxs"])
     x_BCHW = faces(3)
     dtypes: dict[str, torch.dtype] = {}
@@ -59,11 +59,24 @@ def test_under_autocast_on_a_cpu_the_products_alone_are_in_bf16() -> None:
         if isinstance(module, nn.Conv2d | nn.LayerNorm):
             module.register_forward_hook(lambda _, __, made, name=name: dtypes.__setitem__(name, made.dtype))
     expected_BD = edgeface(x_BCHW)
-    with torch.autocast("cpu", torch.bfloat16):
-        found_BD = edgeface(x_BCHW)
+    found_BD = edgeface(x_BCHW, torch.bfloat16)
     assert set(dtypes.values()) == {torch.float32}
     assert not torch.equal(found_BD, expected_BD)
     assert F.cosine_similarity(found_BD, expected_BD).min() > 0.999
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Dynamo detected", "ignore:.*should not be instantiated")
+@pytest.mark.parametrize("products_in", [None, torch.bfloat16])
+def test_a_step_compiles_as_one_graph(products_in: torch.dtype | None) -> None:
+    edgeface, x_BCHW = EdgeFace(EDGEFACE_VARIANTS["edgeface_xxs"]).train(), faces(2)
+    parameters = list(edgeface.parameters())
+    compiled = torch.compile(edgeface, fullgraph=True, backend="aot_eager")
+    expected, found = (
+        torch.autograd.grad(F.normalize(network(x_BCHW, products_in)).pow(3).sum(), parameters)
+        for network in (edgeface, compiled)
+    )
+    assert all(map(torch.equal, found, expected))
 
 
 def test_a_network_without_such_blocks_stays_as_it_is() -> None:

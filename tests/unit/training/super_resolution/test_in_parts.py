@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tests.support.image_files import image_files
 from tests.unit.training.super_resolution.support import tiny_config
-from worker.training.data.preprocess import Enlarge, enlarge_bicubic, enlarge_by_dsr, resize_bicubic
+from worker.training.data.preprocess import Enlarge, EnlargeByDsr, enlarge_bicubic, resize_bicubic
 from worker.training.models.edgeface import EdgeFace, load_edgeface
 from worker.training.models.embedding import embed
 from worker.training.runtime.control import Control, StopRequested
@@ -49,7 +50,7 @@ def hr_faces(paths: tuple[Path, ...]) -> Tensor:
 
 @pytest.fixture(scope="module")
 def val(paths: tuple[Path, ...], hr_faces: Tensor, edgeface: EdgeFace) -> ValFaces:
-    return val_faces(paths, hr_faces, SIZES, edgeface, CPU)
+    return val_faces(image_files(paths), hr_faces, SIZES, edgeface, CPU)
 
 
 def recorded(enlarge: Enlarge, at_once: list[int]) -> Enlarge:
@@ -73,6 +74,7 @@ def stop_after(faces: int) -> Callable[[int], None]:
     return on_faces
 
 
+@pytest.mark.slow
 def test_val_measured_some_faces_at_a_time_is_val_measured_at_once(
     val: ValFaces, hr_faces: Tensor, edgeface: EdgeFace
 ) -> None:
@@ -105,20 +107,20 @@ def test_val_stops_before_all_of_it_is_enlarged(val: ValFaces, edgeface: EdgeFac
 
 def test_val_stops_before_all_of_it_is_reduced(paths: tuple[Path, ...], hr_faces: Tensor, edgeface: EdgeFace) -> None:
     with pytest.raises(StopRequested):
-        val_faces(paths, hr_faces, SIZES, edgeface, CPU, stop_after(1))
+        val_faces(image_files(paths), hr_faces, SIZES, edgeface, CPU, stop_after(1))
     heard: list[int] = []
-    val_faces(paths[:3], hr_faces[:3], SIZES, edgeface, CPU, heard.append)
+    val_faces(image_files(paths[:3]), hr_faces[:3], SIZES, edgeface, CPU, heard.append)
     assert heard == [3, 3]  # reduced, and embedded
 
 
 def test_a_network_stops_while_it_enlarges(val: ValFaces) -> None:
     dsr = new_dsr(tiny_config(factors=[2, 4]).layout, seed=0).eval()
     heard: list[int] = []
-    enlarge_by_dsr(dsr, Path("dsr.pth"), CPU, heard.append)(val.vlr_u8[16][:64])
+    EnlargeByDsr(dsr, Path("dsr.pth"), CPU, heard.append)(val.vlr_u8[16][:64])
     assert sum(heard) == 64
     assert len(heard) > 1
     with pytest.raises(StopRequested):
-        enlarge_by_dsr(dsr, Path("dsr.pth"), CPU, stop_after(1))(val.vlr_u8[16][:64])
+        EnlargeByDsr(dsr, Path("dsr.pth"), CPU, stop_after(1))(val.vlr_u8[16][:64])
 
 
 def test_train_is_embedded_both_ways_some_faces_at_a_time(hr_faces: Tensor, edgeface: EdgeFace) -> None:
@@ -131,7 +133,7 @@ def test_train_is_embedded_both_ways_some_faces_at_a_time(hr_faces: Tensor, edge
 
 
 def test_the_verdict_stops_between_its_comparisons(val: ValFaces, edgeface: EdgeFace) -> None:
-    few = val_faces(val.paths[:20], val.hr_u8_NCHW[:20], SIZES, edgeface, CPU)
+    few = val_faces(val.images[:20], val.hr_u8_NCHW[:20], SIZES, edgeface, CPU)
     enlarged = enlarge_val(few, enlarge_bicubic, edgeface, CPU, parallel=SINGLE_THREAD)
     heard: list[None] = []
     verdict_of({"direct": enlarged, "bicubic": enlarged, "dsr": enlarged}, lambda: heard.append(None))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.support.image_files import image_files
 from worker.training.data.preprocess import decode, enlarge_bicubic, resize_bicubic
 from worker.training.models.edgeface import EdgeFace, load_edgeface
 from worker.training.models.embedding import embed, face_set
@@ -52,6 +53,7 @@ def test_aligned(xxs: EdgeFace, shared_assets: Path) -> None:
     compare(xxs, paths, torch.stack([read(path) for path in paths]), ALIGNED)
 
 
+@pytest.mark.slow
 def test_centre_crop(xxs: EdgeFace, shared_assets: Path) -> None:
     paths = sorted((shared_assets / "faces" / "orl").glob("s*/*.pgm"))
     assert len(paths) == 400
@@ -59,12 +61,12 @@ def test_centre_crop(xxs: EdgeFace, shared_assets: Path) -> None:
 
 
 def compare(xxs: EdgeFace, paths: list[Path], faces_u8: Tensor, table: Table) -> None:
-    names = [Path(f"{path.parent.name}_{path.name}") for path in paths]
-    gallery = face_set(embed(xxs, enlarge_bicubic(faces_u8), CPU), names)
+    images = image_files(f"{path.parent.name}_{path.name}" for path in paths)
+    gallery = face_set(embed(xxs, enlarge_bicubic(faces_u8), CPU), images)
     found: Table = {}
     for size in table:
         vlr_u8 = faces_u8 if size is None else resize_bicubic(faces_u8, size)
-        recognition = measure(face_set(embed(xxs, enlarge_bicubic(vlr_u8), CPU), names), gallery).recognition
+        recognition = measure(face_set(embed(xxs, enlarge_bicubic(vlr_u8), CPU), images), gallery).recognition
         rates = recognition.auc, recognition.tar_at_far_1_percent, recognition.tar_at_far_01_percent, recognition.rank1
         found[size] = tuple(-1.0 if rate is None else rate for rate in rates)  # type: ignore[assignment]
         assert (recognition.genuine_pairs, recognition.impostor_pairs) == (3600, 156_000)

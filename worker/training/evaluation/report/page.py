@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from app.finetune.evaluation import Comparison, Estimate, Evaluation
+from app.finetune.evaluation import NO_PAIRS, Comparison, Estimate, Evaluation
 from app.finetune.events import EpochFinished
 from worker.training.evaluation.changes import with_interval
 from worker.training.evaluation.estimates import percent
@@ -13,7 +13,7 @@ from worker.training.evaluation.report.charts import charts
 from worker.training.evaluation.report.pictures import data_uri
 from worker.training.evaluation.report.training_curves import training_curves
 from worker.training.evaluation.shown_faces import ShownFaces
-from worker.training.evaluation.wording import BACKBONES, IMAGES, guides_accuracy
+from worker.training.evaluation.wording import BACKBONES, IMAGES, WEIGHTS, guides_accuracy
 
 
 def render_report(evaluation: Evaluation, faces: ShownFaces, epochs: Sequence[EpochFinished] = ()) -> str:
@@ -39,6 +39,9 @@ def render_report(evaluation: Evaluation, faces: ShownFaces, epochs: Sequence[Ep
         in_use=in_use,
         used=used,
         enlargements=[images for images in ("direct", "bicubic", "dsr") if images in faces.people[0].enlarged],
+        origin=evaluation.origin,
+        weights=WEIGHTS,
+        no_pairs=NO_PAIRS,
         backbones=BACKBONES,
         images=IMAGES,
         guides=lambda comparison: _guides(comparison, evaluation.threshold),
@@ -51,4 +54,4 @@ def _shown(estimate: Estimate) -> str:
 
 def _guides(comparison: Comparison, threshold: float) -> str:
     accuracy = guides_accuracy(comparison, threshold)
-    return "n/a" if accuracy is None else f"{accuracy:.3f}"
+    return NO_PAIRS if accuracy is None else f"{accuracy:.3f}"

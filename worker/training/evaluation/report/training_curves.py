@@ -45,7 +45,7 @@ def _chart(
     first_of_stage_2 = next((number for number, each in enumerate(epochs, 1) if each.stage == 2), None)
     best = max((number for number, each in enumerate(epochs, 1) if each.best and each.stage == 2), default=None)
     marks = [Mark(first_of_stage_2 - 0.5, "stage 2")] if first_of_stage_2 is not None and first_of_stage_2 > 1 else []
-    return line_chart(title, across, up, lines, marks + ([] if best is None else [Mark(best, "best")]))
+    return line_chart(title, across, up, lines, marks + ([] if best is None else [Mark(best, "exported")]))
 
 
 def _epoch_ticks(epochs: int) -> list[tuple[float, str]]:

@@ -1,0 +1,1 @@
+"""An uploaded archive becomes a dataset. All of it happens in a limited process: see app/isolated."""

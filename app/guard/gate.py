@@ -1,0 +1,70 @@
+"""The middleware that asks for a key and the scope of the route, before the body is read."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from sqlalchemy.exc import DBAPIError
+from starlette.requests import HTTPConnection
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.access.callers import NOBODY, Caller
+from app.access.errors import AccessRefused, KeyMissing, ScopeMissing
+from app.access.scopes import Scope as Needed
+from app.guard.authentication import Authentication
+from app.guard.route_scopes import OPEN, RouteScopes
+from app.problems import answer_database_error, answer_error
+
+_CALLER = "edgeface.caller"
+
+
+class Gate:
+    def __init__(self, app: ASGIApp, authentication: Authentication, routes: Callable[[], Sequence[BaseRoute]]) -> None:
+        self._app = app
+        self._authentication = authentication
+        self._routes = routes
+        self._scopes: RouteScopes | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._scopes is None:  # all routes are there once the first request comes
+            self._scopes = RouteScopes(self._routes())
+        needed = self._scopes.of(scope["method"], scope["path"].removeprefix(scope.get("root_path", "")))
+        request = Request(scope)
+        try:
+            caller = NOBODY if needed is OPEN else await self._caller(request, needed)
+        except AccessRefused as refused:
+            await answer_error(request, refused)(scope, receive, send)
+            return
+        except DBAPIError as error:
+            if (answer := answer_database_error(request, error)) is None:
+                raise
+            await answer(scope, receive, send)
+            return
+        scope[_CALLER] = caller  # in this scope itself, to which the router adds the route: outer middlewares log it
+        await self._app(scope, receive, send)
+
+    async def _caller(self, request: HTTPConnection, needed: Needed) -> Caller:
+        caller = await self._authentication.caller_of(request)
+        if not caller.name:
+            raise KeyMissing
+        if not caller.may(needed):
+            raise ScopeMissing(needed, sorted(caller.scopes))
+        return caller
+
+
+def key_of(scope: Scope) -> str | None:
+    """Return the id of the key or of the key's session with which a request passed the gate."""
+    caller: Caller | None = scope.get(_CALLER)
+    return None if caller is None or caller.key_id is None else f"key {caller.key_id}"
+
+
+async def get_caller(request: Request) -> Caller:
+    return cast("Caller", request.scope[_CALLER])
+
+
+CallerDep = Annotated[Caller, Depends(get_caller)]
+"""Who makes the request, and may use the route. NOBODY on a route that needs no key."""

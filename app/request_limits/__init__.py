@@ -1,0 +1,1 @@
+"""What requests and connections may take: bytes, time, places in a queue, a rate."""

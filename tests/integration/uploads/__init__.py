@@ -1,0 +1,1 @@
+"""Uploads, through the API."""

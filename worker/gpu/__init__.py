@@ -1,0 +1,1 @@
+"""The machine's GPUs, read by NVML without PyTorch."""
