@@ -8,6 +8,7 @@ from sqlmodel import Session
 from app.access.acting import act_for
 from app.access.callers import SERVICE, Caller
 from app.api_models.job import JobView
+from app.api_models.labels import NO_LABELS, Labels
 from app.database import Database
 from app.finetune.job_config import JobConfig
 from app.finetune.job_kinds import FINETUNING, kind_of
@@ -31,6 +32,7 @@ def submit_once(
     worker_seen_seconds: float,
     most_queued: int,
     kind: str = FINETUNING,
+    labels: Labels = NO_LABELS,
     caller: Caller = SERVICE,
 ) -> tuple[JobView, bool]:
     """Return the queued job, and whether it existed already. Ring the bell afterwards.
@@ -64,6 +66,7 @@ def submit_once(
                 priority=priority,
                 idempotency_key=idempotency_key,
                 kind=kind,
+                labels=labels,
             )
             return view_job(session, job, worker_seen_seconds), False
     except IntegrityError:

@@ -25,6 +25,9 @@ class JobView(BaseModel):
     kind: JobKind
     owner: str = Field("local", description="Who submitted it: the name of the key, or `local` without keys.")
     shared: bool = Field(False, description="Whether everybody with the scope `read` may see it.")
+    name: str = Field("", description="Label that its owner chose. Empty: none.")
+    tags: list[str] = Field([], description="Labels that its owner chose.")
+    notes: str = Field("", description="Text that its owner wrote. Empty: none.")
     status: JobStatus
     terminal: bool = Field(description="Whether the status is final. Only a retry changes it.")
     stage: int | None = Field(

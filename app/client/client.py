@@ -1,7 +1,7 @@
 """Client: one method for each route of the API."""
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -64,36 +64,38 @@ class Client:
         *,
         kind: str = FINETUNING,
         priority: int = 0,
+        name: str = "",
+        tags: Sequence[str] = (),
+        notes: str = "",
         idempotency_key: str | None = None,
     ) -> JobView:
-        """Queue a job of the kind. Raises ApiError if the service refuses it.
+        """Queue a job of the kind, with these labels. Raises ApiError if the service refuses it.
 
         The request carries an idempotency key, so that repeating it makes one job. Pass your own `idempotency_key` to
         get the same job from several processes.
         """
-        params = {"priority": priority} | ({"dry_run": "estimate"} if KINDS[kind].dry_run_of else {})
+        labels = {"name": name, "tag": list(tags), "notes": notes}
+        params = {"priority": priority} | {field: value for field, value in labels.items() if value}
+        if KINDS[kind].dry_run_of:
+            params["dry_run"] = "estimate"
         headers = {"Idempotency-Key": str(uuid.uuid4()) if idempotency_key is None else idempotency_key}
         return self._job("POST", KINDS[kind].path, params=params, headers=headers, json=_as_json(config))
 
     def evaluate(
         self,
         config: EvaluationConfig | Mapping[str, Any],
-        *,
-        priority: int = 0,
-        idempotency_key: str | None = None,
+        **options: Any,
     ) -> JobView:
-        """Queue an evaluation; see `submit`."""
-        return self.submit(config, kind=EVALUATION, priority=priority, idempotency_key=idempotency_key)
+        """Queue an evaluation, with the options of `submit` except `kind`."""
+        return self.submit(config, kind=EVALUATION, **options)
 
     def train_dsr(
         self,
         config: DsrTrainingConfig | Mapping[str, Any],
-        *,
-        priority: int = 0,
-        idempotency_key: str | None = None,
+        **options: Any,
     ) -> JobView:
-        """Queue a DSR training; see `submit`. `download` fetches its dsr.pth."""
-        return self.submit(config, kind=DSR_TRAINING, priority=priority, idempotency_key=idempotency_key)
+        """Queue a DSR training, with the options of `submit` except `kind`. `download` fetches its dsr.pth."""
+        return self.submit(config, kind=DSR_TRAINING, **options)
 
     def dry_run(self, config: FinetuneConfig | Mapping[str, Any]) -> DryRun:
         """Validate the config and return it with its warnings. Nothing is queued."""
@@ -186,6 +188,20 @@ class Client:
         """
         params = {"from": "start" if from_start else "state"}
         return JobView.model_validate(self._connection.request_once("POST", f"/jobs/{job_id}/retry", params=params))
+
+    def update(
+        self,
+        job_id: str,
+        *,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+        notes: str | None = None,
+        shared: bool | None = None,
+    ) -> JobView:
+        """Change the labels of a job, or whether everybody with the scope `read` may see it. None: unchanged."""
+        values = {"name": name, "tags": None if tags is None else list(tags), "notes": notes, "shared": shared}
+        changes = {field: value for field, value in values.items() if value is not None}
+        return self._job("PATCH", f"/jobs/{job_id}", json=changes)
 
     def pin(self, job_id: str) -> JobView:
         """Keep the current best checkpoint, even if a better one follows. Raises ApiError if there is none."""

@@ -7,6 +7,7 @@ from sqlmodel import Session, col, select
 
 from app.access.acting import acting_for
 from app.access.callers import SERVICE
+from app.api_models.labels import NO_LABELS, Labels
 from app.datasets.errors import NoSheet
 from app.datasets.records import find
 from app.finetune.checkpoint import WrittenFile
@@ -29,6 +30,7 @@ def queue_check(
     warnings: Sequence[JobWarning] = (),
     *,
     priority: int = 0,
+    labels: Labels = NO_LABELS,
     most_queued: int,
 ) -> Dataset:
     """Queue the job that checks the dataset, unless one of this config waits. Return the record. Ring the bell
@@ -47,7 +49,9 @@ def queue_check(
     if waiting is None or waiting.status != JobStatus.QUEUED or waiting.config != content:
         submission.refuse_if_full(session, most_queued)
         hold_named(session, kind_of(DATASET_CHECK), content)
-        record.check_job_id = submission.submit(session, config, warnings, priority=priority, kind=DATASET_CHECK).id
+        record.check_job_id = submission.submit(
+            session, config, warnings, priority=priority, kind=DATASET_CHECK, labels=labels
+        ).id
         session.flush()
         if waiting is not None:
             _cancel(session, waiting)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, UniqueConstraint, false, true
+from sqlalchemy import JSON, BigInteger, Text, UniqueConstraint, false, true
 from sqlmodel import Field, SQLModel
 from sqlmodel._compat import SQLModelConfig
 
@@ -32,6 +32,11 @@ class Job(SQLModel, table=True):
     """The name of who made it."""
     shared: bool = Field(default=False, sa_column_kwargs={"server_default": true()})
     """Whether everybody may see it. Left out by an API from before there were owners: then everybody may."""
+
+    name: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    """The labels: see app/api_models/labels.py. Empty: none."""
+    tags: list[str] = Field(default_factory=list, sa_type=JSON, sa_column_kwargs={"server_default": "[]"})
+    notes: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
 
     status: str = Field(default=JobStatus.QUEUED, index=True)
     config: dict[str, Any] = Field(sa_type=JSON)

@@ -1,4 +1,4 @@
-"""Actions on a job: cancel, pause, resume, retry."""
+"""Changes of a job: cancel, pause, resume, retry, labels, sharing."""
 
 import asyncio
 from typing import Annotated, Literal
@@ -7,9 +7,10 @@ from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 from sqlmodel import Session
 
+from app.access.audit import note
 from app.access.callers import Caller
 from app.api_models.job import JobView
-from app.api_models.sharing import Sharing
+from app.api_models.labels import JobChanges
 from app.guard.gate import CallerDep
 from app.jobs import queries
 from app.jobs.states import JobStatus
@@ -94,16 +95,19 @@ def retry_job(
 
 
 @router.patch("")
-def share_job(job_id: str, sharing: Sharing, service: ServiceDep, caller: CallerDep) -> JobView:
-    """Share the job with everybody who has the scope `read`, or end that. Only its owner and admins change it."""
+def update_job(job_id: str, changes: JobChanges, service: ServiceDep, caller: CallerDep) -> JobView:
+    """Change the labels of the job: name, tags and notes; or share it with everybody who has the scope `read`, or end
+    that. Fields that are left out stay. Only its owner and admins change it, at any time."""
+    shares = "shared" in changes.model_fields_set
+    labels = sorted(changes.model_fields_set - {"shared"})
 
-    def share(session: Session) -> Job:
-        job = queries.locked(session, job_id)
-        job.shared = sharing.shared
-        session.flush()
-        return job
+    def change(session: Session) -> Job:
+        if shares and labels:
+            note(session, "label", f"/jobs/{job_id}", fields=labels)
+        return wishes.change_labels(session, job_id, changes)
 
-    return change_job(service, caller, "share" if sharing.shared else "unshare", job_id, share)
+    action, details = ("share" if changes.shared else "unshare", {}) if shares else ("label", {"fields": labels})
+    return change_job(service, caller, action, job_id, change, **details)
 
 
 def _look(service: Service, caller: Caller, job_id: str) -> JobView:

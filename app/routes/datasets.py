@@ -27,7 +27,7 @@ from app.jobs.tables import Dataset
 from app.problems import IMPORT_TAG, PROBLEM_RESPONSES, REGISTER_TAG
 from app.routes.dependencies import ChecksDep, OwnerDep, ServiceDep, reading_for, writing_for
 from app.routes.stored_files import DownloadsDep, file_responses
-from app.routes.submitting import IdempotencyKey, Priority, answer_submission, refuse_priority
+from app.routes.submitting import SubmissionDep, answer_submission, refuse_priority
 from app.uploads.deletion import refuse_if_dataset_needed, set_aside
 
 router = APIRouter(prefix="/datasets", tags=["datasets"], responses=PROBLEM_RESPONSES)
@@ -73,8 +73,7 @@ async def register_dataset(
     checks: ChecksDep,
     owner: OwnerDep,
     response: Response,
-    priority: Priority = 0,
-    idempotency_key: IdempotencyKey = None,
+    submission: SubmissionDep,
 ) -> DatasetView | JobView:
     """Register a folder (`dataset`), or read its file names again, and queue the job that checks its images; or queue
     the job that makes a dataset (`name`) of an upload (`upload`), and answer with that job.
@@ -84,11 +83,11 @@ async def register_dataset(
     if isinstance(config, DatasetImportConfig):
         await checks.run(partial(service.uploads.find, owner, config.upload))
         kind = kind_of(DATASET_IMPORT)
-        job = await answer_submission(service, caller, checks, response, kind, config, priority, idempotency_key)
+        job = await answer_submission(service, caller, checks, response, kind, config, submission)
         await checks.run(partial(service.uploads.note_job, config.upload, job.id))
         return job
 
-    refuse_priority(caller, priority)
+    refuse_priority(caller, submission.priority)
 
     def register() -> tuple[DatasetView, bool]:
         with reading_for(service, caller) as session:
@@ -104,7 +103,15 @@ async def register_dataset(
                 own = session.get_one(Dataset, record.id, with_for_update=True)
                 own.owner, own.shared = caller.name, False
             note(session, "register", f"/datasets/{record.id}", name=record.name)
-            record = queue_check(session, record, config, warnings, priority=priority, most_queued=most)
+            record = queue_check(
+                session,
+                record,
+                config,
+                warnings,
+                priority=submission.priority,
+                labels=submission.labels,
+                most_queued=most,
+            )
             view = view_dataset(session, record, service.datasets.roots)
         service.bell.ring()
         return view, is_new

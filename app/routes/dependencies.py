@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import Depends, Request
 from sqlalchemy.exc import DBAPIError
@@ -130,13 +130,13 @@ ReadingSessionDep = Annotated[Session, Depends(get_reading_session)]
 
 
 def change_job(
-    service: Service, caller: Caller, action: str, job_id: str, transition: Callable[[Session], Job]
+    service: Service, caller: Caller, action: str, job_id: str, transition: Callable[[Session], Job], **details: Any
 ) -> JobView:
-    """Change a job in one transaction, with an entry in the audit, and return it.
+    """Change a job in one transaction, with an entry in the audit that has `details`, and return it.
 
     Raises JobNotFound where the caller may not see it, NotOwner where it is shared with the caller to read.
     """
     with writing_for(service, caller) as session:
         caller.must_own(f"job {job_id}", queries.get(session, job_id).owner)
-        note(session, action, f"/jobs/{job_id}")
+        note(session, action, f"/jobs/{job_id}", **details)
         return view_job(session, transition(session), service.settings.worker_seen_seconds)

@@ -18,7 +18,7 @@ from app.jobs.views import view_job
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ChecksDep, ReadingSessionDep, ServiceDep
 from app.routes.former_names import announce_former_names
-from app.routes.submitting import IdempotencyKey, Priority, answer_submission, check_submission
+from app.routes.submitting import SubmissionDep, answer_submission, check_submission
 
 _BOOL = TypeAdapter(bool)
 
@@ -59,6 +59,7 @@ async def submit_job(
     caller: CallerDep,
     checks: ChecksDep,
     response: Response,
+    submission: SubmissionDep,
     dry_run: Annotated[
         str,
         AfterValidator(_check_dry_run),
@@ -70,8 +71,6 @@ async def submit_job(
             "people under two names; the job itself does.",
         ),
     ] = "false",
-    priority: Priority = 0,
-    idempotency_key: IdempotencyKey = None,
 ) -> JobView | DryRun:
     """Queue a fine-tuning.
 
@@ -86,7 +85,7 @@ async def submit_job(
         response.status_code = status.HTTP_202_ACCEPTED
         response.headers["Retry-After"] = "1"
     kind = kind_of(DRY_RUN if dry_run == "estimate" else FINETUNING)
-    return await answer_submission(service, caller, checks, response, kind, config, priority, idempotency_key)
+    return await answer_submission(service, caller, checks, response, kind, config, submission)
 
 
 @router.get("", response_model=JobPage)

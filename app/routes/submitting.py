@@ -1,6 +1,6 @@
 """Submissions of jobs of all kinds."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response, status
@@ -9,6 +9,7 @@ from pydantic import AfterValidator
 from app.access.callers import Caller
 from app.access.errors import PriorityNeedsAdmin
 from app.api_models.job import JobView
+from app.api_models.labels import JobName, JobNotes, JobTags, Labels
 from app.finetune.job_config import JobConfig
 from app.finetune.job_kinds import Kind
 from app.finetune.job_warning import JobWarning
@@ -45,6 +46,28 @@ IdempotencyKey = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class Submission:
+    """The parameters of a request that submits a job, beside the config."""
+
+    priority: int
+    labels: Labels
+    idempotency_key: str | None
+
+
+async def get_submission(
+    priority: Priority = 0,
+    name: Annotated[JobName, Query(description="Name of the job. PATCH /jobs/{id} changes it at any time.")] = "",
+    tag: Annotated[JobTags, Query(description="Tag of the job. May be repeated.")] = [],  # noqa: B006
+    notes: Annotated[JobNotes, Query(description="Notes about the job. PATCH takes longer ones than a URL.")] = "",
+    idempotency_key: IdempotencyKey = None,
+) -> Submission:
+    return Submission(priority, Labels(name=name, tags=tag, notes=notes), idempotency_key)
+
+
+SubmissionDep = Annotated[Submission, Depends(get_submission)]
+
+
 def submission_router(kind: Kind) -> APIRouter:
     """Return the route that takes the configs of one kind. The jobs have the routes of all jobs, at /jobs/{id}."""
     router = APIRouter(
@@ -60,10 +83,9 @@ def submission_router(kind: Kind) -> APIRouter:
         caller: CallerDep,
         checks: ChecksDep,
         response: Response,
-        priority: Priority = 0,
-        idempotency_key: IdempotencyKey = None,
+        submission: SubmissionDep,
     ) -> JobView:
-        return await answer_submission(service, caller, checks, response, kind, config, priority, idempotency_key)
+        return await answer_submission(service, caller, checks, response, kind, config, submission)
 
     # FastAPI takes the schema of the body from the annotation.
     submit.__annotations__["config"] = kind.config
@@ -102,14 +124,13 @@ async def answer_submission(
     response: Response,
     kind: Kind,
     config: JobConfig,
-    priority: int,
-    idempotency_key: str | None,
+    submission: Submission,
 ) -> JobView:
     """Queue the job and notify the workers. If the job exists already, `response` gets 200 and a header.
 
     Raises PriorityNeedsAdmin.
     """
-    refuse_priority(caller, priority)
+    refuse_priority(caller, submission.priority)
 
     def submit() -> tuple[JobView, bool]:
         filled = config.in_root(service.datasets.roots.of_name(getattr(config, "dataset", None) or ""))
@@ -117,11 +138,12 @@ async def answer_submission(
             service.database,
             filled,
             lambda: check_submission(service, caller, filled),
-            priority=priority,
-            idempotency_key=idempotency_key,
+            priority=submission.priority,
+            idempotency_key=submission.idempotency_key,
             worker_seen_seconds=service.settings.worker_seen_seconds,
             most_queued=service.settings.max_queued_jobs,
             kind=kind.name,
+            labels=submission.labels,
             caller=caller,
         )
         service.bell.ring()

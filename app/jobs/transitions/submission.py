@@ -16,6 +16,7 @@ from sqlmodel import Session
 from app.access.acting import caller_of
 from app.access.audit import note
 from app.api_models.events import StatusChanged
+from app.api_models.labels import NO_LABELS, Labels
 from app.finetune.job_config import JobConfig
 from app.finetune.job_dataset import JobDataset
 from app.finetune.job_kinds import FINETUNING, Kind, kind_of
@@ -41,6 +42,7 @@ def submit(
     priority: int = 0,
     idempotency_key: str | None = None,
     kind: str = FINETUNING,
+    labels: Labels = NO_LABELS,
 ) -> Job:
     """Add a queued job. Ring the bell after the commit.
 
@@ -51,6 +53,9 @@ def submit(
         id=new_job_id(),
         kind=kind_of(kind).stored,
         owner=caller_of(session).name,
+        name=labels.name,
+        tags=labels.tags,
+        notes=labels.notes,
         config=config.model_dump(mode="json"),
         warnings=[warning.model_dump() for warning in warnings],
         datasets=[dataset.model_dump() for dataset in datasets],

@@ -1,10 +1,11 @@
-"""Transitions on a user's request: cancel, pause, resume, retry."""
+"""Transitions on a user's request: cancel, pause, resume, retry; and changes of labels and sharing."""
 
 from collections.abc import Sequence
 
 from sqlmodel import Session
 
 from app.api_models.events import StatusChanged
+from app.api_models.labels import JobChanges
 from app.database import database_now
 from app.finetune.job_kinds import kind_of
 from app.jobs import queries
@@ -83,6 +84,14 @@ def retry(session: Session, job_id: str, *, from_start: bool = False) -> Job:
     progress = points[0].progress if points else 0.0
     update_job(session, job_id, error=None, finished_at=None, verdict=None, recognition_after=None, progress=progress)
     return queries.fresh(session, job_id)
+
+
+def change_labels(session: Session, job_id: str, changes: JobChanges) -> Job:
+    """Set the name, the tags, the notes and whether the job is shared, as far as `changes` has them."""
+    job = queries.locked(session, job_id)
+    job.sqlmodel_update(changes.values)
+    session.flush()
+    return job
 
 
 def _ask(session: Session, job: Job, sources: Sequence[JobStatus], target: JobStatus) -> None:
