@@ -11,16 +11,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from app.finetune.shown_paths import ShownPaths
+from app.log_format import LogFormat
 from app.repeated_lines import RepeatedLines
 from app.settings import Settings
-
-LogFormat = Literal["console", "json"]
 
 LONGEST_MESSAGE = 4_000
 LONGEST_TRACEBACK = 12_000

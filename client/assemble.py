@@ -1,7 +1,8 @@
 """Assembles the package edgeface_finetune from the modules of `app` that the client needs.
 
-The modules are edgeface_finetune/__init__.py, the command line app/cli/remote.py, and all that these import,
-transitively. `app.NAME` becomes `edgeface_finetune.NAME`, so that no package named `app` is installed.
+The modules are edgeface_finetune/__init__.py, the command line app/cli/remote.py, and all that they import,
+transitively. A place of a lazy command, such as "app.cli.submit:submit", counts as an import. `app.NAME` becomes
+`edgeface_finetune.NAME`, so that no package named `app` is installed.
 """
 
 import ast
@@ -10,10 +11,12 @@ import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 SOURCE_PACKAGE = "app"
 PACKAGE = "edgeface_finetune"
 COMMAND_LINE = "app.cli.remote"
+_PLACE = re.compile(rf"({SOURCE_PACKAGE}(?:\.\w+)+):\w+")
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent
@@ -56,12 +59,15 @@ def modules_of_client(repository: Path) -> set[str]:
 
 
 def rename_imports(source: str) -> str:
-    """Return the source with `from app.x import y` as `from edgeface_finetune.x import y`."""
+    """Return the source with `from app.x import y` as `from edgeface_finetune.x import y`, and places likewise."""
     lines = source.splitlines(keepends=True)
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and _is_ours(node.module):
             line = lines[node.lineno - 1]
             lines[node.lineno - 1] = re.sub(rf"\bfrom {SOURCE_PACKAGE}\b", f"from {PACKAGE}", line, count=1)
+        elif isinstance(node, ast.Constant) and _is_place(node.value):
+            line = lines[node.lineno - 1]
+            lines[node.lineno - 1] = line.replace(node.value, node.value.replace(SOURCE_PACKAGE, PACKAGE, 1))
     return "".join(lines)
 
 
@@ -75,6 +81,13 @@ def _imports(repository: Path, module: str) -> Iterator[str]:
             for name in node.names:
                 if _exists(repository, f"{node.module}.{name.name}"):
                     yield f"{node.module}.{name.name}"
+        elif isinstance(node, ast.Constant) and _is_place(node.value):
+            yield node.value.partition(":")[0]
+
+
+def _is_place(value: object) -> TypeGuard[str]:
+    """Return whether the value is the place of a lazy command, such as `app.cli.submit:submit`."""
+    return isinstance(value, str) and _PLACE.fullmatch(value) is not None
 
 
 def _is_ours(module: str | None) -> bool:

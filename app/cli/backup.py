@@ -1,15 +1,14 @@
 """`edgeface-finetune backup` and `restore`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from humanize import naturalsize
 
-from app.backup import back_up, back_up_all, restore
-from app.backup.contents import Manifest
 from app.finetune.counted import counted
-from app.finetune.errors import ConfigError
-from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.backup.contents import Manifest
 
 
 @click.command()
@@ -23,6 +22,12 @@ def backup(target: Path, with_files: bool, force: bool) -> None:
     uploads, from which `restore` brings the service back. Without it, with PostgreSQL the command only prints the
     pg_dump command and exits with status 2, as it does if TARGET exists.
     """
+    from humanize import naturalsize
+
+    from app.backup import back_up, back_up_all
+    from app.finetune.errors import ConfigError
+    from app.settings import Settings
+
     settings = Settings()
     if with_files:
         if force:
@@ -38,11 +43,16 @@ def backup(target: Path, with_files: bool, force: bool) -> None:
 def restore_backup(folder: Path) -> None:
     """Restore the service from FOLDER, which `backup --with-files` wrote, into an empty EDGEFACE_VAR_DIR and an empty
     database. The service must not run. Every file is compared with its sha256 first."""
+    from app.backup import restore
+    from app.settings import Settings
+
     _print(folder, restore(Settings(), folder))
     click.echo("restored; start the service, then run edgeface-finetune doctor")
 
 
-def _print(folder: Path, manifest: Manifest) -> None:
+def _print(folder: Path, manifest: "Manifest") -> None:
+    from humanize import naturalsize
+
     size = sum(file.size for file in manifest.files)
     click.echo(f"{folder}: {counted(len(manifest.files), 'file')}, {naturalsize(size)}, of {manifest.made_at}")
     for path in manifest.left_out:

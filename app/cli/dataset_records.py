@@ -2,17 +2,17 @@
 
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
-from app.api_models.datasets import DatasetSummary, DatasetView
 from app.api_models.job_status import JobStatus
-from app.cli.jobs import PATIENCE_SECONDS
-from app.cli.live import watch_job
-from app.cli.service_url import url_option
-from app.client import Client
+from app.cli.connecting import connect, url_option
+from app.cli.groups import LazyGroup
 from app.finetune.counted import counted
+
+if TYPE_CHECKING:
+    from app.api_models.datasets import DatasetSummary, DatasetView
 
 
 @click.command()
@@ -32,13 +32,17 @@ def register(
 
     Exit status 1 if the check that is watched does not succeed.
     """
-    with Client(url, patience_seconds=PATIENCE_SECONDS) as client:
+    with connect(url) as client:
         record = client.register(name, subject_pattern=subject_pattern, edgeface=edgeface, priority=priority)
         if not watching or record.check is None:
             for line in dataset_lines(record):
                 click.echo(line, err=True)
             click.echo("" if record.check is None else record.check.job)
             return
+        from rich.console import Console
+
+        from app.cli.live import watch_job
+
         ended = watch_job(client, record.check.job, Console())
         for line in dataset_lines(client.dataset(record.id)):
             click.echo(line)
@@ -50,7 +54,7 @@ def register(
 @url_option
 def list_records(url: str) -> None:
     """List the datasets of the service."""
-    with Client(url, patience_seconds=PATIENCE_SECONDS) as client:
+    with connect(url) as client:
         found = client.datasets()
     records = {record.name: record for record in found.datasets}
     for name in sorted({*found.names, *records}):
@@ -63,7 +67,7 @@ def list_records(url: str) -> None:
 @url_option
 def show(name: str, as_json: bool, url: str) -> None:
     """Show the record of the dataset NAME: its parts, and what its check found."""
-    with Client(url, patience_seconds=PATIENCE_SECONDS) as client:
+    with connect(url) as client:
         record = client.dataset(name)
     click.echo(record.model_dump_json(indent=2) if as_json else "\n".join(dataset_lines(record)))
 
@@ -73,24 +77,25 @@ def show(name: str, as_json: bool, url: str) -> None:
 @url_option
 def remove(name: str, url: str) -> None:
     """Remove the record of the dataset NAME. The folder stays."""
-    with Client(url, patience_seconds=PATIENCE_SECONDS) as client:
+    with connect(url) as client:
         record = client.remove_dataset(name)
     click.echo(f"removed the record of {record.name}; the folder stays")
 
 
-RECORD_COMMANDS: tuple[click.Command, ...] = (register, list_records, show, remove)
+RECORD_COMMANDS = {
+    "list": "app.cli.dataset_records:list_records",
+    "register": "app.cli.dataset_records:register",
+    "remove": "app.cli.dataset_records:remove",
+    "show": "app.cli.dataset_records:show",
+}
 
 
-@click.group("dataset")
+@click.group("dataset", cls=LazyGroup, lazy_commands=RECORD_COMMANDS)
 def dataset_records() -> None:
     """The records of a service's datasets."""
 
 
-for _command in RECORD_COMMANDS:
-    dataset_records.add_command(_command)
-
-
-def dataset_lines(record: DatasetView) -> Iterator[str]:
+def dataset_lines(record: "DatasetView") -> Iterator[str]:
     """Yield the record in words."""
     yield _summary_line(record)
     for part in record.parts:
@@ -103,7 +108,7 @@ def dataset_lines(record: DatasetView) -> Iterator[str]:
         yield f"  warning: {where}{warning.message} ({warning.code})"
 
 
-def _summary_line(record: DatasetSummary) -> str:
+def _summary_line(record: "DatasetSummary") -> str:
     state = "" if record.fresh else ", changed since it was listed"
     if record.checked_at is not None:
         state += f", checked {record.checked_at.astimezone():%Y-%m-%d %H:%M}"

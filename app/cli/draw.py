@@ -4,9 +4,6 @@ from pathlib import Path
 
 import click
 
-from app.dataset_build.errors import OutputNotEmpty
-from app.drawn_faces import write_drawn_faces
-
 _PHOTO_SIZE = 160
 """Pixels: faces in photos of this size are aligned without being enlarged."""
 
@@ -21,6 +18,9 @@ def draw(folder: Path, subjects: int, images: int, seed: int) -> None:
 
     Drawn faces are no people: recognition measured on them means nothing for real faces.
     """
+    from app.dataset_build.errors import OutputNotEmpty
+    from app.drawn_faces import write_drawn_faces
+
     if folder.exists():
         raise OutputNotEmpty(folder)
     write_drawn_faces(folder, subjects, images, seed, _PHOTO_SIZE)

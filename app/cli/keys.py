@@ -5,15 +5,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
-from humanize import naturaldelta, naturaltime
 
-from app.access.keys import create_key, list_keys, revoke_key
 from app.access.scopes import Scope
-from app.access.tables import ApiKey
-from app.database import Database
-from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.access.tables import ApiKey
+    from app.database import Database
 
 _DAY = 86_400.0
 
@@ -40,6 +40,8 @@ def keys() -> None:
 @click.option("--expires-days", type=click.FloatRange(0, min_open=True), help="Days until it expires. Default: never.")
 def create(name: str, scopes: tuple[str, ...], expires_days: float | None) -> None:
     """Make a key and print it once. NAME owns what is made with it; keys of one name share what they own."""
+    from app.access.keys import create_key
+
     granted = [Scope(scope) for scope in scopes] or [Scope.SUBMIT, Scope.DATA]
     with _database() as database, database.writing() as session:
         seconds = None if expires_days is None else expires_days * _DAY
@@ -52,6 +54,10 @@ def create(name: str, scopes: tuple[str, ...], expires_days: float | None) -> No
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_all(as_json: bool) -> None:
     """List all keys. The secrets are not stored: only their first characters are shown."""
+    from humanize import naturaltime
+
+    from app.access.keys import list_keys
+
     with _database() as database, database.reading() as session:
         found = list_keys(session)
     now = time.time()
@@ -70,13 +76,18 @@ def revoke(key: str) -> None:
     """Revoke KEY, by its id, its first characters as `list` shows them, or the key itself.
 
     From the next request on it lets nobody in."""
+    from app.access.keys import revoke_key
+
     with _database() as database, database.writing() as session:
         revoked = revoke_key(session, key)
     click.echo(f"key {revoked.id} of {revoked.name} is revoked")
 
 
 @contextmanager
-def _database() -> Iterator[Database]:
+def _database() -> Iterator["Database"]:
+    from app.database import Database
+    from app.settings import Settings
+
     settings = Settings()
     settings.make_directories()
     database = Database(settings.database_url)
@@ -87,7 +98,7 @@ def _database() -> Iterator[Database]:
         database.close()
 
 
-def _as_json(key: ApiKey, now: float) -> dict[str, object]:
+def _as_json(key: "ApiKey", now: float) -> dict[str, object]:
     times = {
         name: None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
         for name, seconds in key.model_dump(include={"created_at", "expires_at", "last_used_at", "revoked_at"}).items()
@@ -95,5 +106,7 @@ def _as_json(key: ApiKey, now: float) -> dict[str, object]:
     return key.model_dump(include={"id", "name", "prefix", "scopes"}) | {"state": key.state(now)} | times
 
 
-def _in_words(key: ApiKey, now: float) -> str:
+def _in_words(key: "ApiKey", now: float) -> str:
+    from humanize import naturaldelta
+
     return naturaldelta((key.expires_at or now) - now)

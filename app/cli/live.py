@@ -1,5 +1,6 @@
 """Shows a running job on the terminal: a line for each event, and a progress bar below them."""
 
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -30,6 +31,13 @@ def watch_job(client: Client, job_id: str, console: Console) -> JobView:
     if job.gpu is not None:
         console.print(use_line(job.gpu), markup=False, highlight=False, soft_wrap=True)
     return job
+
+
+def watch_to_the_end(url: str, job_id: str) -> None:
+    """Watch the job, patiently. Exits with status 1 unless it succeeds."""
+    with Client(url) as client:
+        if watch_job(client, job_id, Console()).status is not JobStatus.SUCCEEDED:
+            sys.exit(1)
 
 
 def status_lines(job: JobView) -> list[str]:

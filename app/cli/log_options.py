@@ -5,7 +5,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from app.logs import LogFormat
+from app.log_format import LogFormat
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

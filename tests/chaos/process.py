@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlalchemy import Connection as DatabaseConnection
 from sqlalchemy import Engine, event
 
-from app.cli.api import run_api
+from app.cli.run.api import run_api
 from app.settings import Settings
 from tests.chaos.tokens import Tokens
 from tests.trainers.fixtures import TrainingOrder

@@ -723,7 +723,7 @@ def test_an_evaluation_that_makes_no_sense_to_submit_or_download_is_refused(
 
 
 def test_without_a_service_a_command_says_so_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["app.cli.jobs"], "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(sys.modules["app.cli.connecting"], "PATIENCE_SECONDS", 0.0)
     arguments: list[Any] = ["watch", "nobody", "--url", f"http://127.0.0.1:{free_port()}"]
     assert isinstance(CliRunner().invoke(edgeface_finetune, arguments).exception, httpx2.ConnectError)
 

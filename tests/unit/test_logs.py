@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from app.logs import LONGEST_MESSAGE, LONGEST_TRACEBACK, LogFormat, LogSetup, hide_secrets, log_fields, log_handler
+from app.log_format import LogFormat
+from app.logs import LONGEST_MESSAGE, LONGEST_TRACEBACK, LogSetup, hide_secrets, log_fields, log_handler
 
 
 @contextmanager

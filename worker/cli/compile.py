@@ -1,20 +1,14 @@
 """`edgeface-finetune compile`: compile a backbone for the trainings of this machine's GPU."""
 
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import click
 
-from app.finetune.checked_copy import CheckedCopy, copy_of
-from app.finetune.config import FinetuneConfig
-from app.settings import Settings
-from worker.cli.named_files import find_named_files
-from worker.cli.options import validated_json
-
 if TYPE_CHECKING:
+    from app.finetune.checked_copy import CheckedCopy
+    from app.finetune.config import FinetuneConfig
     from worker.cli.compile_backbone import Compiled
 
 
@@ -27,6 +21,12 @@ def compile_network(config: BinaryIO) -> None:
     the batch size are the same, and the stage is long enough. Exit status 1: there is no GPU, or the compiled backbone
     is not to be used.
     """
+    from app.finetune.checked_copy import copy_of
+    from app.finetune.config import FinetuneConfig
+    from app.settings import Settings
+    from worker.cli.named_files import find_named_files
+    from worker.cli.options import validated_json
+
     asked = validated_json(FinetuneConfig, config)
     named, settings = find_named_files(asked), Settings()
     from worker.training.runtime.device import choose_device, choose_precision
@@ -51,8 +51,11 @@ def compile_network(config: BinaryIO) -> None:
         click.echo("trainings use it once the worker runs with EDGEFACE_COMPILE=true")
 
 
-def _in_a_new_process(config: FinetuneConfig, edgeface: CheckedCopy | Path, compiled_dir: Path) -> "Compiled":
+def _in_a_new_process(config: "FinetuneConfig", edgeface: "CheckedCopy | Path", compiled_dir: Path) -> "Compiled":
     """A process that has compiled something keeps it in memory, and would not show what the files are worth."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     from worker.cli.compile_backbone import compile_backbone
 
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:

@@ -4,15 +4,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import click
-from rich.console import Console
-
-from app.cli.live_progress import LiveProgress
-from app.finetune.dsr_config import DsrTrainingConfig
-from app.finetune.phases import PhaseStarted
-from worker.cli.named_files import find_named_files
-from worker.cli.options import validated_json
-from worker.process.allocator import keep_freed_memory
-from worker.process.openmp import let_waiting_threads_sleep
 
 
 @click.command()
@@ -39,9 +30,19 @@ def dsr_train(config: BinaryIO | None, output_dir: Path, prepared_dir: Path | No
     """
     if (config is None) != resume:
         raise click.UsageError("give either CONFIG, to start a training, or --resume, to resume one")
+    from rich.console import Console
+
+    from app.cli.live_progress import LiveProgress
+    from app.finetune.dsr_config import DsrTrainingConfig
+    from app.finetune.phases import PhaseStarted
+    from worker.cli.named_files import find_named_files
+    from worker.cli.options import validated_json
+    from worker.process.allocator import keep_freed_memory
+    from worker.process.openmp import let_waiting_threads_sleep
+
     begun = None if config is None else validated_json(DsrTrainingConfig, config)
     named = None if begun is None else find_named_files(begun)
-    # PyTorch takes seconds to import, and --help and a wrong config need none of it.
+    # PyTorch takes seconds to import, and a wrong config needs none of it.
     with LiveProgress(Console()) as live:
         live.show(PhaseStarted("starting"))
         let_waiting_threads_sleep()

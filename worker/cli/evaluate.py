@@ -4,18 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
-from app.cli.live_progress import LiveProgress
 from app.finetune.errors import printable
 from app.finetune.evaluation_config import EvaluationConfig
-from app.finetune.part_reading import built_reading
-from app.finetune.phases import PhaseStarted
-from worker.cli.named_files import NamedFiles, find_named_files
 from worker.cli.options import config_command, config_options, validated
-from worker.process.openmp import let_waiting_threads_sleep
 
 if TYPE_CHECKING:
+    from app.cli.live_progress import LiveProgress
+    from worker.cli.named_files import NamedFiles
     from worker.training.evaluation.evaluate_backbone import Evaluated
 
 
@@ -32,8 +28,14 @@ def evaluate(json_file: Path | None, report: Path | None, **given: Any) -> None:
     without the DSR. --before measures the effect of the fine-tuning. Directories are paths, weights are paths or
     names in EDGEFACE_WEIGHTS_DIR.
     """
-    # PyTorch takes seconds to import, and --help and a wrong option need none of it.
     config = validated(EvaluationConfig, given).in_root(Path())
+    from rich.console import Console
+
+    from app.cli.live_progress import LiveProgress
+    from app.finetune.phases import PhaseStarted
+    from worker.cli.named_files import find_named_files
+    from worker.process.openmp import let_waiting_threads_sleep
+
     named = find_named_files(config)
     let_waiting_threads_sleep()
     # The table goes to the standard output, the progress to the other, so that the table can be piped.
@@ -54,7 +56,9 @@ def evaluate(json_file: Path | None, report: Path | None, **given: Any) -> None:
         click.echo(f"Wrote {report}")
 
 
-def _evaluated(config: EvaluationConfig, named: NamedFiles, live: LiveProgress) -> "Evaluated":
+def _evaluated(config: EvaluationConfig, named: "NamedFiles", live: "LiveProgress") -> "Evaluated":
+    # PyTorch takes seconds to import, and a wrong option needs none of it.
+    from app.finetune.part_reading import built_reading
     from worker.training.evaluation.job import evaluate_in_phases
     from worker.training.runtime.control import Control
     from worker.training.runtime.progress import Progress

@@ -7,13 +7,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from app.finetune.config import FinetuneConfig
-from app.finetune.part_reading import built_reading
-from app.settings import Settings
-from worker.cli.named_files import find_named_files
-from worker.cli.options import validated_json
-from worker.process.openmp import let_waiting_threads_sleep
-
 if TYPE_CHECKING:
     from worker.cli.profile_training import Profile
 
@@ -39,6 +32,12 @@ def profile(config: BinaryIO, epochs: int, steps: int, trace: Path | None) -> No
     The training runs on this machine; directories are paths, weights are paths or names in EDGEFACE_WEIGHTS_DIR. It
     prepares the faces again and keeps no file but the trace. The profiler slows the training down, small steps most.
     """
+    from app.finetune.config import FinetuneConfig
+    from app.settings import Settings
+    from worker.cli.named_files import find_named_files
+    from worker.cli.options import validated_json
+    from worker.process.openmp import let_waiting_threads_sleep
+
     asked = validated_json(FinetuneConfig, config)
     named = find_named_files(asked)
     limited = asked.model_copy(
@@ -52,6 +51,7 @@ def profile(config: BinaryIO, epochs: int, steps: int, trace: Path | None) -> No
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it warns about a missing GPU
     from app.cli.event_lines import event_line
     from app.finetune.events import TrainingEvent
+    from app.finetune.part_reading import built_reading
     from worker.cli.profile_training import profile_training, sampled
     from worker.training.storage.paths import TrainingFiles
 

@@ -5,17 +5,11 @@ from typing import Any
 
 import click
 from pydantic import ValidationError
-from rich.console import Console
 
-from app.cli.live_progress import LiveProgress
 from app.finetune.config import FinetuneConfig
 from app.finetune.deprecations import RENAMED_FIELDS
 from app.finetune.errors import ConfigError
-from app.finetune.phases import PhaseStarted
-from worker.cli.named_files import find_named_files
 from worker.cli.options import config_command, config_options, validated
-from worker.process.allocator import keep_freed_memory
-from worker.process.openmp import let_waiting_threads_sleep
 
 
 @click.command(cls=config_command(FinetuneConfig))
@@ -42,13 +36,21 @@ def train(output_dir: Path, prepared_dir: Path | None, resume: bool, **given: An
     EDGEFACE_WEIGHTS_DIR. Ctrl-C saves the training state and exits. --resume resumes from it, also after a crash, with
     the same result as an uninterrupted training.
     """
-    # PyTorch takes seconds to import, and --help and a wrong option need none of it.
     begun = None if resume else validated(FinetuneConfig, given)
+    from rich.console import Console
+
+    from app.cli.live_progress import LiveProgress
+    from app.finetune.phases import PhaseStarted
+    from worker.cli.named_files import find_named_files
+    from worker.process.allocator import keep_freed_memory
+    from worker.process.openmp import let_waiting_threads_sleep
+
     named = None if begun is None else find_named_files(begun)
     with LiveProgress(Console()) as live:
         live.show(PhaseStarted("starting"))
         let_waiting_threads_sleep()
         keep_freed_memory()
+        # PyTorch takes seconds to import, and a wrong option needs none of it.
         from worker.cli.run_here import resolve_training, train_here
         from worker.training.finetune import finetune
 

@@ -4,13 +4,10 @@ import hashlib
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import click
 
-from app.artifacts import copy_whole
 from app.finetune.architectures import EDGEFACE_VARIANTS
-from app.settings import Settings
 
 OFFICIAL_REPOSITORY = "Idiap/EdgeFace-XXS"
 OFFICIAL_REVISION = "e710f4647ac4dde011c13f82224539d24800ab92"
@@ -29,6 +26,9 @@ def fetch(output: Path | None) -> None:
     """Download the official EdgeFace-XXS (CC BY-NC-SA 4.0) from the Hugging Face hub and check its sha256."""
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError
+
+    from app.artifacts import copy_whole
+    from app.settings import Settings
 
     cached = try_to_load_from_cache(OFFICIAL_REPOSITORY, OFFICIAL_FILE, revision=OFFICIAL_REVISION)
     try:
@@ -61,6 +61,8 @@ def untrained(output: Path, variant: str, seed: int) -> None:
 def _refuse_without_network(endpoint: str) -> None:
     """Raise OSError if the hub's name does not resolve, for which its client would try 25 s. A proxy resolves names
     itself."""
+    from urllib.request import getproxies
+
     if not getproxies():
         try:
             socket.getaddrinfo(urlsplit(endpoint).hostname, 443)

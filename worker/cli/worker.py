@@ -3,10 +3,7 @@
 import click
 
 from app.cli.log_options import log_format_option
-from app.logs import LogFormat
-from app.parent_process import end_with_parent
-from app.private_files import make_private_files
-from app.settings import Settings
+from app.log_format import LogFormat
 
 
 @click.command()
@@ -14,6 +11,9 @@ from app.settings import Settings
 def worker(log_format: LogFormat | None) -> None:
     """Run a worker, which takes jobs from the queue and runs them. SIGTERM or Ctrl-C returns a running job to the
     queue."""
+    from app.parent_process import end_with_parent
+    from app.private_files import make_private_files
+    from app.settings import Settings
     from worker.tasks import run_worker
 
     make_private_files()

@@ -1,12 +1,18 @@
-"""The option --url."""
+"""How the commands connect to a service: the option --url and a client."""
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from app.client import Client
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+PATIENCE_SECONDS = 5.0
+"""Long enough for a service that restarts, and short for a person who has not started one."""
 
 
 def local_url() -> str:
@@ -24,3 +30,10 @@ def url_option(function: _Function) -> _Function:
         help="URL of the API.",
     )
     return option(function)
+
+
+def connect(url: str) -> "Client":
+    """Return a client that gives up soon."""
+    from app.client import Client
+
+    return Client(url, patience_seconds=PATIENCE_SECONDS)

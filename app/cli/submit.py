@@ -1,0 +1,104 @@
+"""`edgeface-finetune submit`."""
+
+from collections.abc import Callable
+from typing import BinaryIO
+
+import click
+
+from app.cli.connecting import connect, url_option
+from app.finetune.deprecations import query_messages
+from app.finetune.job_kinds import FINETUNING, KINDS, dry_run_of, submitted_apart
+from app.finetune.json_text import read_object
+
+
+class _Submit(click.Command):
+    """Accepts `--dry-run` and `--dry-run=VALUE`. click would take the CONFIG that follows `--dry-run` as VALUE."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for message in query_messages([("dry_run", arg.removeprefix("--dry-run=")) for arg in args]):
+            click.echo(f"warning: {message}", err=True)
+        return super().parse_args(ctx, [_FLAG_OF_DRY_RUN.get(arg, arg) for arg in args])
+
+
+_FLAG_OF_DRY_RUN = {
+    "--dry-run=true": "--dry-run",
+    "--dry-run=estimate": "--estimate",
+    "--dry-run=measure": "--estimate",
+}
+
+
+_FLAG_OF_KIND = {kind.name: f"--{kind.name.replace('_', '-')}" for kind in submitted_apart()}
+
+
+def _kind_flags(function: Callable[..., None]) -> Callable[..., None]:
+    """Add a flag for each kind of job that has a path of its own."""
+    for name, flag in reversed(_FLAG_OF_KIND.items()):
+        text = f"CONFIG describes {KINDS[name].title} (POST {KINDS[name].path})."
+        function = click.option(flag, name, is_flag=True, help=text)(function)
+    return function
+
+
+@click.command(cls=_Submit)
+@click.argument("config", type=click.File("rb"))
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Validate the config and print it; queue nothing. --dry-run=estimate: let a worker run some steps, and print "
+    "the time, memory and disk that the job would need.",
+)
+@click.option("--estimate", is_flag=True, hidden=True)
+@_kind_flags
+@click.option("--json", "as_json", is_flag=True, help="Print the result of --dry-run=estimate as JSON.")
+@click.option(
+    "--priority",
+    default=0,
+    show_default=True,
+    type=click.IntRange(-100, 100),
+    help="Higher priorities run first.",
+)
+@click.option("--idempotency-key", help="Repeating CONFIG with the same key makes one job.")
+@click.option("--watch", "watching", is_flag=True, help="Watch the job until it ends.")
+@url_option
+def submit(
+    config: BinaryIO,
+    dry_run: bool,
+    estimate: bool,
+    as_json: bool,
+    priority: int,
+    idempotency_key: str | None,
+    watching: bool,
+    url: str,
+    **kinds: bool,
+) -> None:
+    """Queue the job that the JSON file CONFIG describes (`-` reads the standard input). Prints its id."""
+    chosen = [kind for kind in _FLAG_OF_KIND if kinds[kind]]
+    if len(chosen) > 1:
+        flags = " and ".join(_FLAG_OF_KIND[kind] for kind in chosen)
+        raise click.UsageError(f"{flags} exclude each other: leave one out")
+    kind = chosen[0] if chosen else FINETUNING
+    if (dry_run or estimate) and dry_run_of(kind) is None:
+        raise click.UsageError(f"{KINDS[kind].title} has no dry run: leave --dry-run out")
+    content = read_object(config.read(), config.name)
+    with connect(url) as client:
+        if dry_run:
+            click.echo(client.dry_run(content).model_dump_json(indent=2))
+            return
+        if estimate:
+            result = client.estimate(
+                content, priority=priority, on_status=lambda reason: click.echo(f"estimating: {reason}", err=True)
+            )
+            if as_json:
+                click.echo(result.model_dump_json(indent=2))
+            else:
+                from app.cli.durations import estimate_lines
+
+                click.echo("\n".join(estimate_lines(result)))
+            return
+        job = client.submit(content, kind=kind, priority=priority, idempotency_key=idempotency_key)
+    for warning in job.warnings:
+        click.echo(f"warning: {warning.message}", err=True)
+    click.echo(job.id)
+    if watching:
+        from app.cli.live import watch_to_the_end
+
+        watch_to_the_end(url, job.id)
