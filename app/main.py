@@ -25,6 +25,9 @@ from app.jobs.rescue import Rounds
 from app.live.answers import JobAnswers
 from app.live.feeds import Feeds
 from app.monitoring.service_metrics import ServiceMetrics
+from app.pages import jobs as jobs_page
+from app.pages import login as login_page
+from app.pages import static_files
 from app.problems import add_problem_handlers, answer_error
 from app.queue import Bell, make_celery
 from app.readiness import shared_readiness
@@ -152,6 +155,9 @@ def create_app(settings: Settings) -> FastAPI:
         prometheus.router,
         session.router,
         audit.router,
+        jobs_page.router,
+        login_page.router,
+        static_files.router,
     ):
         app.include_router(router)
     describe_access(app)

@@ -16,8 +16,8 @@ REQUEST_ID_HEADER = "X-Request-ID"
 _NOTES = "edgeface.request"
 _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONGEST_PATH = 200
-OFTEN_ASKED = ("/health/live", "/health/ready", "/metrics")
-"""By machines, every few seconds: logged only when they fail."""
+OFTEN_ASKED = ("/", "/health/live", "/health/ready", "/metrics")
+"""By machines and open pages, every few seconds: logged only when they fail."""
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class RequestLog:
     def _end(self, answered: AnsweredRequest, scope: Scope) -> None:
         self._observe(answered)
         path = quote(scope["path"], safe="/:@!$&'()*+,;=~")[:_LONGEST_PATH]
-        often = scope["path"] in OFTEN_ASKED and 200 <= answered.status < 300
+        often = scope["path"] in OFTEN_ASKED and 200 <= answered.status < 400
         _log.log(
             logging.DEBUG if often else logging.INFO,
             "%s %s %s in %.1f ms",

@@ -5,6 +5,12 @@ import hashlib
 import re
 from collections.abc import Iterable
 
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""Policy of the dashboard: files of this service alone, no inline style or script. `frame-src` is for the report."""
+
 _STYLE = re.compile(rb"<style>(.*?)</style>", re.DOTALL)
 _SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 _STYLE_ATTRIBUTE = re.compile(rb"<[^<>]* style=")

@@ -10,9 +10,10 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.access.callers import NOBODY, Caller
-from app.access.errors import AccessRefused, KeyMissing, ScopeMissing
+from app.access.errors import AccessRefused, KeyInvalid, KeyMissing, ScopeMissing
 from app.access.scopes import Scope as Needed
 from app.guard.authentication import Authentication
+from app.guard.pages import to_login, wants_page
 from app.guard.route_scopes import OPEN, RouteScopes
 from app.problems import answer_database_error, answer_error
 
@@ -37,12 +38,14 @@ class Gate:
         try:
             caller = NOBODY if needed is OPEN else await self._caller(request, needed)
         except AccessRefused as refused:
-            await answer_error(request, refused)(scope, receive, send)
+            stranger = isinstance(refused, KeyMissing | KeyInvalid) and wants_page(request)
+            answer = to_login(request) if stranger else answer_error(request, refused)
+            await answer(scope, receive, send)
             return
         except DBAPIError as error:
-            if (answer := answer_database_error(request, error)) is None:
+            if (problem := answer_database_error(request, error)) is None:
                 raise
-            await answer(scope, receive, send)
+            await problem(scope, receive, send)
             return
         scope[_CALLER] = caller  # in this scope itself, to which the router adds the route: outer middlewares log it
         await self._app(scope, receive, send)
