@@ -27,13 +27,16 @@ def url_option(function: _Function) -> _Function:
         envvar="EDGEFACE_URL",
         default=local_url,
         show_default="the address of `serve` on this machine",
-        help="URL of the API.",
+        help="Address of the API, such as http://lab:8000 or lab:8000.",
     )
     return option(function)
 
 
-def connect(url: str) -> "Client":
-    """Return a client that gives up soon."""
+def connect(url: str, *, patience_seconds: float | None = None) -> "Client":
+    """Return a client that gives up soon, or after `patience_seconds`. Raises click.BadParameter for a wrong URL."""
     from app.client import Client
 
-    return Client(url, patience_seconds=PATIENCE_SECONDS)
+    try:
+        return Client(url, patience_seconds=PATIENCE_SECONDS if patience_seconds is None else patience_seconds)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--url") from None

@@ -7,6 +7,7 @@ import click
 
 from app.api_models.job_status import JobStatus
 from app.cli.connecting import connect, url_option
+from app.cli.job_ids import find_job_id
 
 if TYPE_CHECKING:
     from app.api_models.job import JobView
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 def cancel(job_id: str, force: bool, url: str) -> None:
     """Cancel JOB. Its best checkpoint so far is kept. Exit status 2 if JOB has succeeded or failed already."""
     with connect(url) as client:
+        job_id = find_job_id(client, job_id)
         status = client.cancel(job_id, force=force).status
     if status in (JobStatus.SUCCEEDED, JobStatus.FAILED):
         click.echo(f"error: job {job_id} has {status} already, and was not cancelled", err=True)
@@ -32,6 +34,7 @@ def cancel(job_id: str, force: bool, url: str) -> None:
 def pause(job_id: str, url: str) -> None:
     """Save the training state of JOB and stop it. Prints the epoch and the step that `resume` continues from."""
     with connect(url) as client:
+        job_id = find_job_id(client, job_id)
         job = client.pause(job_id)
     if job.status is JobStatus.PAUSING:
         click.echo(f"{job.status}: the worker is still saving the training state; `status` shows when it has")
@@ -45,6 +48,7 @@ def pause(job_id: str, url: str) -> None:
 def resume(job_id: str, url: str) -> None:
     """Queue the paused JOB again."""
     with connect(url) as client:
+        job_id = find_job_id(client, job_id)
         _echo_queued(client.resume(job_id))
 
 
@@ -55,6 +59,7 @@ def resume(job_id: str, url: str) -> None:
 def retry(job_id: str, from_start: bool, url: str) -> None:
     """Queue the failed or cancelled JOB again. It resumes from its last saved state."""
     with connect(url) as client:
+        job_id = find_job_id(client, job_id)
         _echo_queued(client.retry(job_id, from_start=from_start))
 
 
@@ -64,6 +69,7 @@ def retry(job_id: str, from_start: bool, url: str) -> None:
 def pin(job_id: str, url: str) -> None:
     """Keep the current best checkpoint of JOB, even if a better one follows."""
     with connect(url) as client:
+        job_id = find_job_id(client, job_id)
         checkpoint = client.pin(job_id).checkpoint
     if checkpoint is not None:
         click.echo(f"epoch {checkpoint.epoch} is kept; `download {job_id} --epoch {checkpoint.epoch}` downloads it")
@@ -75,6 +81,7 @@ def pin(job_id: str, url: str) -> None:
 def unpin(job_id: str, url: str) -> None:
     """Remove all pins of JOB. Only its best checkpoint is kept."""
     with connect(url) as client:
+        job_id = find_job_id(client, job_id)
         client.unpin(job_id)
     click.echo("no checkpoint is pinned")
 

@@ -1,5 +1,7 @@
 """The errors of the commands in words, with the exit status."""
 
+import re
+
 import httpx2
 
 from app.client import ApiError, DownloadDamaged, EstimateFailed
@@ -17,6 +19,18 @@ def explain(error: Exception) -> tuple[str, int] | None:
         case DownloadDamaged() | EstimateFailed() | httpx2.HTTPStatusError():
             return f"error: {error}", 1
         case httpx2.TransportError():
-            hint = "start one with edgeface-finetune serve, or set --url"
-            return f"error: no API answers ({error})\n  hint: {hint}", 1
+            return f"error: {_no_answer(error)}", 1
     return None
+
+
+def _no_answer(error: httpx2.TransportError) -> str:
+    """One sentence that names the server and the next step."""
+    try:
+        url = error.request.url
+    except RuntimeError:  # it failed before there was a request
+        return str(error)
+    reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+    return (
+        f"the service at {url.scheme}://{url.netloc.decode()} does not answer ({reason}): start it there with "
+        "edgeface-finetune serve, or name another with --url or EDGEFACE_URL"
+    )

@@ -8,11 +8,15 @@ from rich.console import Console
 from app.api_models.events import EventView, StatusEvent
 from app.api_models.job import JobView
 from app.api_models.job_status import JobStatus
+from app.cli.connecting import connect
 from app.cli.durations import actual_line, duration_text, estimate_lines, predicted_line
 from app.cli.event_lines import event_line
 from app.cli.gpus import reading_line, use_line
 from app.cli.live_progress import LiveProgress, place_in_words
 from app.client import Client
+
+WATCH_PATIENCE_SECONDS = 60.0
+"""A service may restart under a command that watches for hours."""
 
 
 def watch_job(client: Client, job_id: str, console: Console) -> JobView:
@@ -35,7 +39,7 @@ def watch_job(client: Client, job_id: str, console: Console) -> JobView:
 
 def watch_to_the_end(url: str, job_id: str) -> None:
     """Watch the job, patiently. Exits with status 1 unless it succeeds."""
-    with Client(url) as client:
+    with connect(url, patience_seconds=WATCH_PATIENCE_SECONDS) as client:
         if watch_job(client, job_id, Console()).status is not JobStatus.SUCCEEDED:
             sys.exit(1)
 

@@ -6,9 +6,9 @@ from typing import BinaryIO
 import click
 
 from app.cli.connecting import connect, url_option
+from app.cli.job_ids import with_whole_ids
 from app.finetune.deprecations import query_messages
 from app.finetune.job_kinds import FINETUNING, KINDS, dry_run_of, submitted_apart
-from app.finetune.json_text import read_object
 
 
 class _Submit(click.Command):
@@ -39,7 +39,17 @@ def _kind_flags(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command(cls=_Submit)
-@click.argument("config", type=click.File("rb"))
+@click.argument("config", type=click.File("rb"), required=False)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Set a field, in place of CONFIG's. May be repeated: --set dataset=orl16 --set backbone_lr=1e-4.",
+)
+@click.option("--name", default="", help="Name of the job.")
+@click.option("--tag", "tags", multiple=True, help="Tag of the job. May be repeated.")
+@click.option("--notes", default="", help="Notes about the job.")
 @click.option(
     "--dry-run",
     is_flag=True,
@@ -60,7 +70,11 @@ def _kind_flags(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--watch", "watching", is_flag=True, help="Watch the job until it ends.")
 @url_option
 def submit(
-    config: BinaryIO,
+    config: BinaryIO | None,
+    settings: tuple[str, ...],
+    name: str,
+    tags: tuple[str, ...],
+    notes: str,
     dry_run: bool,
     estimate: bool,
     as_json: bool,
@@ -70,7 +84,10 @@ def submit(
     url: str,
     **kinds: bool,
 ) -> None:
-    """Queue the job that the JSON file CONFIG describes (`-` reads the standard input). Prints its id."""
+    """Queue the job that CONFIG describes, a file of JSON or YAML (`-` reads the standard input). Prints its id.
+
+    Without CONFIG, --set sets all fields. A field like `edgeface: job:ID` takes the short ids that other commands take.
+    """
     chosen = [kind for kind in _FLAG_OF_KIND if kinds[kind]]
     if len(chosen) > 1:
         flags = " and ".join(_FLAG_OF_KIND[kind] for kind in chosen)
@@ -78,8 +95,13 @@ def submit(
     kind = chosen[0] if chosen else FINETUNING
     if (dry_run or estimate) and dry_run_of(kind) is None:
         raise click.UsageError(f"{KINDS[kind].title} has no dry run: leave --dry-run out")
-    content = read_object(config.read(), config.name)
+    if config is None and not settings:
+        raise click.UsageError("give a file CONFIG, or fields by --set, such as --set dataset=orl16")
+    from app.cli.config_text import read_config, set_fields
+
+    content = set_fields({} if config is None else read_config(config), settings, KINDS[kind].config)
     with connect(url) as client:
+        content = with_whole_ids(client, content, KINDS[kind])
         if dry_run:
             click.echo(client.dry_run(content).model_dump_json(indent=2))
             return
@@ -94,7 +116,15 @@ def submit(
 
                 click.echo("\n".join(estimate_lines(result)))
             return
-        job = client.submit(content, kind=kind, priority=priority, idempotency_key=idempotency_key)
+        job = client.submit(
+            content,
+            kind=kind,
+            priority=priority,
+            name=name,
+            tags=tags,
+            notes=notes,
+            idempotency_key=idempotency_key,
+        )
     for warning in job.warnings:
         click.echo(f"warning: {warning.message}", err=True)
     click.echo(job.id)

@@ -17,6 +17,7 @@ from app.api_models.health import Ready
 from app.api_models.job import JobPage, JobView
 from app.api_models.job_status import JobStatus
 from app.api_models.metrics import Metrics
+from app.api_models.session import CallerView
 from app.client.connection import Connection
 from app.client.errors import DownloadDamaged, EstimateFailed
 from app.finetune.artifact_names import formats_of
@@ -41,6 +42,8 @@ class Client:
 
     Requests except `retry` are repeated for `patience_seconds` while the API is unavailable, answers 503, or 429 with
     Retry-After. After that the last error is raised: httpx2.TransportError, ApiUnavailable or GatewayUnavailable.
+
+    `url` may leave out `http://`, as in `lab:8000`; ValueError if it is no address.
 
     `key` is the API key, by default that of the environment variable EDGEFACE_KEY. A service without keys needs none.
     """
@@ -236,6 +239,10 @@ class Client:
     def ready(self) -> Ready:
         """Return whether a submitted job would run. Raises httpx2.TransportError at once if no API answers."""
         return Ready.model_validate(self._connection.read_health())
+
+    def caller(self) -> CallerView:
+        """Return who the requests are made for, with the scopes. The name is the owner of what they make."""
+        return CallerView.model_validate(self._connection.request("GET", "/session"))
 
     def events(self, job_id: str, *, after: int = 0) -> Iterator[EventView | dict[str, Any]]:
         """Yield every event when it happens, until the job has ended, and the progress between them as a dict.

@@ -15,6 +15,7 @@ import httpx2
 
 from app.api_models.events import EVENT, EventView
 from app.client.errors import ApiUnavailable, GatewayUnavailable, error_of
+from app.client.urls import full_url
 from app.finetune.deprecations import FormerNameWarning
 
 _Result = TypeVar("_Result")
@@ -42,6 +43,7 @@ class Connection:
 
     def __init__(self, url: str, *, key: str | None, patience_seconds: float, timeout_seconds: float) -> None:
         key = os.environ.get(KEY_VARIABLE) if key is None else key
+        url = full_url(url)
         # A company's proxy does not reach this machine.
         through_proxy = httpx2.URL(url).host not in _LOCAL_HOSTS
         timeout = httpx2.Timeout(timeout_seconds, connect=5.0)

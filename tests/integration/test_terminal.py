@@ -1,0 +1,161 @@
+"""The commands against a running API, as people type them."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from click.testing import CliRunner, Result
+
+from app.cli.service import edgeface_finetune
+from app.client import ApiError, Client
+from app.client.urls import full_url
+from app.finetune.errors import ConfigError
+from app.main import create_app
+from app.settings import Settings
+from tests.support.command_line import edgeface_finetune as edgeface_finetune_in_process
+from tests.support.datasets import write_dataset, write_edgeface
+from tests.support.servers import free_port
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def settings(var_dir: Path) -> Settings:
+    settings = Settings(var_dir=var_dir, port=free_port())
+    settings.make_directories()
+    write_dataset(settings.datasets_dir / "faces")
+    write_edgeface(settings.weights_dir / "edgeface_xxs.pt")
+    return settings
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[Client]:
+    application = create_app(settings)
+    server = uvicorn.Server(uvicorn.Config(application, port=settings.port, log_config=None, lifespan="on"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        with Client(f"127.0.0.1:{settings.port}") as client:
+            client.caller()
+            yield client
+    finally:
+        application.state.service.stopping.set()
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def command(client: Client, settings: Settings) -> Command:  # noqa: ARG001 - its API listens
+    def call(*arguments: str, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(edgeface_finetune, [*arguments, "--url", f"127.0.0.1:{settings.port}"], input=stdin)
+
+    return call
+
+
+def said(result: Result) -> str:
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.stdout.strip()
+
+
+def test_a_job_is_submitted_without_a_file(command: Command, client: Client) -> None:
+    fields = ("--set", "dataset=faces", "--set", "backbone_lr=1e-4", "--set", "allowed_leaks=1=2,3=4")
+    job = client.get(said(command("submit", *fields, "--name", "first try", "--tag", "a", "--tag", "b")))
+    config = job.config.model_dump()
+    assert (config["dataset"], config["backbone_lr"], config["allowed_leaks"]) == ("faces", 1e-4, ("1=2", "3=4"))
+    assert (job.name, job.tags) == ("first try", ["a", "b"])
+
+
+def test_a_config_is_json_or_yaml_and_set_wins(command: Command, client: Client, tmp_path: Path) -> None:
+    yaml, other = "dataset: faces\nbackbone_lr: 1e-4 # raised\nseed: 7\n", tmp_path / "config.json"
+    (tmp_path / "config.yaml").write_text(yaml)
+    other.write_text(json.dumps({"dataset": "faces", "backbone_lr": 1e-4, "seed": 7}))
+    of_file = said(command("submit", str(tmp_path / "config.yaml"), "--set", "seed=8"))
+    of_input = said(command("submit", "-", "--set", "seed=8", stdin=yaml))
+    of_json = said(command("submit", str(other), "--set", "seed=8"))
+    first, *others = [client.get(job).config for job in (of_file, of_input, of_json)]
+    assert others == [first, first]
+    assert (first.model_dump()["backbone_lr"], first.model_dump()["seed"]) == (1e-4, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("dataset: [faces\nseed: 1\n", "config.yaml is not YAML: line 2, column 5: expected ',' or ']', but got ':'"),
+        ("- faces\n", "config.yaml: it must have fields with their values, not a list"),
+        ("\x00", "config.yaml is not YAML: unacceptable character"),
+    ],
+)
+def test_broken_yaml_is_named_by_line_and_column(text: str, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    refused = CliRunner().invoke(edgeface_finetune, ["submit", str(path)]).exception
+    assert isinstance(refused, ConfigError)
+    assert complaint in refused.message
+    assert "dataset: orl16" in refused.hint
+
+
+def test_a_submission_that_says_too_little_or_something_wrong_says_what_to_do(command: Command) -> None:
+    assert "--set dataset=orl16" in command("submit").output
+    unfinished = command("submit", "--set", "dataset").exception
+    assert isinstance(unfinished, ConfigError)
+    assert "--set backbone_lr=1e-4" in unfinished.hint
+    unknown = command("submit", "--set", "dataset=faces", "--set", "bakbone_lr=1e-4").exception
+    assert isinstance(unknown, ApiError)
+    assert unknown.problem.detail == "bakbone_lr: there is no such field; did you mean backbone_lr?"
+
+
+def test_a_job_is_named_by_a_part_of_its_id_that_no_other_has(command: Command, client: Client) -> None:
+    first, second = (client.submit({"dataset": "faces", "seed": seed}).id for seed in (1, 2))
+    evaluation = client.evaluate({"dataset": "faces"}).id
+    common = len(next(head for length in range(24, 0, -1) if second.startswith(head := first[:length])))
+    assert said(command("status", first[: common + 1])).startswith(first)
+    assert said(command("status", first[-6:].upper())).startswith(first)
+    assert said(command("status", "last")).startswith(evaluation)
+    ambiguous = command("cancel", first[:common])
+    assert ambiguous.exit_code == 2
+    assert all(job in ambiguous.output for job in (first, second))
+    absent = command("cancel", "ffff")
+    assert absent.exit_code == 2
+    assert "no job has an id that begins with 'ffff'" in absent.output
+    refused = command("submit", "--set", "dataset=faces", "--set", f"edgeface=job:{first[-6:]}").exception
+    assert isinstance(refused, ApiError)
+    assert first in refused.problem.detail
+    assert client.get(first).status == client.get(second).status == "queued"
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("lab:8000", "http://lab:8000"),
+        ("lab", "http://lab"),
+        ("lab:443", "https://lab:443"),
+        ("https://lab/edgeface/", "https://lab/edgeface"),
+        (" http://lab:8000/ ", "http://lab:8000"),
+        ("[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_an_address_needs_no_scheme(address: str, url: str) -> None:
+    assert full_url(address) == url
+
+
+@pytest.mark.parametrize("address", ["", "http://", "ftp://lab", "lab:port", "lab:99999", "the lab"])
+def test_what_is_no_address_is_refused_with_an_example(address: str) -> None:
+    done = CliRunner().invoke(edgeface_finetune, ["jobs", f"--url={address}"], env={"EDGEFACE_URL": None})
+    assert done.exit_code == 2
+    assert "http://lab:8000" in done.output
+
+
+def test_a_service_that_does_not_answer_is_named_with_the_next_step(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.cli.connecting.PATIENCE_SECONDS", 0.0)
+    ended = edgeface_finetune_in_process(settings, "jobs", "--url", f"127.0.0.1:{settings.port}")
+    (sentence,) = ended.errors.splitlines()
+    assert ended.status == 1
+    assert sentence == (
+        f"error: the service at http://127.0.0.1:{settings.port} does not answer (Connection refused): start it there "
+        "with edgeface-finetune serve, or name another with --url or EDGEFACE_URL"
+    )
