@@ -27,7 +27,7 @@ from app.live.feeds import Feeds
 from app.monitoring.service_metrics import ServiceMetrics
 from app.pages import jobs as jobs_page
 from app.pages import login as login_page
-from app.pages import static_files
+from app.pages import new_job, static_files
 from app.problems import add_problem_handlers, answer_error
 from app.queue import Bell, make_celery
 from app.readiness import shared_readiness
@@ -157,6 +157,7 @@ def create_app(settings: Settings) -> FastAPI:
         audit.router,
         jobs_page.router,
         login_page.router,
+        new_job.router,
         static_files.router,
     ):
         app.include_router(router)

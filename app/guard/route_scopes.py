@@ -23,6 +23,7 @@ SCOPES: dict[str, Scope | None] = {
     "POST /ui/login": OPEN,
     "POST /ui/logout": OPEN,
     "GET /": Scope.READ,
+    "GET /ui/new": Scope.SUBMIT,
     "POST /session": OPEN,
     "DELETE /session": OPEN,
     "GET /session": Scope.READ,
