@@ -25,6 +25,8 @@ from app.jobs.rescue import Rounds
 from app.live.answers import JobAnswers
 from app.live.feeds import Feeds
 from app.monitoring.service_metrics import ServiceMetrics
+from app.pages import compare as compare_page
+from app.pages import job as job_page
 from app.pages import jobs as jobs_page
 from app.pages import login as login_page
 from app.pages import new_job, static_files
@@ -155,6 +157,8 @@ def create_app(settings: Settings) -> FastAPI:
         prometheus.router,
         session.router,
         audit.router,
+        compare_page.router,
+        job_page.router,
         jobs_page.router,
         login_page.router,
         new_job.router,

@@ -75,6 +75,11 @@ def moment(when: datetime | float) -> Markup:
     )
 
 
+def utc(seconds: float) -> str:
+    """A time in seconds since 1970, as a `time` element wants it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def config_value(value: Any) -> str:
     """A value of a config as a person writes it: 1e-4, not 0.0001."""
     if value is None:
@@ -89,7 +94,7 @@ def config_value(value: Any) -> str:
 
 
 def _short_float(value: float) -> str:
-    if value and abs(value) < 0.001:
+    if value and abs(value) < 0.01:
         mantissa, _, exponent = f"{value:e}".partition("e")
         return f"{float(mantissa):g}e{int(exponent)}"
     return f"{value:g}"
@@ -112,6 +117,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
         size,
         short_id,
         moment,
+        utc,
         config_value,
     )
 }

@@ -58,7 +58,12 @@ def render_page(
         .encode()
     )
     etag = f'"{hashlib.sha256(text).hexdigest()[:32]}"'
-    headers = {"Content-Security-Policy": PAGE_POLICY, "ETag": etag, "Vary": "Accept, Cookie"}
+    headers = {
+        "Content-Security-Policy": PAGE_POLICY,
+        "ETag": etag,
+        "Vary": "Accept, Cookie",
+        "Referrer-Policy": "same-origin",  # with `no-referrer` a browser sends the forms of a page with `Origin: null`
+    }
     if status == 200 and request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
     return Response(text, status_code=status, media_type="text/html", headers=headers)

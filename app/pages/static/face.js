@@ -58,15 +58,29 @@
     element.dispatchEvent(new CustomEvent("face:renewed", { bubbles: true }));
   }
 
+  // A sentence that readers of screens hear is renewed at most each ten seconds, unless the status in data-slow changed.
+  const slow = new Map();
+  function tooSoon(fresh) {
+    if (!("slow" in fresh.dataset)) return false;
+    const before = slow.get(fresh.id), now = Date.now();
+    if (before && before.status === fresh.dataset.slow && now - before.at < 10000) return true;
+    slow.set(fresh.id, { status: fresh.dataset.slow, at: now });
+    return false;
+  }
+
   function renew(old, fresh) {
-    if (seen.get(fresh.id) === fresh.outerHTML) return old;
+    if (seen.get(fresh.id) === fresh.outerHTML || tooSoon(fresh)) return old;
     seen.set(fresh.id, fresh.outerHTML);
     const adopted = document.importNode(fresh, true);
     replace(old, adopted);
     return adopted;
   }
 
+  // A log stays at its end, unless a person reads further up.
+  const follow = (log) => { log.scrollTop = log.scrollHeight; };
+
   function renewRows(list, freshList) {
+    const log = list.closest("[data-follows]"), atEnd = log && log.scrollTop + log.clientHeight > log.scrollHeight - 30;
     let at = list.firstElementChild;
     for (const fresh of [...freshList.children]) {
       const old = fresh.id ? document.getElementById(fresh.id) : null;
@@ -87,6 +101,7 @@
       at = at.nextElementSibling;
       gone.remove();
     }
+    if (atEnd) follow(log);
   }
 
   function remember() {
@@ -115,6 +130,12 @@
     for (const fresh of page.querySelectorAll("[data-live]")) {
       const old = document.getElementById(fresh.id);
       if (old) renew(old, fresh);
+    }
+    for (const fresh of page.querySelectorAll("[data-live-once]")) { // renewed only where what it is of has changed
+      const old = document.getElementById(fresh.id);
+      if (!old || old.dataset.liveOnce === fresh.dataset.liveOnce) continue;
+      const adopted = document.importNode(fresh, true);
+      replace(old, adopted);
     }
     for (const fresh of page.querySelectorAll("[data-live-rows]")) {
       const old = document.getElementById(fresh.id);
@@ -191,6 +212,8 @@
   window.face = { connected, localize, refresh, toast };
   remember();
   localize(document);
+  for (const log of document.querySelectorAll("[data-follows]")) follow(log);
+  document.addEventListener("toggle", (event) => event.target.querySelectorAll?.("[data-follows]").forEach(follow), true);
   showChosen();
   if (document.querySelector("[data-polls]")) {
     document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });

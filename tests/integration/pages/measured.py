@@ -1,0 +1,78 @@
+"""Jobs that have succeeded with an evaluation of known figures."""
+
+from app.database import Database
+from app.finetune.evaluation import Change, Estimate, EvaluatedOn, Evaluation, Interval, Outcome
+from app.finetune.events import Recognition
+from app.jobs.states import JobStatus
+from app.jobs.transitions import attempts, recording
+from app.settings import Settings
+from tests.support.job_files import JobFiles
+
+PEOPLE = 8
+
+
+def estimate(value: float, low: float, high: float) -> Estimate:
+    return Estimate(value=value, interval=Interval(low=low, high=high))
+
+
+BETTER = (estimate(0.944, 0.871, 1.0), estimate(0.161, 0.112, 0.278))
+ONLY_JUST = (estimate(0.944, 0.871, 1.0), estimate(0.161, 0.012, 0.278))
+EVEN = (estimate(0.857, 0.710, 0.998), estimate(0.073, -0.138, 0.216))
+WORSE = (estimate(0.003, 0.0, 0.013), estimate(-0.780, -0.963, -0.617))
+
+
+def evaluation(outcome: Outcome, achieved: Estimate, difference: Estimate) -> Evaluation:
+    change = Change(
+        of="fine-tuning",
+        outcome=outcome,
+        sentence="Measured.",
+        measure="TAR@FAR=1%",
+        baseline=estimate(0.783, 0.622, 0.968),
+        achieved=achieved,
+        difference=difference,
+    )
+    return Evaluation(
+        verdict="Measured.",
+        changes=[change],
+        recommended_threshold=0.217,
+        comparisons=[],
+        people=EvaluatedOn(directory="val", subjects=PEOPLE, vlr_images=80, hr_images=80, sizes=["12x12 (80)"]),
+        variant="edgeface_xxs",
+        in_use="bicubic",
+        enlargement="bicubic",
+        resampler="Pillow",
+        threshold=0.35,
+        tta=False,
+        vlr_size=None,
+        draws=1000,
+        device="cpu",
+        seconds=1.0,
+        warnings=[],
+    )
+
+
+def succeeded_job(
+    database: Database, settings: Settings, outcome: Outcome, figures: tuple[Estimate, Estimate], **config: object
+) -> str:
+    """Return the id of a fine-tuning that succeeded, with a checkpoint, an evaluation and a report."""
+    job = JobFiles(database, settings.artifacts_dir, **config)
+    job.checkpoint(3)
+    folder = f"{job.id}/attempt-{job.claim.attempt}"
+    content = evaluation(outcome, *figures).model_dump_json().encode()
+    files = {
+        "evaluation": job.write(f"{folder}/evaluation.json", content),
+        "report": job.write(f"{folder}/report.html", b"<!doctype html><title>Report</title>"),
+    }
+    found = Recognition(0.9888, 0.9, figures[0].value, None, 900, 9000)
+    with database.writing() as session:
+        recording.record_evaluation(session, job.claim, epoch=3, files=files)
+        attempts.finish(
+            session,
+            job.claim,
+            JobStatus.SUCCEEDED,
+            verdict="Measured.",
+            facts={"variant": "edgeface_xxs", "val_subjects_in_train": 0, "device": "cpu"},
+            recognition_before=vars(Recognition(0.97, 0.8, 0.783, None, 900, 9000)),
+            recognition_after=vars(found),
+        )
+    return job.id
