@@ -86,6 +86,25 @@ def unpin(job_id: str, url: str) -> None:
     click.echo("no checkpoint is pinned")
 
 
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@click.argument("tags", metavar="[TAG]...", nargs=-1)
+@click.option("--remove", is_flag=True, help="Remove the tags instead of adding them.")
+@click.option("--name", help="New name of the job. Empty: none.")
+@click.option("--notes", help="New notes about the job. Empty: none.")
+@url_option
+def tag(job_id: str, tags: tuple[str, ...], remove: bool, name: str | None, notes: str | None, url: str) -> None:
+    """Add each TAG to JOB, or change its name or notes. Prints its name and all its tags."""
+    if not tags and name is None and notes is None:
+        raise click.UsageError("give a TAG, --name or --notes")
+    with connect(url) as client:
+        job_id = find_job_id(client, job_id)
+        had = client.get(job_id).tags
+        wanted = [each for each in had if each not in tags] if remove else list(dict.fromkeys([*had, *tags]))
+        job = client.update(job_id, name=name, notes=notes, tags=wanted if tags else None)
+    click.echo(" ".join([job.name or job.id, *(f"#{each}" for each in job.tags)]))
+
+
 def _echo_queued(job: "JobView") -> None:
     click.echo(f"{job.status}: {_resume_text(job)}" if job.status is JobStatus.QUEUED else job.status)
 

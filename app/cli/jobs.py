@@ -1,5 +1,6 @@
 """The commands that show the jobs of a running service, and fetch their files."""
 
+import json
 from pathlib import Path
 
 import click
@@ -9,7 +10,7 @@ from app.cli.connecting import connect, url_option
 from app.cli.job_ids import find_job_id
 from app.finetune.artifact_names import FORMATS
 from app.finetune.deprecations import current_value, query_messages
-from app.finetune.job_kinds import FINETUNING, KINDS, kind_of
+from app.finetune.job_kinds import KINDS, kind_of
 
 
 @click.command()
@@ -41,20 +42,27 @@ def status(job_id: str, as_json: bool, url: str) -> None:
 @click.command()
 @click.option("--status", "statuses", multiple=True, type=click.Choice([status.value for status in JobStatus]))
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
-@click.option("--kind", type=click.Choice([*KINDS, "measurement"]), default=FINETUNING, show_default=True)
+@click.option("--kind", type=click.Choice([*KINDS, "measurement"]), help="Only this kind of jobs.  [default: all]")
+@click.option("--json", "as_json", is_flag=True, help="Print a list with the whole answer of the API for each job.")
 @url_option
-def jobs(statuses: tuple[str, ...], limit: int, kind: str, url: str) -> None:
-    """List jobs, newest first."""
-    for message in query_messages([("kind", kind)]):
+def jobs(statuses: tuple[str, ...], limit: int, kind: str | None, as_json: bool, url: str) -> None:
+    """List jobs, newest first: status, recognition before and after, recipe, name, tags and data."""
+    for message in query_messages([("kind", kind or "")]):
         click.echo(f"warning: {message}", err=True)
-    kind = current_value("kind", kind)
+    kinds = list(KINDS) if kind is None else [current_value("kind", kind)]
     with connect(url) as client:
-        page = client.list(tuple(JobStatus(status) for status in statuses), kind=kind, limit=limit)
-    for job in page.jobs:
-        submitted = job.created_at.astimezone().strftime("%Y-%m-%d %H:%M")
-        line = f"{job.id}  {submitted}  {job.status:<10}  {job.progress:>4.0%}  {job.config.summary}"
-        priority = f"  priority {job.priority}" if job.priority else ""
-        click.echo(line + priority + (f"  {job.waiting_sentence}" if job.waiting_sentence else ""))
+        wanted = tuple(JobStatus(status) for status in statuses)
+        pages = [client.list(wanted, kind=each, limit=limit) for each in kinds]
+    newest = sorted((job for page in pages for job in page.jobs), key=lambda job: job.id, reverse=True)[:limit]
+    if as_json:
+        click.echo(json.dumps([job.model_dump(mode="json") for job in newest], indent=2))
+        return
+    if not newest:
+        click.echo("no job; `edgeface-finetune submit` makes one", err=True)
+        return
+    from app.cli.job_table import job_table
+
+    click.echo("\n".join(job_table(newest)))
 
 
 @click.command()

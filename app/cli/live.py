@@ -13,7 +13,9 @@ from app.cli.durations import actual_line, duration_text, estimate_lines, predic
 from app.cli.event_lines import event_line
 from app.cli.gpus import reading_line, use_line
 from app.cli.live_progress import LiveProgress, place_in_words
+from app.cli.rates import rate_change
 from app.client import Client
+from app.finetune.errors import printable
 
 WATCH_PATIENCE_SECONDS = 60.0
 """A service may restart under a command that watches for hours."""
@@ -33,15 +35,23 @@ def watch_job(client: Client, job_id: str, console: Console) -> JobView:
                 live.update(_where(event), event["progress"], event["eta_seconds"])
     job = client.get(job_id)
     if job.gpu is not None:
-        console.print(use_line(job.gpu), markup=False, highlight=False, soft_wrap=True)
+        _print(console, use_line(job.gpu))
     return job
 
 
+def _print(console: Console, line: str) -> None:
+    console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
+
 def watch_to_the_end(url: str, job_id: str) -> None:
-    """Watch the job, patiently. Exits with status 1 unless it succeeds."""
+    """Watch the job, patiently, and print its verdict. Exits with status 1 unless it succeeds."""
+    console = Console()
     with connect(url, patience_seconds=WATCH_PATIENCE_SECONDS) as client:
-        if watch_job(client, job_id, Console()).status is not JobStatus.SUCCEEDED:
-            sys.exit(1)
+        job = watch_job(client, job_id, console)
+    for line in _result_lines(job):
+        _print(console, line)
+    if job.status is not JobStatus.SUCCEEDED:
+        sys.exit(1)
 
 
 def status_lines(job: JobView) -> list[str]:
@@ -53,6 +63,8 @@ def status_lines(job: JobView) -> list[str]:
     if job.eta_seconds is not None and not job.terminal:
         where += f"  {duration_text(job.eta_seconds)} left"
     lines = [where]
+    if job.name or job.tags:
+        lines.append(" ".join(filter(None, [job.name, *(f"#{tag}" for tag in job.tags)])))
     if job.waiting_sentence:
         lines.append(job.waiting_sentence)
     if job.error:
@@ -67,9 +79,15 @@ def status_lines(job: JobView) -> list[str]:
         lines.append(use_line(job.gpu))
     if job.estimate:
         lines += estimate_lines(job.estimate)
-    if job.recognition.verdict:
-        lines.append(job.recognition.verdict)
-    return lines
+    return [*lines, *_result_lines(job)]
+
+
+def _result_lines(job: JobView) -> list[str]:
+    """The verdict, and the headline rate before and after."""
+    if not job.recognition.verdict:
+        return []
+    rates = rate_change(job.recognition)
+    return [job.recognition.verdict, *([rates] if rates else [])]
 
 
 def _where(progress: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from app.cli.groups import LazyGroup
 
 COMMANDS = {
     "cancel": "app.cli.control:cancel",
+    "compare": "app.cli.compare:compare",
     "dataset": "app.cli.dataset_records:dataset_records",
     "download": "app.cli.jobs:download",
     "jobs": "app.cli.jobs:jobs",
@@ -23,6 +24,7 @@ COMMANDS = {
     "retry": "app.cli.control:retry",
     "status": "app.cli.jobs:status",
     "submit": "app.cli.submit:submit",
+    "tag": "app.cli.control:tag",
     "unpin": "app.cli.control:unpin",
     "watch": "app.cli.jobs:watch",
 }

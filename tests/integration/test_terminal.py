@@ -1,5 +1,7 @@
 """The commands against a running API, as people type them."""
 
+import csv
+import io
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -8,15 +10,24 @@ from pathlib import Path
 import pytest
 import uvicorn
 from click.testing import CliRunner, Result
+from fastapi import FastAPI
+from sqlmodel import col, update
 
 from app.cli.service import edgeface_finetune
 from app.client import ApiError, Client
 from app.client.urls import full_url
+from app.database import Database
+from app.finetune.checkpoint import WrittenFile
 from app.finetune.errors import ConfigError
+from app.finetune.evaluation import Change, Estimate, EvaluatedOn, Evaluation, Interval
+from app.jobs.states import JobStatus
+from app.jobs.tables import Job
+from app.jobs.transitions import recording
 from app.main import create_app
 from app.settings import Settings
 from tests.support.command_line import edgeface_finetune as edgeface_finetune_in_process
 from tests.support.datasets import write_dataset, write_edgeface
+from tests.support.job_files import JobFiles
 from tests.support.servers import free_port
 
 Command = Callable[..., Result]
@@ -32,8 +43,12 @@ def settings(var_dir: Path) -> Settings:
 
 
 @pytest.fixture
-def client(settings: Settings) -> Iterator[Client]:
-    application = create_app(settings)
+def application(settings: Settings) -> FastAPI:
+    return create_app(settings)
+
+
+@pytest.fixture
+def client(application: FastAPI, settings: Settings) -> Iterator[Client]:
     server = uvicorn.Server(uvicorn.Config(application, port=settings.port, log_config=None, lifespan="on"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -159,3 +174,110 @@ def test_a_service_that_does_not_answer_is_named_with_the_next_step(
         f"error: the service at http://127.0.0.1:{settings.port} does not answer (Connection refused): start it there "
         "with edgeface-finetune serve, or name another with --url or EDGEFACE_URL"
     )
+
+
+def test_the_list_has_all_kinds_with_what_tells_jobs_apart(
+    command: Command, client: Client, application: FastAPI
+) -> None:
+    assert "submit" in command("jobs").stderr
+    first = client.submit({"dataset": "faces", "recipe": "recommended"}, name="night", tags=["orl"]).id
+    second = client.evaluate({"dataset": "faces"}, priority=2).id
+    rates = {"auc": 0.9, "rank1": None, "tar_at_far_01_percent": None, "genuine_pairs": 1, "impostor_pairs": 2000}
+    before, after = ({**rates, "tar_at_far_1_percent": tar} for tar in (0.4641, 0.8262))
+    found = {"recognition_before": before, "recognition_after": after, "verdict": "it is better"}
+    database: Database = application.state.service.database
+    with database.writing() as session:
+        session.execute(update(Job).where(col(Job.id) == first).values(**found))
+    header, *rows = said(command("jobs")).splitlines()
+    assert header.split()[:2] == ["ID", "SUBMITTED"]
+    assert [row.split()[0] for row in rows] == [second, first]
+    assert "evaluation" in rows[0]
+    assert "priority 2" in rows[0]
+    for text in ("finetuning", "queued", "TAR@FAR=1% 0.464 → 0.826", "recommended", "night #orl", "faces/train"):
+        assert text in rows[1]
+        assert header.index("BEFORE") == rows[1].index("TAR@")
+    assert [job["id"] for job in json.loads(said(command("jobs", "--json", "--limit", "1")))] == [second]
+    assert said(command("status", first)).splitlines()[-2:] == ["it is better", "TAR@FAR=1% 0.464 → 0.826"]
+
+
+def test_watch_ends_with_the_verdict_and_the_rate(command: Command, client: Client, application: FastAPI) -> None:
+    job = client.submit({"dataset": "faces"}).id
+    client.cancel(job)
+    rates = {"rank1": None, "tar_at_far_1_percent": None, "tar_at_far_01_percent": None}
+    before, after = ({**rates, "auc": auc, "genuine_pairs": 1, "impostor_pairs": 9} for auc in (0.7, 0.75))
+    found = {"recognition_before": before, "recognition_after": after, "verdict": "too little data"}
+    database: Database = application.state.service.database
+    with database.writing() as session:
+        session.execute(update(Job).where(col(Job.id) == job).values(**found))
+    watched = command("watch", job)
+    assert watched.exit_code == 1
+    assert watched.stdout.splitlines()[-3:] == ["cancelled", "too little data", "AUC 0.700 → 0.750"]
+
+
+def test_tags_name_and_notes_are_changed(command: Command, client: Client) -> None:
+    job = client.submit({"dataset": "faces"}, tags=["a"]).id
+    assert said(command("tag", "last", "b", "a", "c")) == f"{job} #a #b #c"
+    assert said(command("tag", "last", "b", "--remove", "--name", "night run", "--notes", "warm")) == "night run #a #c"
+    assert client.get(job).notes == "warm"
+    assert "--name" in command("tag", "last").output
+
+
+@pytest.fixture
+def evaluated(client: Client, application: FastAPI, settings: Settings) -> list[str]:  # noqa: ARG001 - its API listens
+    """Two fine-tunings with an evaluation each, and one without."""
+    database: Database = application.state.service.database
+    jobs = [JobFiles(database, settings.artifacts_dir, seed=seed, backbone_lr=1e-4) for seed in (1, 2, 3)]
+    for job, tar in zip(jobs, (0.5, 0.75), strict=False):
+        found = evaluation_of(tar).model_dump_json().encode()
+        file: WrittenFile = job.write(f"{job.id}/attempt-1/evaluation.json", found)
+        report = job.write(f"{job.id}/attempt-1/report.html", b"<!doctype html>")
+        with database.writing() as session:
+            recording.record_evaluation(session, job.claim, epoch=1, files={"evaluation": file, "report": report})
+        job.end(JobStatus.SUCCEEDED)
+    return [job.id for job in jobs]
+
+
+def evaluation_of(tar: float) -> Evaluation:
+    return Evaluation(
+        verdict="better",
+        changes=[
+            Change(
+                of="fine-tuning",
+                outcome="better",
+                sentence="better",
+                measure="TAR@FAR=1%",
+                baseline=Estimate(value=0.25),
+                achieved=Estimate(value=tar, interval=Interval(low=tar - 0.1, high=tar + 0.1)),
+                difference=Estimate(value=tar - 0.25),
+            )
+        ],
+        recommended_threshold=None,
+        comparisons=[],
+        people=EvaluatedOn(directory="faces", subjects=0, vlr_images=0, hr_images=0, sizes=[]),
+        variant="edgeface_xxs",
+        in_use="bicubic",
+        enlargement="bicubic",
+        resampler="antialiased bicubic",
+        threshold=0.35,
+        tta=False,
+        vlr_size=None,
+        draws=1000,
+        device="cpu",
+        seconds=0.1,
+        warnings=[],
+    )
+
+
+def test_jobs_are_compared_by_recognition_and_what_differs_in_their_configs(
+    command: Command, evaluated: list[str]
+) -> None:
+    lines = said(command("compare", *(job[-6:] for job in evaluated))).splitlines()
+    assert lines[0].split() == [job[-6:] for job in evaluated]
+    assert [line.split("  ")[0] for line in lines if "0.750 [0.650, 0.850]*" in line] == ["TAR@FAR=1% after"]
+    assert ["seed", "1", "2", "3"] in [line.split() for line in lines]
+    assert not any("backbone_lr" in line for line in lines), "it is the same in all of them"
+    rows = list(csv.DictReader(io.StringIO(said(command("compare", "--csv", *evaluated)))))
+    assert [row["id"] for row in rows] == evaluated
+    assert [row["TAR@FAR=1% after"] for row in rows] == ["0.5000", "0.7500", ""]
+    assert [row["seed"] for row in rows] == ["1", "2", "3"]
+    assert command("compare", evaluated[0], evaluated[0]).exit_code == 2
