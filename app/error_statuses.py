@@ -20,7 +20,7 @@ from app.database_errors import (
     DatabaseUnavailable,
 )
 from app.datasets.errors import DatasetNotRegistered, DatasetNotUploaded, NoSheet
-from app.finetune.dataset_errors import DatasetNameTaken
+from app.finetune.dataset_errors import DatasetHidesUpload, DatasetNameTaken
 from app.finetune.errors import EdgefaceError
 from app.inputs.errors import RootUnreadable
 from app.isolated.errors import ReadCancelled, ReadersBusy, ReadersUnavailable
@@ -97,6 +97,7 @@ STATUS_OF_ERROR: dict[type[EdgefaceError], int] = {
     DatabaseReadOnly: HTTPStatus.SERVICE_UNAVAILABLE,
     DatabaseRefused: HTTPStatus.SERVICE_UNAVAILABLE,
     DatasetNameTaken: HTTPStatus.CONFLICT,
+    DatasetHidesUpload: HTTPStatus.CONFLICT,
     UploadNotFound: HTTPStatus.NOT_FOUND,
     UploadVersionUnknown: HTTPStatus.PRECONDITION_FAILED,
     UploadLengthMissing: HTTPStatus.LENGTH_REQUIRED,

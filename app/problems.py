@@ -15,12 +15,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
-from app.access.errors import (
-    AccessRefused,
-)
 from app.access.headers import SECURITY_HEADERS
 from app.api_models.problems import FieldProblem, Problem
 from app.database_errors import explain
+from app.error_headers import headers_of
 from app.error_statuses import CHECKSUM_MISMATCH, status_of
 from app.finetune.errors import Blame, EdgefaceError, printable, shortened
 from app.finetune.field_messages import field_message
@@ -28,17 +26,10 @@ from app.finetune.job_kinds import DATASET_IMPORT, KINDS
 from app.finetune.json_text import HINT as JSON_HINT
 from app.finetune.json_text import describe_json_error
 from app.finetune.shown_paths import ShownPaths
-from app.isolated.errors import RETRY_SECONDS, ReadCancelled, ReadersBusy, ReadersUnavailable
 from app.jobs.errors import (
     InputError,
 )
-from app.request_limits.errors import (
-    RetryLater,
-)
 from app.request_log import REQUEST_ID_HEADER, notes_of
-from app.uploads.errors import (
-    UploadError,
-)
 
 _log = logging.getLogger(__name__)
 
@@ -137,14 +128,7 @@ def answer_error(request: Request, error: EdgefaceError) -> ProblemResponse:
         blame=error.blame,
         errors=fields,
     )
-    if isinstance(error, UploadError):
-        answer.headers.update(error.headers)
-    if isinstance(error, RetryLater):
-        answer.headers["Retry-After"] = str(error.seconds)
-    if isinstance(error, ReadersBusy | ReadersUnavailable | ReadCancelled):
-        answer.headers["Retry-After"] = str(RETRY_SECONDS)
-    if isinstance(error, AccessRefused) and error.challenge is not None:
-        answer.headers["WWW-Authenticate"] = error.challenge
+    answer.headers.update(headers_of(error))
     return answer
 
 

@@ -6,13 +6,12 @@ from app.access.acting import acting_for
 from app.access.callers import Caller
 from app.datasets.checks import queue_check
 from app.datasets.errors import DatasetNotUploaded
-from app.datasets.records import find_by_name
+from app.datasets.records import add_record, find_by_name
 from app.finetune.dataset_check_config import DatasetCheckConfig
 from app.finetune.events import DatasetImported
 from app.jobs import queries
-from app.jobs.tables import Dataset, Upload, UploadedInput
+from app.jobs.tables import Upload, UploadedInput
 from app.jobs.transitions.fence import clock
-from app.jobs.transitions.submission import new_job_id
 
 _NO_LIMIT = 2**31
 """The job that made the dataset leaves the queue as its check enters it."""
@@ -47,17 +46,8 @@ def record_import(session: Session, job_id: str, imported: DatasetImported) -> N
         session.delete(upload)
     record = find_by_name(session, imported.name)
     if record is None:
-        record = Dataset(
-            id=new_job_id(),
-            name=imported.name,
-            subject_pattern=imported.subject_pattern,
-            registered_at=now,
-            listed_at=now,
-            listing=imported.listing,
-            owner=owner,
-            shared=False,
-        )
-        session.add(record)
+        of_owner = {"owner": owner, "shared": False}
+        record = add_record(session, imported.name, imported.subject_pattern, imported.listing, **of_owner)
     record.subject_pattern, record.listing, record.listed_at = imported.subject_pattern, imported.listing, now
     record.findings = record.manifest = record.checked_at = None
     session.flush()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
@@ -12,7 +13,7 @@ from app.database import Database
 from app.dataset_roots import dataset_roots
 from app.datasets.errors import DatasetNotRegistered
 from app.datasets.manifests import keep_manifest, manifest_file
-from app.finetune.dataset_errors import ManifestUnreadable, SubjectPatternInvalid
+from app.finetune.dataset_errors import DatasetHidesUpload, ManifestUnreadable, SubjectPatternInvalid
 from app.finetune.dataset_findings import DatasetFindings, PartWarning
 from app.finetune.dataset_folders import dataset_of
 from app.finetune.dataset_listing import ListedPart, list_parts, listing_of
@@ -90,7 +91,7 @@ class DatasetRecords:
         What is known of the images stays known if none of them was written since. Opens no image. The pattern None
         keeps that of the record, or of the dataset's own manifest.
 
-        Raises SubjectPatternInvalid, and the problem of the folder if no part can be used.
+        Raises SubjectPatternInvalid, DatasetHidesUpload, and the problem of the folder if no part can be used.
         """
         name = place_of(folder, self.roots.of_path(folder))[0]
         if pattern is not None:
@@ -121,11 +122,16 @@ class DatasetRecords:
     def _list(
         self, name: str, pattern: str | None, parts: list[str] | None = None
     ) -> tuple[Dataset, dict[str, ListedPart]]:
-        """List the dataset, and write its record if `parts`, or None any of them, can be used."""
+        """List the dataset, and write its record if `parts`, or None any of them, can be used.
+
+        Raises DatasetHidesUpload.
+        """
         folder = on_disk(self.roots.of_name(name), name)
         manifest = read_manifest(folder / MANIFEST_NAME, self._roots)
         with self._database.reading() as session:
             known = find_by_name(session, name)
+            if folder.is_relative_to(self.roots.own) and session.get(UploadedInput, ("dataset", name)) is not None:
+                raise DatasetHidesUpload(name)
         text = pattern or (known.subject_pattern if known else None) or _pattern_of(manifest)
         listed = list_parts(folder, SubjectPattern(text), self._roots)
         listing = listing_of(listed)
@@ -216,22 +222,28 @@ def _may_see(session: Session, record: Dataset) -> bool:
     return caller_of(session).may_see(record.owner, record.shared)
 
 
+def add_record(session: Session, name: str, subject_pattern: str, listing: Listing, **known: Any) -> Dataset:
+    """Add the record of a dataset that has none. `known` are other columns."""
+    now = clock(session)
+    record = Dataset(
+        id=new_job_id(),
+        name=name,
+        subject_pattern=subject_pattern,
+        registered_at=now,
+        listed_at=now,
+        listing=listing,
+        **known,
+    )
+    session.add(record)
+    return record
+
+
 def _write(session: Session, listed: Dataset, confirmed: str | None) -> Dataset:
     """Write what was listed. `confirmed` is the manifest whose files were found as they were."""
-    now = clock(session)
     record = find_by_name(session, listed.name)
     if record is None:
-        record = Dataset(
-            id=new_job_id(),
-            name=listed.name,
-            subject_pattern=listed.subject_pattern,
-            registered_at=now,
-            listed_at=now,
-            listing=listed.listing,
-            findings=listed.findings,
-            manifest=listed.manifest,
-        )
-        session.add(record)
+        known = {"findings": listed.findings, "manifest": listed.manifest}
+        record = add_record(session, listed.name, listed.subject_pattern, listed.listing, **known)
     elif not (
         record.subject_pattern == listed.subject_pattern
         and _are_equal(record.listing, listed.listing)
@@ -239,7 +251,7 @@ def _write(session: Session, listed: Dataset, confirmed: str | None) -> Dataset:
     ):
         record.subject_pattern, record.listing = listed.subject_pattern, listed.listing
         record.findings, record.manifest, record.checked_at = listed.findings, listed.manifest, None
-    record.listed_at = now
+    record.listed_at = now = clock(session)
     if record.findings is not None and record.checked_at is None:
         record.checked_at = now
     session.flush()

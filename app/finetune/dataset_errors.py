@@ -28,6 +28,16 @@ class DatasetNameTaken(DataError):
         )
 
 
+class DatasetHidesUpload(DataError):
+    code = "dataset_hides_upload"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the folder {name!r} in the datasets' root has the name of a dataset that was uploaded, and hides it",
+            f"rename the folder, or delete the uploaded dataset: DELETE /datasets/{name}?files=true",
+        )
+
+
 class FolderMissing(DataError):
     """`similar` is the name of a folder beside it that may be meant."""
 

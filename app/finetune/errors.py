@@ -36,6 +36,7 @@ EdgefaceError                       error
 │   ├── CannotFold                  cannot_fold
 │   ├── NothingAligned              nothing_aligned
 │   ├── DatasetNameTaken            dataset_name_taken
+│   ├── DatasetHidesUpload          dataset_hides_upload
 │   └── ArchiveError                archive_invalid
 │       ├── ArchiveFormatUnknown    archive_format_unknown
 │       ├── ArchiveDamaged          archive_damaged
@@ -96,7 +97,10 @@ EdgefaceError                       error
 ├── TargetTooLong                   uri_too_long
 ├── RetryLater                      retry_later
 │   ├── ChecksBusy                  checks_busy
-│   └── TooManyRequests             too_many_requests
+│   ├── TooManyRequests             too_many_requests
+│   ├── ReadersBusy                 readers_busy
+│   ├── ReadersUnavailable          readers_unavailable
+│   └── ReadCancelled               read_cancelled
 ├── InputError                      input_invalid
 │   ├── OutsideRoots                path_outside_roots
 │   ├── InputUnreadable             input_unreadable
@@ -114,9 +118,6 @@ EdgefaceError                       error
 │   ├── WritesTooMuch               file_unpacks_large
 │   ├── AnswersTooMuch              file_describes_too_much
 │   └── ReaderCrashed               file_crashes_reader
-├── ReadersBusy                     readers_busy
-├── ReadersUnavailable              readers_unavailable
-├── ReadCancelled                   read_cancelled
 ├── RootUnreadable                  folder_unreadable
 ├── UploadError                     upload_invalid
 │   ├── UploadNotFound              upload_not_found
@@ -178,8 +179,8 @@ EdgefaceError                       error
 ├── RestoreOtherDatabase            restore_other_database
 └── DatabaseMissing                 database_missing
 
-The other modules that define some of them: dataset_errors.py, training_errors.py and weights_errors.py beside this one,
-app/access/errors.py, app/dataset_build/errors.py, app/alignment/errors.py, app/datasets/errors.py,
+The other modules that define some of them: dataset_errors.py, retry_later.py, training_errors.py and weights_errors.py
+beside this one, app/access/errors.py, app/dataset_build/errors.py, app/alignment/errors.py, app/datasets/errors.py,
 app/inputs/errors.py, app/isolated/errors.py, app/jobs/errors.py, app/jobs/attempt_errors.py, app/archives/errors.py,
 app/uploads/errors.py, app/request_limits/errors.py, app/database_errors.py, app/startup.py, app/backup.py and
 app/sqlite_file.py.

@@ -5,6 +5,7 @@ from pathlib import Path
 from humanize import naturalsize
 
 from app.finetune.errors import Blame, EdgefaceError
+from app.finetune.retry_later import RetryLater
 
 _DAMAGED = "the file is damaged or was made to do harm: copy or download it again from where you trust it"
 
@@ -54,30 +55,33 @@ class ReaderCrashed(LimitExceeded):
         super().__init__(f"reading {path} crashed the process that read it ({how})", _DAMAGED)
 
 
-class ReadersBusy(EdgefaceError):
+class ReadersBusy(RetryLater):
     code = "readers_busy"
 
     def __init__(self, path: Path, at_once: int) -> None:
         super().__init__(
-            f"{path} was not read: {at_once} files are being read already", f"try again in {RETRY_SECONDS} seconds"
+            f"{path} was not read: {at_once} files are being read already",
+            f"try again in {RETRY_SECONDS} seconds",
+            RETRY_SECONDS,
         )
 
 
-class ReadersUnavailable(EdgefaceError):
+class ReadersUnavailable(RetryLater):
     code = "readers_unavailable"
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
             f"{path} cannot be read at the moment: {reason}",
             "see the log of the service, and the memory and processes of its machine; then try again",
+            RETRY_SECONDS,
         )
 
 
-class ReadCancelled(EdgefaceError):
+class ReadCancelled(RetryLater):
     code = "read_cancelled"
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"reading {path} was cancelled", "send the request again")
+        super().__init__(f"reading {path} was cancelled", "send the request again", RETRY_SECONDS)
 
 
 def _size(limit_bytes: int) -> str:

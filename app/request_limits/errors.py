@@ -1,16 +1,7 @@
 """Errors of requests that want more than the service gives. All errors are drawn in app/finetune/errors.py."""
 
 from app.finetune.errors import Blame, EdgefaceError
-
-
-class RetryLater(EdgefaceError):
-    """The same request may succeed after `seconds`, which the answer has as Retry-After."""
-
-    code = "retry_later"
-
-    def __init__(self, message: str, hint: str, seconds: int) -> None:
-        super().__init__(message, hint)
-        self.seconds = seconds
+from app.finetune.retry_later import RetryLater
 
 
 class ChecksBusy(RetryLater):

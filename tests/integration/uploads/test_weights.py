@@ -202,6 +202,18 @@ def test_an_uploaded_dataset_is_deleted_with_its_files_and_its_quota(api: TestCl
     assert api.get("/datasets").json()["names"] == []
 
 
+def test_a_folder_that_hides_an_uploaded_dataset_is_refused(api: TestClient, settings: Settings) -> None:
+    uploaded_dataset(api, settings)
+    write_edgeface(settings.weights_dir / "edgeface_xxs.pt")
+    write_dataset(settings.datasets_dir / "office")
+    for path in ("/datasets", "/jobs"):
+        refused = api.post(path, json={"dataset": "office"})
+        assert (refused.status_code, refused.json()["code"]) == (409, "dataset_hides_upload"), path
+    assert api.delete("/datasets/office?files=true&force=true").status_code == 200
+    assert api.post("/datasets", json={"dataset": "office"}).status_code == 201
+    assert api.post("/jobs", json={"dataset": "office"}).status_code == 201
+
+
 def test_a_folder_of_the_users_own_is_never_deleted(api: TestClient, settings: Settings) -> None:
     write_dataset(settings.datasets_dir / "faces")
     api.post("/datasets", json={"dataset": "faces"})
