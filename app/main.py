@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
+from starlette.types import Scope
 
 from app.artifacts import Artifacts
 from app.database import Database
@@ -20,6 +21,8 @@ from app.guard.described import describe_access
 from app.guard.gate import Gate, key_of
 from app.guard.headers import SecurityHeaders
 from app.guard.hosts import CORS, HostsAndOrigins
+from app.guard.refusals import STATUSES as REFUSED_STATUSES
+from app.guard.refusals import Refusals
 from app.isolated.run import warm_up
 from app.jobs.rescue import Rounds
 from app.live.answers import JobAnswers
@@ -102,6 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
         readiness=shared_readiness(settings, database, bell),
         stopping=stopping,
         authentication=Authentication(database),
+        refusals=Refusals(database),
     )
 
     @asynccontextmanager
@@ -115,6 +119,7 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         rounds.stop()
         await service.authentication.close()
+        await service.refusals.close()
         database.close()
         end_tracing()
 
@@ -139,7 +144,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestSizes, answer=answer_error, larger={"/uploads": None})  # which counts what it writes
     app.add_middleware(RateLimits, answer=answer_error, rates=rates)
     app.add_middleware(HostsAndOrigins, settings=settings)
-    app.add_middleware(RequestLog, observe=partial(_count, metrics_of_service))
+    app.add_middleware(RequestLog, observe=partial(_observe, service))
     add_problem_handlers(app)
     for router in (
         jobs.router,
@@ -173,8 +178,10 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def _count(metrics: ServiceMetrics, answered: AnsweredRequest) -> None:
-    metrics.requests.count(
+def _observe(service: Service, answered: AnsweredRequest, scope: Scope) -> None:
+    if answered.status in REFUSED_STATUSES:
+        service.refusals.count(answered.notes.problem or str(answered.status), scope)
+    service.metrics.requests.count(
         answered.method,
         answered.route,
         answered.status,

@@ -43,10 +43,10 @@ class AnsweredRequest:
 
 
 class RequestLog:
-    """Middleware. A plain X-Request-ID of the request is kept, any other replaced. `observe` sees each request when its
-    answer has ended."""
+    """Middleware. A plain X-Request-ID of the request is kept, any other replaced. `observe` sees each request and its
+    scope when its answer has ended."""
 
-    def __init__(self, app: ASGIApp, observe: Callable[[AnsweredRequest], None]) -> None:
+    def __init__(self, app: ASGIApp, observe: Callable[[AnsweredRequest, Scope], None]) -> None:
         self._app = app
         self._observe = observe
 
@@ -80,7 +80,7 @@ class RequestLog:
             self._end(AnsweredRequest(scope["method"], route, status, seconds, notes), scope)
 
     def _end(self, answered: AnsweredRequest, scope: Scope) -> None:
-        self._observe(answered)
+        self._observe(answered, scope)
         path = quote(scope["path"], safe="/:@!$&'()*+,;=~")[:_LONGEST_PATH]
         often = scope["path"] in OFTEN_ASKED and 200 <= answered.status < 400
         _log.log(

@@ -10,6 +10,12 @@ from app.database import Database, database_now
 
 SECONDS_A_DAY = 86_400.0
 
+REFUSED = "refused"
+"""The action of an entry that counts refused attempts."""
+
+MOST_REFUSED = 100_000
+"""Entries of refused attempts that are kept: nobody fills the database with them."""
+
 
 def note(session: Session, action: str, target: str, **details: Any) -> None:
     """Add an entry of the session's caller, in the transaction that makes the change."""
@@ -34,7 +40,13 @@ def entries(session: Session, *, before: int | None, limit: int) -> list[AuditEn
 
 
 def forget_old(database: Database, days: float) -> None:
-    """Delete the entries that are older. 0: keep all."""
-    if days > 0:
-        with database.writing() as session:
+    """Delete the entries that are older, and those of refused attempts beyond MOST_REFUSED. 0 days: keep all others."""
+    refused = select(AuditEntry.id).where(AuditEntry.action == REFUSED).order_by(col(AuditEntry.id).desc())
+    with database.reading() as session:
+        last = session.exec(refused.offset(MOST_REFUSED).limit(1)).first()
+    with database.writing() as session:
+        if days > 0:
             session.execute(delete(AuditEntry).where(col(AuditEntry.at) < database_now() - days * SECONDS_A_DAY))
+        if last is not None:
+            beyond = (col(AuditEntry.action) == REFUSED) & (col(AuditEntry.id) <= last)
+            session.execute(delete(AuditEntry).where(beyond))

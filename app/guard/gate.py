@@ -1,11 +1,10 @@
 """The middleware that asks for a key and the scope of the route, before the body is read."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import Depends, Request
 from sqlalchemy.exc import DBAPIError
-from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -36,7 +35,10 @@ class Gate:
         needed = self._scopes.of(scope["method"], scope["path"].removeprefix(scope.get("root_path", "")))
         request = Request(scope)
         try:
-            caller = NOBODY if needed is OPEN else await self._caller(request, needed)
+            if needed is not OPEN:
+                # In this scope itself, to which the router adds the route: outer middlewares read it.
+                scope[_CALLER] = await self._authentication.caller_of(request)
+                _check(scope[_CALLER], needed)
         except AccessRefused as refused:
             stranger = isinstance(refused, KeyMissing | KeyInvalid) and wants_page(request)
             answer = to_login(request) if stranger else answer_error(request, refused)
@@ -47,26 +49,30 @@ class Gate:
                 raise
             await problem(scope, receive, send)
             return
-        scope[_CALLER] = caller  # in this scope itself, to which the router adds the route: outer middlewares log it
         await self._app(scope, receive, send)
 
-    async def _caller(self, request: HTTPConnection, needed: Needed) -> Caller:
-        caller = await self._authentication.caller_of(request)
-        if not caller.name:
-            raise KeyMissing
-        if not caller.may(needed):
-            raise ScopeMissing(needed, sorted(caller.scopes))
-        return caller
+
+def _check(caller: Caller, needed: Needed) -> None:
+    if not caller.name:
+        raise KeyMissing
+    if not caller.may(needed):
+        raise ScopeMissing(needed, sorted(caller.scopes))
+
+
+def caller_in(scope: Scope) -> Caller:
+    """Return who makes the request, as far as the gate found out. NOBODY without a key, and before the gate."""
+    caller: Caller = scope.get(_CALLER, NOBODY)
+    return caller
 
 
 def key_of(scope: Scope) -> str | None:
     """Return the id of the key or of the key's session with which a request passed the gate."""
-    caller: Caller | None = scope.get(_CALLER)
-    return None if caller is None or caller.key_id is None else f"key {caller.key_id}"
+    key_id = caller_in(scope).key_id
+    return None if key_id is None else f"key {key_id}"
 
 
 async def get_caller(request: Request) -> Caller:
-    return cast("Caller", request.scope[_CALLER])
+    return caller_in(request.scope)
 
 
 CallerDep = Annotated[Caller, Depends(get_caller)]

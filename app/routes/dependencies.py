@@ -22,6 +22,7 @@ from app.datasets.records import DatasetRecords
 from app.finetune.shown_paths import ShownPaths
 from app.guard.authentication import Authentication
 from app.guard.gate import CallerDep
+from app.guard.refusals import Refusals
 from app.jobs import queries
 from app.jobs.tables import Job
 from app.jobs.views import view_job
@@ -57,6 +58,7 @@ class Service:
     readiness: SharedRead[Ready]
     stopping: Event
     authentication: Authentication
+    refusals: Refusals
 
 
 async def get_service(request: Request) -> Service:

@@ -4,10 +4,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response, status
 
+from app.access.callers import Caller
 from app.api_models.uploads import UploadList, UploadView
+from app.guard.gate import CallerDep
 from app.jobs.tables import Upload
 from app.problems import PROBLEM_RESPONSES
-from app.routes.dependencies import OwnerDep, Service, ServiceDep
+from app.routes.dependencies import Service, ServiceDep
 from app.routes.upload_form import FIELD, FileOfForm
 from app.uploads.errors import UploadLengthMissing, UploadNotFound, UploadNotResumable, UploadTypeWrong
 from app.uploads.protocol import (
@@ -83,40 +85,40 @@ async def describe_uploads(service: ServiceDep) -> Response:
         },
     },
 )
-async def create_upload(request: Request, service: ServiceDep, owner: OwnerDep, response: Response) -> UploadView:
+async def create_upload(request: Request, service: ServiceDep, caller: CallerDep, response: Response) -> UploadView:
     """Begin an upload (tus creation, with the first bytes or without), or send a whole file as the part `file` of a
     form, as `curl -F file=@faces.zip` does."""
     check_version(request.headers)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == _FORM:
-        upload, offset = await _receive_form(request, service, owner)
+        upload, offset = await _receive_form(request, service, caller)
     else:
-        upload, offset = await _begin(request, service, owner, media_type)
+        upload, offset = await _begin(request, service, caller, media_type)
     response.headers.update(describe_offset(offset, upload.length, upload.expires_at))
     response.headers["Location"] = f"/uploads/{upload.id}"
     return view_upload(upload, offset)
 
 
 @router.get("")
-async def list_uploads(service: ServiceDep, owner: OwnerDep) -> UploadList:
+async def list_uploads(service: ServiceDep, caller: CallerDep) -> UploadList:
     """List your uploads, newest first, and how much of your quota is used."""
     receiver, uploads = service.receiver, service.uploads
 
     def read() -> UploadList:
-        views = [view_upload(upload, _offset_or_zero(service, upload)) for upload in uploads.list(owner)]
-        return UploadList(uploads=views, used_bytes=uploads.used(owner), quota_bytes=uploads.quota)
+        views = [view_upload(upload, _offset_or_zero(service, upload)) for upload in uploads.list(caller.name)]
+        return UploadList(uploads=views, used_bytes=uploads.used(caller.name), quota_bytes=uploads.quota)
 
     return await receiver.in_thread(read)
 
 
 @router.get("/{upload_id}", responses={200: {"headers": _HEADERS}})
-async def get_upload(upload_id: UploadId, service: ServiceDep, owner: OwnerDep, response: Response) -> UploadView:
+async def get_upload(upload_id: UploadId, service: ServiceDep, caller: CallerDep, response: Response) -> UploadView:
     """Return an upload. HEAD is what tus asks for the offset: an older PATCH that still waits for bytes ends then."""
-    upload = await service.receiver.in_thread(service.uploads.find, owner, upload_id)
+    upload = await service.receiver.in_thread(service.uploads.find, caller.name, upload_id)
     offset = await service.receiver.offset(service.uploads.file(upload_id))
     if offset == upload.length and upload.finished_at is None and upload.resumable:
         # The client, or this process, went away between the last byte and its row.
-        upload = await service.receiver.in_thread(service.uploads.received, upload_id, finished=True)
+        upload = await service.receiver.in_thread(service.uploads.received, caller, upload_id, finished=True)
     response.headers.update(describe_offset(offset, upload.length, upload.expires_at))
     return view_upload(upload, offset)
 
@@ -130,28 +132,28 @@ async def get_upload(upload_id: UploadId, service: ServiceDep, owner: OwnerDep, 
         "requestBody": {"required": True, "content": {CONTENT_TYPE: _BINARY}},
     },
 )
-async def append_to_upload(request: Request, upload_id: UploadId, service: ServiceDep, owner: OwnerDep) -> Response:
+async def append_to_upload(request: Request, upload_id: UploadId, service: ServiceDep, caller: CallerDep) -> Response:
     """Add the body to the upload at Upload-Offset (tus PATCH). If the connection breaks, what arrived is kept, unless
     the request has an Upload-Checksum."""
     check_version(request.headers)
     if request.headers.get("content-type", "").lower() != CONTENT_TYPE:
         raise UploadTypeWrong(CONTENT_TYPE)
     sent = read_number(request.headers, "Upload-Offset")
-    upload = await service.receiver.in_thread(service.uploads.find, owner, upload_id)
+    upload = await service.receiver.in_thread(service.uploads.find, caller.name, upload_id)
     if not upload.resumable:
         raise UploadNotResumable(upload_id)
-    upload, offset = await _append(request, service, upload, sent)
+    upload, offset = await _append(request, service, caller, upload, sent)
     headers = describe_offset(offset, upload.length, upload.expires_at)
     return Response(status_code=status.HTTP_204_NO_CONTENT, headers=headers)
 
 
 @router.delete("/{upload_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_upload(request: Request, upload_id: UploadId, service: ServiceDep, owner: OwnerDep) -> Response:
+async def delete_upload(request: Request, upload_id: UploadId, service: ServiceDep, caller: CallerDep) -> Response:
     """Delete the upload and its bytes (tus termination)."""
     check_version(request.headers)
-    await service.receiver.in_thread(service.uploads.find, owner, upload_id)
+    await service.receiver.in_thread(service.uploads.find, caller.name, upload_id)
     await service.receiver.end_writer(upload_id)
-    await service.receiver.in_thread(service.uploads.delete, owner, upload_id)
+    await service.receiver.in_thread(service.uploads.delete, caller, upload_id)
     return Response(status_code=status.HTTP_204_NO_CONTENT, headers={"Tus-Resumable": "1.0.0"})
 
 
@@ -162,40 +164,42 @@ def _offset_or_zero(service: Service, upload: Upload) -> int:
         return 0
 
 
-async def _begin(request: Request, service: Service, owner: str, media_type: str) -> tuple[Upload, int]:
+async def _begin(request: Request, service: Service, caller: Caller, media_type: str) -> tuple[Upload, int]:
     length, name = read_length(request.headers), read_name(request.headers)
     read_checksum(request.headers)
     if media_type not in ("", CONTENT_TYPE):
         raise UploadTypeWrong(CONTENT_TYPE)
     in_thread = service.receiver.in_thread
-    upload = await in_thread(service.uploads.create, owner, name, length, resumable=True)
+    upload = await in_thread(service.uploads.create, caller, name, length, resumable=True)
     if media_type == CONTENT_TYPE:
-        return await _append(request, service, upload, 0)
+        return await _append(request, service, caller, upload, 0)
     if length == 0:
-        upload = await in_thread(service.uploads.received, upload.id, finished=True)
+        upload = await in_thread(service.uploads.received, caller, upload.id, finished=True)
     return upload, 0
 
 
-async def _append(request: Request, service: Service, upload: Upload, sent: int) -> tuple[Upload, int]:
+async def _append(request: Request, service: Service, caller: Caller, upload: Upload, sent: int) -> tuple[Upload, int]:
     file, receiver = service.uploads.file(upload.id), service.receiver
     checksum = read_checksum(request.headers)
     offset = await receiver.append(request.stream(), file, offset=sent, length=upload.length, checksum=checksum)
-    upload = await receiver.in_thread(service.uploads.received, upload.id, finished=offset == upload.length)
+    upload = await receiver.in_thread(service.uploads.received, caller, upload.id, finished=offset == upload.length)
     return upload, offset
 
 
-async def _receive_form(request: Request, service: Service, owner: str) -> tuple[Upload, int]:
+async def _receive_form(request: Request, service: Service, caller: Caller) -> tuple[Upload, int]:
     announced = request.headers.get("content-length", "")
     if not (announced.isascii() and announced.isdigit() and len(announced) < 17):
         raise UploadLengthMissing
     form, receiver, uploads = FileOfForm(request), service.receiver, service.uploads
-    upload = await receiver.in_thread(uploads.create, owner, "upload", int(announced), resumable=False)
+    upload = await receiver.in_thread(uploads.create, caller, "upload", int(announced), resumable=False)
     try:
         offset = await receiver.append(
             form.content(), uploads.file(upload.id), offset=0, length=upload.length, checksum=None
         )
     except BaseException:
-        await receiver.in_thread(uploads.delete, owner, upload.id)
+        await receiver.in_thread(uploads.delete, caller, upload.id)
         raise
     name = clean_name(form.name)
-    return await receiver.in_thread(uploads.received, upload.id, length=offset, name=name, finished=True), offset
+    return await receiver.in_thread(
+        uploads.received, caller, upload.id, length=offset, name=name, finished=True
+    ), offset

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlmodel import col, select
 
+from app.access.audit import note
 from app.database import Database, database_now
 from app.dataset_roots import WEIGHTS
 from app.deletion import Freed, delete_file
@@ -29,6 +30,7 @@ def clean_uploads(database: Database, uploads_dir: Path) -> Freed:
         for upload in session.exec(select(Upload).where(col(Upload.expires_at) <= database_now())).all():
             if upload.job_id is None or not is_open(session, upload.job_id):
                 session.delete(upload)
+                note(session, "expire", f"/uploads/{upload.id}", owner=upload.owner, name=upload.name)
                 expired.add(upload.id)
         session.flush()
         named = set(session.exec(select(Upload.id)))

@@ -11,6 +11,9 @@ from pathlib import Path
 from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
+from app.access.acting import act_for
+from app.access.audit import note
+from app.access.callers import Caller
 from app.database import Database, database_now
 from app.jobs.states import TERMINAL
 from app.jobs.tables import Job, Upload, UploadedInput
@@ -50,7 +53,7 @@ class Uploads:
     def file(self, upload_id: str) -> UploadFile:
         return UploadFile(self.folder, upload_id)
 
-    def create(self, owner: str, name: str, length: int, *, resumable: bool) -> Upload:
+    def create(self, caller: Caller, name: str, length: int, *, resumable: bool) -> Upload:
         """Raises UploadQuotaExceeded, TooManyUploads or UploadDiskFull."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         upload_id = new_job_id()
@@ -59,12 +62,12 @@ class Uploads:
                 # SQLite has one writer anyway. Two creations must not both take the rest of the quota.
                 session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _TURNS_LOCK})
             now = clock(session)
-            self._refuse_beyond_quota(session, owner, length)
+            self._refuse_beyond_quota(session, caller.name, length)
             self._refuse_on_full_disk(session, length)
             self.file(upload_id).create()
             upload = Upload(
                 id=upload_id,
-                owner=owner,
+                owner=caller.name,
                 name=name,
                 length=length,
                 resumable=resumable,
@@ -73,6 +76,8 @@ class Uploads:
             )
             session.add(upload)
             session.flush()
+            act_for(session, caller)
+            note(session, "begin upload", f"/uploads/{upload_id}", name=name, length=length)
         return upload
 
     def find(self, owner: str, upload_id: str) -> Upload:
@@ -91,7 +96,9 @@ class Uploads:
         with self._database.reading() as session:
             return used_bytes(session, owner)
 
-    def received(self, upload_id: str, *, finished: bool, length: int | None = None, name: str | None = None) -> Upload:
+    def received(
+        self, caller: Caller, upload_id: str, *, finished: bool, length: int | None = None, name: str | None = None
+    ) -> Upload:
         """Note that bytes came in: the upload expires later. `length` and `name` replace those announced."""
         with self._database.writing() as session:
             upload = session.get(Upload, upload_id, with_for_update=True)
@@ -103,6 +110,8 @@ class Uploads:
             upload.name = upload.name if name is None else name
             if finished and upload.finished_at is None:
                 upload.finished_at = now
+                act_for(session, caller)
+                note(session, "finish upload", f"/uploads/{upload_id}", name=upload.name, length=upload.length)
             session.flush()
         return upload
 
@@ -112,13 +121,15 @@ class Uploads:
             if (upload := session.get(Upload, upload_id)) is not None:
                 upload.job_id = job_id
 
-    def delete(self, owner: str, upload_id: str) -> None:
+    def delete(self, caller: Caller, upload_id: str) -> None:
         """Raises UploadNotFound, and UploadInUse while a job reads it."""
         with self._database.writing() as session:
-            upload = find_upload(session, owner, upload_id)
+            upload = find_upload(session, caller.name, upload_id)
             if upload.job_id is not None and is_open(session, upload.job_id):
                 raise UploadInUse(upload_id, upload.job_id)
             session.delete(upload)
+            act_for(session, caller)
+            note(session, "delete", f"/uploads/{upload_id}", name=upload.name, length=upload.length)
         self.file(upload_id).delete()
 
     @property

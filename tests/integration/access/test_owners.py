@@ -181,11 +181,13 @@ def test_changes_are_in_the_audit_with_who_and_from_where(
 ) -> None:
     service.post(f"/jobs/{job}/pause", headers=anna)
     service.post(f"/jobs/{job}/cancel", headers=ben)  # refused: no change
-    page = service.get("/audit?limit=1", headers=admin).json()
-    (entry,) = page["entries"]
+    entries = service.get("/audit?limit=1000", headers=admin).json()["entries"]
+    entry = next(each for each in entries if each["action"] != "refused")
     assert (entry["who"], entry["action"], entry["target"]) == ("anna", "pause", f"/jobs/{job}")
     assert entry["address"] == "testclient"
     assert entry["key_id"]
+    page = service.get("/audit?limit=1", headers=admin).json()
+    assert page["entries"] == entries[:1]
     older = service.get(f"/audit?limit=1000&cursor={page['next_cursor']}", headers=admin).json()
     assert {"submit", "register", "share", "unshare"} <= {each["action"] for each in older["entries"]}
     assert [each["id"] for each in older["entries"]] == sorted((each["id"] for each in older["entries"]), reverse=True)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlmodel import col, update
+from sqlmodel import col, select, update
 
 import app.uploads.rows
+from app.access.tables import AuditEntry
 from app.cleaner import clean
 from app.database import Database, database_now
 from app.jobs.tables import Upload
@@ -90,6 +91,26 @@ def test_an_expired_upload_is_gone_and_cleaned(api: TestClient, settings: Settin
     assert file_of(settings, kept).exists()
     assert api.get("/uploads").json()["used_bytes"] == 3
     database.close()
+
+
+def test_uploads_are_in_the_audit_from_their_begin_to_their_end(api: TestClient, settings: Settings) -> None:
+    deleted, whole, expired = (begin(api, 3, name) for name in ("a.zip", "b.zip", "c.zip"))
+    append(api, whole, 0, b"abc")
+    api.delete(deleted)
+    database = Database(settings.database_url)
+    expire(database, expired)
+    clean(database, settings)
+    with database.reading() as session:
+        entries = session.exec(select(AuditEntry).order_by(col(AuditEntry.id))).all()
+    database.close()
+    assert [(each.action, each.target, each.who, each.details["name"]) for each in entries] == [
+        ("begin upload", deleted, "local", "a.zip"),
+        ("begin upload", whole, "local", "b.zip"),
+        ("begin upload", expired, "local", "c.zip"),
+        ("finish upload", whole, "local", "b.zip"),
+        ("delete", deleted, "local", "a.zip"),
+        ("expire", expired, "admin", "c.zip"),
+    ]
 
 
 def test_files_without_a_row_are_cleaned_once_they_are_old(api: TestClient, settings: Settings) -> None:

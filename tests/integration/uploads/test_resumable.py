@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from app.access.callers import LOCAL
 from app.main import create_app
 from app.settings import Settings
 from tests.integration.uploads.sending import append, begin, checksum, file_of, upload
@@ -225,7 +226,7 @@ def in_service(settings: Settings, act: Callable[[FastAPI, str], Awaitable[None]
     async def run() -> None:
         app = create_app(settings)
         async with _running(app):
-            upload = app.state.service.uploads.create("local", "faces.zip", length, resumable=True)
+            upload = app.state.service.uploads.create(LOCAL, "faces.zip", length, resumable=True)
             await act(app, f"/uploads/{upload.id}")
 
     asyncio.run(run())
