@@ -8,7 +8,9 @@ from pathlib import Path
 from cachetools import LRUCache
 
 from app.checked_weights.task import CHECK, CHECK_AND_KEEP, CheckRequest, CheckResult
+from app.finetune.interruption import check_interrupted, is_interrupted
 from app.finetune.state_dicts import Weights
+from app.isolated.errors import ReadCancelled
 from app.isolated.run import run
 
 _KNOWN = 256
@@ -37,14 +39,18 @@ _known: LRUCache[_Identity, CheckResult] = LRUCache(_KNOWN)
 def check_weights(path: Path, family: Weights) -> CheckResult:
     """Check that the file has a network of the family that can be computed with.
 
-    Raises WeightsError, and the errors of `app.isolated.run.run`.
+    Raises WeightsError, the errors of `app.isolated.run.run`, and Interrupted where nobody wants the result.
     """
     identity = _identity(path, family)
     if identity is not None:
         with _lock:
             if (known := _known.get(identity)) is not None:
                 return known
-    result = run(CHECK, CheckRequest(path=path, family=family))
+    try:
+        result = run(CHECK, CheckRequest(path=path, family=family), cancelled=is_interrupted)
+    except ReadCancelled:
+        check_interrupted()
+        raise
     if identity is not None and identity == _identity(path, family):
         with _lock:
             _known[identity] = result

@@ -3,14 +3,16 @@ and costs next to nothing."""
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 import pytest
 import safetensors.torch
 import torch
 
-from app.checked_weights.check import check_and_keep
+from app.checked_weights.check import check_and_keep, check_weights
 from app.finetune.architectures import DsrLayout
 from app.finetune.errors import EdgefaceError
+from app.finetune.interruption import Interrupted, interruptible
 from app.finetune.state_dicts import Weights
 from app.finetune.weights_errors import WeightsError
 from app.inputs.weights_file import check_dsr, check_edgeface
@@ -19,6 +21,14 @@ from worker.checked_copies import keep_copies
 from worker.training.models.dsr import load_dsr
 
 LONGEST_MESSAGE = 4000
+
+
+def test_a_check_whose_client_left_ends(tmp_path: Path) -> None:
+    torch.save(tensors_of(), tmp_path / "dsr.pth")
+    unwanted = Event()
+    unwanted.set()
+    with interruptible(unwanted), pytest.raises(Interrupted):
+        check_weights(tmp_path / "dsr.pth", "DSR")
 
 
 @pytest.mark.parametrize(

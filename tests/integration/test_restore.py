@@ -7,18 +7,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from sqlmodel import Session, select
 
 from app.api_models.events import WaitingNoted
 from app.backup.contents import MANIFEST
 from app.database import Database
+from app.dataset_roots import weights_roots
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job, JobEvent
 from app.jobs.transitions import fence, submission
+from app.main import create_app
 from app.settings import Settings
 from tests.integration.conftest import CONFIG
 from tests.integration.test_backup import events_being_written
+from tests.integration.uploads.sending import append, begin, file_of, upload
 from tests.support.command_line import Ended, edgeface_finetune
+from tests.support.datasets import write_edgeface
 from tests.support.job_files import JobFiles
 from tests.support.servers import postgresql_database
 
@@ -106,6 +111,26 @@ def test_what_was_backed_up_under_load_comes_back(
 def _go_on(session: Session, job_id: str) -> None:
     fence.append_event(session, job_id, WaitingNoted(reason="data"))
     assert submission.submit(session, CONFIG, []).status == JobStatus.QUEUED
+
+
+def test_an_upload_goes_on_in_the_restored_service(make_settings: MakeSettings, tmp_path: Path) -> None:
+    no_reserve = {"upload_keep_free_gb": 0.0}
+    settings, there = (make_settings(name).model_copy(update=no_reserve) for name in ("var", "restored"))
+    edgeface = write_edgeface(tmp_path / "edgeface.pt").read_bytes()
+    with TestClient(create_app(settings)) as api:
+        half = begin(api, 6)
+        append(api, half, 0, b"abc")
+        body = {"name": "ours.pt", "upload": upload(api, edgeface, "mine.pt")}
+        assert api.post("/weights", json=body).status_code == 201
+    assert run(settings, "backup", tmp_path / "backup", "--with-files").status == 0
+    restored = run(there, "restore", tmp_path / "backup")
+    assert (restored.status, restored.errors) == (0, "")
+    with TestClient(create_app(there)) as api:
+        assert api.head(half).headers["upload-offset"] == "3"
+        assert append(api, half, 3, b"def").status_code == 204
+        assert file_of(there, half).read_bytes() == b"abcdef"
+        assert api.get("/weights").json()["names"] == ["ours.pt"]
+    assert (weights_roots(there).uploaded / "ours.pt").read_bytes() == edgeface
 
 
 def test_a_backup_is_readable_by_its_owner_only(job: tuple[Settings, JobFiles], tmp_path: Path) -> None:
