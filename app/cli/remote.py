@@ -26,6 +26,7 @@ COMMANDS = {
     "submit": "app.cli.submit:submit",
     "tag": "app.cli.control:tag",
     "unpin": "app.cli.control:unpin",
+    "upload": "app.cli.upload:upload",
     "watch": "app.cli.jobs:watch",
 }
 

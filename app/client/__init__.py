@@ -8,6 +8,7 @@ from app.client.errors import (
     EstimateFailed,
     GatewayUnavailable,
     MeasurementFailed,
+    UploadUnreadable,
 )
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "EstimateFailed",
     "GatewayUnavailable",
     "MeasurementFailed",
+    "UploadUnreadable",
 ]

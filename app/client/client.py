@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 from pydantic import BaseModel
 
 from app.api_models.attempts import Attempts
-from app.api_models.datasets import DatasetList, DatasetView
 from app.api_models.dry_run import DryRun, EstimateView
 from app.api_models.events import EventView, StatusEvent
 from app.api_models.health import Ready
@@ -20,6 +18,7 @@ from app.api_models.metrics import Metrics
 from app.api_models.session import CallerView
 from app.client.connection import Connection
 from app.client.errors import DownloadDamaged, EstimateFailed
+from app.client.inputs import InputRequests
 from app.finetune.artifact_names import formats_of
 from app.finetune.atomic import atomic_path
 from app.finetune.config import FinetuneConfig
@@ -37,7 +36,7 @@ from app.finetune.job_kinds import (
 )
 
 
-class Client:
+class Client(InputRequests):
     """Client of one API. Use it as a context manager.
 
     Requests except `retry` are repeated for `patience_seconds` while the API is unavailable, answers 503, or 429 with
@@ -214,28 +213,6 @@ class Client:
         """Remove all pins of the job."""
         return self._job("DELETE", f"/jobs/{job_id}/pin")
 
-    def register(
-        self, dataset: str, *, subject_pattern: str | None = None, edgeface: str | None = None, priority: int = 0
-    ) -> DatasetView:
-        """Register a dataset, or read its names again, and queue the check of its images. Raises ApiError if the
-        service refuses it."""
-        body = {"dataset": dataset, "subject_pattern": subject_pattern, "edgeface": edgeface}
-        answer = self._connection.request("POST", "/datasets", params={"priority": priority}, json=body)
-        return DatasetView.model_validate(answer)
-
-    def datasets(self) -> DatasetList:
-        """Return the names of all datasets, and the records of those that were registered."""
-        return DatasetList.model_validate(self._connection.request("GET", "/datasets"))
-
-    def dataset(self, id_or_name: str) -> DatasetView:
-        """Return the record of a dataset. Raises ApiError if there is none."""
-        return DatasetView.model_validate(self._connection.request("GET", _dataset_path(id_or_name)))
-
-    def remove_dataset(self, id_or_name: str) -> DatasetView:
-        """Remove the record of a dataset and return it; the folder stays. Raises ApiError if there is none. The request
-        is never repeated: if its answer were lost, the API would refuse the second one."""
-        return DatasetView.model_validate(self._connection.request_once("DELETE", _dataset_path(id_or_name)))
-
     def ready(self) -> Ready:
         """Return whether a submitted job would run. Raises httpx2.TransportError at once if no API answers."""
         return Ready.model_validate(self._connection.read_health())
@@ -279,10 +256,6 @@ class Client:
 
     def _job(self, method: str, path: str, **arguments: Any) -> JobView:
         return JobView.model_validate(self._connection.request(method, path, **arguments))
-
-
-def _dataset_path(id_or_name: str) -> str:
-    return f"/datasets/{quote(id_or_name)}"
 
 
 def _as_json(config: JobConfig | Mapping[str, Any]) -> dict[str, Any]:

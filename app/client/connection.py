@@ -51,13 +51,14 @@ class Connection:
         if key:
             # Also with a netrc file: a header that is set wins over it.
             self._http.headers["Authorization"] = f"Bearer {key.strip()}"
-        self._patience_seconds = patience_seconds
+        self.url = url
+        self.patience_seconds = patience_seconds
 
     def close(self) -> None:
         self._http.close()
 
     def request(self, method: str, path: str, **arguments: Any) -> Any:
-        """Return the JSON of the answer. Repeat the request if necessary: it has to be idempotent."""
+        """Return the JSON of the answer, if any. Repeat the request if necessary: it has to be idempotent."""
         return self._repeat(lambda: self.request_once(method, path, **arguments))
 
     def request_once(self, method: str, path: str, **arguments: Any) -> Any:
@@ -65,7 +66,7 @@ class Connection:
         _warn_of_former_names(response)
         if response.is_error:
             raise error_of(response)
-        return response.json()
+        return response.json() if response.content else None
 
     def read_health(self) -> Any:
         """Return the JSON of /health/ready, which answers 503 with the same schema. Never repeat the request."""
@@ -84,9 +85,9 @@ class Connection:
                     yield event
             except TEMPORARY_ERRORS as error:
                 failing_since = failing_since or time.monotonic()
-                if time.monotonic() - failing_since > self._patience_seconds:
+                if time.monotonic() - failing_since > self.patience_seconds:
                     raise
-                time.sleep(_seconds_to_wait(error))
+                time.sleep(seconds_to_wait(error))
                 continue
             if has_ended():
                 return
@@ -121,18 +122,19 @@ class Connection:
                     yield EVENT.validate_json(event.data)
 
     def _repeat(self, request: Callable[[], _Result]) -> _Result:
-        deadline = time.monotonic() + self._patience_seconds
+        deadline = time.monotonic() + self.patience_seconds
         while True:
             try:
                 return request()
             except TEMPORARY_ERRORS as error:
-                seconds = _seconds_to_wait(error)
+                seconds = seconds_to_wait(error)
                 if time.monotonic() + seconds > deadline:
                     raise
                 time.sleep(seconds)
 
 
-def _seconds_to_wait(error: Exception) -> float:
+def seconds_to_wait(error: Exception) -> float:
+    """Return after how many seconds a request that failed with one of TEMPORARY_ERRORS is worth another try."""
     return max(RECONNECT_SECONDS, error.retry_after if isinstance(error, ApiUnavailable) else 0.0)
 
 

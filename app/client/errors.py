@@ -5,14 +5,18 @@ Exception
 │   └── ApiUnavailable             503, or 429 with Retry-After: it may succeed later
 ├── EstimateFailed                 a dry run ended without a result
 ├── DownloadDamaged                the download's sha256 differs
+├── UploadUnreadable               what is to be sent cannot be read, or changed meanwhile
 └── httpx2.HTTPStatusError         an error that is not the API's own, such as a proxy's
     └── GatewayUnavailable         503: it may succeed later
 """
+
+from pathlib import Path
 
 import httpx2
 
 from app.api_models.job import JobView
 from app.api_models.problems import Problem
+from app.finetune.errors import printable
 
 
 class ApiError(Exception):
@@ -53,6 +57,17 @@ MeasurementFailed = EstimateFailed
 
 class DownloadDamaged(Exception):
     """The sha256 of the download is not the one that the API announced. No file was written."""
+
+
+class UploadUnreadable(Exception):
+    """A file or folder cannot be sent: it cannot be read, or it changed meanwhile."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(f"{printable(message)}\n  hint: {hint}")
+
+    @classmethod
+    def because(cls, path: Path, error: OSError) -> "UploadUnreadable":
+        return cls(f"{path} cannot be read: {error.strerror}", "check the name, and who may read it")
 
 
 def error_of(response: httpx2.Response) -> Exception:

@@ -56,6 +56,7 @@ SCOPES: dict[str, Scope | None] = {
     "DELETE /datasets/{dataset}": Scope.DATA,
     "GET /weights": Scope.READ,
     "POST /weights": Scope.DATA,
+    "GET /weights/{name}": Scope.READ,
     "PATCH /weights/{name}": Scope.DATA,
     "DELETE /weights/{name}": Scope.DATA,
     "GET /audit": Scope.ADMIN,

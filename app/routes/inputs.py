@@ -58,8 +58,21 @@ async def receive_weights(
         return view
 
     view = await checks.run(receive)
-    response.headers["Location"] = "/weights"
+    response.headers["Location"] = f"/weights/{view.name}"
     return view
+
+
+@router.get("/{name}")
+async def get_uploaded_weights(
+    name: WeightsName, service: ServiceDep, caller: CallerDep, checks: ChecksDep
+) -> UploadedWeights:
+    """Return uploaded weights: their network, size and sha256."""
+
+    def read() -> UploadedWeights:
+        with reading_for(service, caller) as session:
+            return _view(find_uploaded(session, name))
+
+    return await checks.run(read)
 
 
 @router.patch("/{name}")
