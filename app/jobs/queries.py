@@ -132,17 +132,8 @@ def metrics(session: Session, job: Job) -> list[EpochMetric]:
 
 def latest_metric(session: Session, job: Job) -> EpochMetric | None:
     """Return the last epoch."""
-    return _last_metric(session, col(EpochMetric.job_id) == job.id)
-
-
-def best_metric(session: Session, job: Job) -> EpochMetric | None:
-    """Return the best epoch, which is the last one marked as best."""
-    return _last_metric(session, col(EpochMetric.job_id) == job.id, col(EpochMetric.best).is_(True))
-
-
-def _last_metric(session: Session, *conditions: ColumnElement[bool]) -> EpochMetric | None:
     order = (col(EpochMetric.stage).desc(), col(EpochMetric.epoch).desc())
-    return session.exec(select(EpochMetric).where(*conditions).order_by(*order).limit(1)).first()
+    return session.exec(select(EpochMetric).where(EpochMetric.job_id == job.id).order_by(*order).limit(1)).first()
 
 
 def events_after(session: Session, job_id: str, number: int, limit: int = 1000) -> list[JobEvent]:

@@ -1,5 +1,6 @@
 """Views of jobs, built from their rows, the queue and the workers."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlmodel import Session
@@ -15,10 +16,11 @@ from app.finetune.job_kinds import Kind, kind_of
 from app.finetune.job_warning import JobWarning
 from app.jobs import queries
 from app.jobs.attempt_views import view_attempt, view_resume_point
+from app.jobs.beside import RowsBeside, rows_beside
 from app.jobs.durations import view_actual, view_predicted
 from app.jobs.file_views import view_checkpoint, view_files
 from app.jobs.states import JobStatus
-from app.jobs.tables import Attempt, EpochMetric, Job, JobEvent
+from app.jobs.tables import EpochMetric, Job, JobEvent
 from app.jobs.waiting import waiting_for
 
 _LINKS = (
@@ -37,10 +39,19 @@ _LINKS = (
 
 
 def view_job(session: Session, job: Job, worker_seen_seconds: float) -> JobView:
+    return view_jobs(session, [job], worker_seen_seconds)[0]
+
+
+def view_jobs(session: Session, jobs: Sequence[Job], worker_seen_seconds: float) -> list[JobView]:
+    return [
+        _view(session, job, beside, worker_seen_seconds)
+        for job, beside in zip(jobs, rows_beside(session, jobs), strict=True)
+    ]
+
+
+def _view(session: Session, job: Job, beside: RowsBeside, worker_seen_seconds: float) -> JobView:
     status, kind = JobStatus(job.status), kind_of(job.kind)
-    latest, best = queries.latest_metric(session, job), queries.best_metric(session, job)
-    files = queries.artifacts(session, job.id)
-    newest = session.get(Attempt, (job.id, job.attempt))
+    latest, best, files, newest = beside.latest, beside.best, beside.files, beside.newest
     predicted = view_predicted(job, latest)
     path = f"/jobs/{job.id}"
     return JobView(

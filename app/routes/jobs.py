@@ -14,7 +14,7 @@ from app.guard.gate import CallerDep
 from app.jobs import queries
 from app.jobs.errors import CursorInvalid
 from app.jobs.states import JobStatus
-from app.jobs.views import view_job
+from app.jobs.views import view_jobs
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import ChecksDep, ReadingSessionDep, ServiceDep
 from app.routes.former_names import announce_former_names
@@ -106,7 +106,7 @@ def list_jobs(
     jobs = queries.page(session, statuses=status or [], before=cursor, limit=limit + 1, kind=kind)
     shown = jobs[:limit]
     page = JobPage(
-        jobs=[view_job(session, job, service.settings.worker_seen_seconds) for job in shown],
+        jobs=view_jobs(session, shown, service.settings.worker_seen_seconds),
         next_cursor=shown[-1].id if len(jobs) > limit else None,
     )
     # Here, in a thread: FastAPI would encode it on the event loop, and adds the headers of dependencies only then.

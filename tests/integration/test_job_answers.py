@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import event
 from sqlmodel import Session
 
 import app.live.answers
@@ -16,10 +17,19 @@ from app.jobs import pins, queries
 from app.jobs.errors import JobNotFound
 from app.jobs.transitions import fence, recording, wishes
 from app.jobs.transitions.fence import Claim
-from app.jobs.views import view_job
+from app.jobs.views import view_job, view_jobs
 from app.live.answers import JobAnswers
 from app.live.shared_read import SharedRead
-from tests.integration.conftest import checkpoint_of, metrics_of, running, save_state, state_of, submit
+from tests.integration.conftest import (
+    checkpoint_of,
+    failed,
+    metrics_of,
+    running,
+    save_state,
+    state_of,
+    submit,
+    succeeded,
+)
 
 WORKER_SEEN_SECONDS = 15.0
 
@@ -171,3 +181,29 @@ def test_what_a_read_raises_is_told_to_all_who_share_it_and_to_nobody_else() -> 
         assert await shared.get() == "well"
 
     asyncio.run(ask())
+
+
+def test_a_page_of_jobs_takes_as_many_queries_as_one_of_them(database: Database) -> None:
+    claims = [succeeded(database), running(database), failed(database)]
+    with database.writing() as session:
+        recording.record_epoch(session, claims[1], metrics_of(1, 2, best=True))
+        recording.record_epoch(session, claims[1], metrics_of(2, 1, best=False))
+        recording.record_checkpoint(session, claims[1], checkpoint_of(claims[1], 2))
+    made: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *arguments: made.append(arguments[2]))
+
+    def queries_of(claims: list[Claim]) -> list[JobView]:
+        made.clear()
+        with database.reading() as session:
+            return view_jobs(session, [queries.get(session, claim.job_id) for claim in claims], WORKER_SEEN_SECONDS)
+
+    alone = [queries_of([claim])[0] for claim in claims]
+    of_one = len(made)
+    assert queries_of(claims) == alone
+    assert len(made) == of_one + len(claims) - 1  # one for the row of each job itself
+    of_running = alone[1]
+    assert of_running.latest is not None
+    assert of_running.best is not None
+    assert ((of_running.latest.stage, of_running.latest.epoch), of_running.best.stage) == ((2, 1), 1)
+    assert [view.attempt for view in alone] == [1, 1, 1]
+    assert of_running.files
