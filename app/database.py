@@ -1,5 +1,7 @@
 """Database engine (SQLite in WAL mode, or PostgreSQL by URL), transactions, the database's clock, and migrations."""
 
+import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,9 +141,20 @@ def _make_engine(url: str, paths: ShownPaths) -> Engine:
 
 def _configure_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # the begin event below decides; the driver's own BEGIN comes too late
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.OperationalError as error:
+        # SQLite says "unable to open" of the file that it would create beside a database on a read-only disk.
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CANTOPEN and _is_on_read_only_disk(connection):
+            error.sqlite_errorcode = sqlite3.SQLITE_READONLY
+        raise
     connection.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_MILLISECONDS}")
+
+
+def _is_on_read_only_disk(connection: sqlite3.Connection) -> bool:
+    (_, _, path), *_ = connection.execute("PRAGMA database_list").fetchall()
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def _begin_sqlite(connection: Connection) -> None:

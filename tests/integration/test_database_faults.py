@@ -1,8 +1,11 @@
 """Each fault of the database has its own error, in answers and in the readiness; and faults of requests have theirs."""
 
+import shutil
 import sqlite3
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from app.database import Database
+from app.database_errors import DatabaseReadOnly, explain
 from app.main import create_app
 from app.routes.dependencies import Service
 from app.settings import Settings
@@ -77,6 +81,47 @@ def test_a_full_disk_is_not_worth_another_try_at_once(api: TestClient) -> None:
     answers = [api.post("/jobs", json=CONFIG | {"seed": seed}) for seed in range(12)]
     found = problem(next(answer for answer in answers if answer.status_code != 201), 507)
     assert (found["code"], "free space" in found["hint"]) == ("database_disk_full", True)
+
+
+@pytest.fixture
+def read_only_disk(tmp_path: Path) -> Iterator[Callable[[Path], Path]]:
+    """Moves a folder to a disk that is mounted read-only then."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a disk")
+
+    def move(folder: Path) -> Path:
+        shutil.copytree(folder, disk / folder.name)
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        return disk / folder.name
+
+    yield move
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_disk_that_is_mounted_read_only_is_not_worth_another_try(
+    settings: Settings, read_only_disk: Callable[[Path], Path]
+) -> None:
+    moved = read_only_disk(settings.var_dir)
+    database = Database(f"sqlite:///{moved / 'edgeface.sqlite'}")
+    with pytest.raises(DBAPIError) as refused, database.writing() as session:
+        session.execute(text("DELETE FROM job"))
+    database.close()
+    assert isinstance(explain(refused.value), DatabaseReadOnly)
+
+
+@pytest.mark.parametrize("part", [".", "edgeface.sqlite"])
+def test_a_database_whose_modes_forbid_writing_says_so(settings: Settings, part: str) -> None:
+    """A descriptor that was opened before still writes: only a new connection meets the mode."""
+    with bound_by_modes():
+        (settings.var_dir / part).chmod(0o555 if part == "." else 0o444)
+        database = Database(settings.database_url)
+        with pytest.raises(DBAPIError) as refused, database.writing() as session:
+            session.execute(text("DELETE FROM job"))
+        database.close()
+        settings.var_dir.chmod(0o755)
+    assert isinstance(explain(refused.value), DatabaseReadOnly)
 
 
 def test_a_wrong_statement_is_a_fault_of_the_program(api: TestClient) -> None:
