@@ -29,10 +29,11 @@ from app.live.answers import JobAnswers
 from app.live.feeds import Feeds
 from app.monitoring.service_metrics import ServiceMetrics
 from app.pages import compare as compare_page
+from app.pages import datasets as datasets_pages
+from app.pages import face_sheet, new_job, static_files
 from app.pages import job as job_page
 from app.pages import jobs as jobs_page
 from app.pages import login as login_page
-from app.pages import new_job, static_files
 from app.problems import add_problem_handlers, answer_error
 from app.queue import Bell, make_celery
 from app.readiness import shared_readiness
@@ -167,6 +168,8 @@ def create_app(settings: Settings) -> FastAPI:
         jobs_page.router,
         login_page.router,
         new_job.router,
+        datasets_pages.router,
+        face_sheet.router,
         static_files.router,
     ):
         app.include_router(router)

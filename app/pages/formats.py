@@ -80,6 +80,11 @@ def utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def capitalized(text: str) -> str:
+    """The text with its first letter large, and the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def config_value(value: Any) -> str:
     """A value of a config as a person writes it: 1e-4, not 0.0001."""
     if value is None:
@@ -119,5 +124,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
         moment,
         utc,
         config_value,
+        capitalized,
     )
 }

@@ -89,6 +89,11 @@ MEANINGS: dict[str, tuple[str, str]] = {
         "Margin",
         "An angle that ArcFace adds to the right answer while it trains, so that people end up further apart.",
     ),
+    "alignment": (
+        "Alignment",
+        "How far eyes, nose and mouth lie from where EdgeFace expects them. Faces that are off by pixels cost more "
+        "than any training wins.",
+    ),
     "recipe": ("Recipe", "A set of defaults. What you set yourself stands in either."),
     "checkpoint": (
         "Checkpoint",

@@ -39,7 +39,18 @@
     }
     const all = controls.filter((control) => advanced.contains(control)).length;
     advanced.querySelector("[data-advanced-count]").textContent = `${all} fields, ${count ? `${count} changed` : "all as the recipe has them"}`;
-    document.getElementById("config").textContent = JSON.stringify(config(), null, 2);
+    document.getElementById("config").textContent = command();
+  }
+
+  // A value as a POSIX shell takes it.
+  const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
+  function command() {
+    const parts = Object.entries(config()).map(([name, value]) => `--set ${quoted(`${name}=${Array.isArray(value) ? JSON.stringify(value) : value ?? "null"}`)}`);
+    const query = labels();
+    if (query.get("name")) parts.push(`--name ${quoted(query.get("name"))}`);
+    for (const tag of query.getAll("tag")) parts.push(`--tag ${quoted(tag)}`);
+    return ["edgeface-finetune submit", ...parts].join(" \\\n  ");
   }
 
   function changeRecipe() {
