@@ -10,6 +10,7 @@ from app.compiled_networks import clean_compiled
 from app.database import Database, database_now
 from app.datasets.manifests import clean_manifests
 from app.deletion import Freed
+from app.jobs.deletion import clean_deleted
 from app.jobs.retention import SECONDS_A_DAY, Retention, clean_jobs, forget_dry_runs
 from app.jobs.tables import WorkerSeen
 from app.leftovers import remove_leftovers
@@ -27,6 +28,7 @@ def clean(database: Database, settings: Settings) -> Freed:
     retention = Retention.of(settings)
     freed = (
         clean_jobs(database, settings.artifacts_dir, retention)
+        + clean_deleted(database, settings.artifacts_dir)
         + remove_leftovers(database, settings.artifacts_dir)
         + clean_prepared(settings.prepared_dir, settings.keep_prepared_days * SECONDS_A_DAY)
         + clean_compiled(settings.compiled_dir, settings.keep_prepared_days * SECONDS_A_DAY)

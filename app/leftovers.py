@@ -21,7 +21,7 @@ from app.finetune.job_kinds import KINDS
 from app.jobs import queries
 from app.jobs.errors import JobNotFound
 from app.jobs.states import CLAIMED
-from app.jobs.tables import Artifact, Job
+from app.jobs.tables import Artifact, DeletedJob, Job
 
 ABANDONED_SECONDS = 3600.0
 """Seconds without a change after which a file without a row is a leftover."""
@@ -63,6 +63,7 @@ def find_leftovers(database: Database, artifacts_dir: Path) -> Leftovers:
         rows = session.exec(select(Job.id, Job.attempt, Job.status)).all()
         checkpoints = [job.checkpoint for job in session.exec(select(Job)) if job.checkpoint is not None]
         named = set(session.exec(select(Artifact.key)))
+        deleted = set(session.exec(select(DeletedJob.id)))
     newest = {job_id: attempt for job_id, attempt, _ in rows}
     living = {(job_id, attempt) for job_id, attempt, status in rows if status in CLAIMED}
     named |= {file.key for checkpoint in checkpoints for file in checkpoint.files}
@@ -77,7 +78,7 @@ def find_leftovers(database: Database, artifacts_dir: Path) -> Leftovers:
             if path in old and path.relative_to(artifacts_dir).as_posix() not in named
         ],
         folders=[folder for attempt in abandoned for folder in (*attempt.folders, attempt.path)],
-        unknown=sorted({each.path for each in attempts} - {each.path for each in known}),
+        unknown=sorted({each.path for each in attempts if each.job_id not in deleted} - {each.path for each in known}),
     )
 
 

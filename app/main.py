@@ -51,6 +51,7 @@ from app.routes import (
     events,
     health,
     inputs,
+    job_lists,
     jobs,
     metrics,
     pins,
@@ -148,6 +149,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestLog, observe=partial(_observe, service))
     add_problem_handlers(app)
     for router in (
+        job_lists.router,
         jobs.router,
         actions.router,
         attempts.router,

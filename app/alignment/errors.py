@@ -1,4 +1,4 @@
-"""Errors of face alignment. All errors are drawn in app/finetune/errors.py."""
+"""Errors of face alignment. All errors are drawn in app/finetune/error_tree.py."""
 
 from pathlib import Path
 

@@ -111,3 +111,8 @@ class JobView(BaseModel):
 class JobPage(BaseModel):
     jobs: list[JobView]
     next_cursor: str | None = Field(description="Pass it as `cursor` to get the next page; null on the last page.")
+
+
+class JobCounts(BaseModel):
+    total: int
+    by_status: dict[JobStatus, int] = Field(description="Each status, also those without a job.")

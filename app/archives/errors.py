@@ -1,4 +1,4 @@
-"""Errors of archives. Each names the entry. All errors are drawn in app/finetune/errors.py."""
+"""Errors of archives. Each names the entry. All errors are drawn in app/finetune/error_tree.py."""
 
 from humanize import naturalsize
 

@@ -10,6 +10,7 @@ from app.cli.connecting import connect, url_option
 from app.cli.job_ids import find_job_id
 from app.finetune.artifact_names import FORMATS
 from app.finetune.deprecations import current_value, query_messages
+from app.finetune.download_names import download_name
 from app.finetune.job_kinds import KINDS, kind_of
 
 
@@ -67,7 +68,11 @@ def jobs(statuses: tuple[str, ...], limit: int, kind: str | None, as_json: bool,
 
 @click.command()
 @click.argument("job_id", metavar="JOB")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: the file's own name.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Default: NAME-ID_FILE, with the name of JOB and the last six characters of its id.",
+)
 @click.option(
     "--format",
     "format_",
@@ -76,9 +81,10 @@ def jobs(statuses: tuple[str, ...], limit: int, kind: str | None, as_json: bool,
     show_default=True,
 )
 @click.option("--epoch", type=click.IntRange(1), help="Epoch of stage 2, if its checkpoint is kept. Default: the best.")
+@click.option("--force", is_flag=True, help="Replace a file of this name.")
 @url_option
-def download(job_id: str, output: Path | None, format_: str, epoch: int | None, url: str) -> None:
-    """Download a file of JOB and print its path.
+def download(job_id: str, output: Path | None, format_: str, epoch: int | None, force: bool, url: str) -> None:
+    """Download a file of JOB and print its path. A file that is there already is replaced only with --force.
 
     `full` is edgeface_finetuned.pth or dsr.pth, `backbone` the backbone's state dict, `evaluation` the evaluation as
     JSON, `report` the same as HTML.
@@ -88,6 +94,11 @@ def download(job_id: str, output: Path | None, format_: str, epoch: int | None, 
     with connect(url) as client:
         job_id = find_job_id(client, job_id)
         if output is None:
-            checkpoint = kind_of(client.get(job_id).kind).checkpoint
-            output = Path(checkpoint.get(format_, FORMATS[format_].file_name))
+            job = client.get(job_id)
+            file_name = kind_of(job.kind).checkpoint.get(format_, FORMATS[format_].file_name)
+            output = Path(download_name(job.id, job.name, file_name))
+        if output.exists() and not force:
+            raise click.UsageError(
+                f"{output} exists already: choose another name by --output, or replace it by --force"
+            )
         click.echo(client.download(job_id, output, format=format_, epoch=epoch))

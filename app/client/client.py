@@ -12,7 +12,7 @@ from app.api_models.attempts import Attempts
 from app.api_models.dry_run import DryRun, EstimateView
 from app.api_models.events import EventView, StatusEvent
 from app.api_models.health import Ready
-from app.api_models.job import JobPage, JobView
+from app.api_models.job import JobCounts, JobPage, JobView
 from app.api_models.job_status import JobStatus
 from app.api_models.metrics import Metrics
 from app.api_models.session import CallerView
@@ -152,15 +152,27 @@ class Client(InputRequests):
         self,
         statuses: tuple[JobStatus, ...] = (),
         *,
-        kind: str = FINETUNING,
+        kind: str | Sequence[str] = FINETUNING,
+        tags: Sequence[str] = (),
+        text: str = "",
+        sort: str = "newest",
         cursor: str | None = None,
         limit: int = 20,
     ) -> JobPage:
-        """Return one page of jobs of one kind, newest first."""
-        params: dict[str, Any] = {"status": list(statuses), "kind": kind, "limit": limit}
+        """Return one page of jobs of these kinds (`all`: every kind) with all of these tags, and with `text` in the
+        name, a tag, the dataset or the id. `sort` is `newest`, `best` or `longest`."""
+        params: dict[str, Any] = _filter(kind, tags, text) | {"status": list(statuses), "limit": limit}
+        if sort != "newest":
+            params["sort"] = sort
         if cursor is not None:
             params["cursor"] = cursor
         return JobPage.model_validate(self._connection.request("GET", "/jobs", params=params))
+
+    def counts(self, *, kind: str | Sequence[str] = FINETUNING, tags: Sequence[str] = (), text: str = "") -> JobCounts:
+        """Return how many of the jobs that `list` finds are in each status."""
+        return JobCounts.model_validate(
+            self._connection.request("GET", "/jobs/counts", params=_filter(kind, tags, text))
+        )
 
     def metrics(self, job_id: str) -> Metrics:
         return Metrics.model_validate(self._connection.request("GET", f"/jobs/{job_id}/metrics"))
@@ -204,6 +216,12 @@ class Client(InputRequests):
         values = {"name": name, "tags": None if tags is None else list(tags), "notes": notes, "shared": shared}
         changes = {field: value for field, value in values.items() if value is not None}
         return self._job("PATCH", f"/jobs/{job_id}", json=changes)
+
+    def delete(self, job_id: str, *, force: bool = False) -> JobView:
+        """Delete a job that has ended, with its files, and return it. Raises ApiError if something needs it, unless
+        `force`. The request is never repeated: if its answer were lost, the API would not find the job again."""
+        answer = self._connection.request_once("DELETE", f"/jobs/{job_id}", params={"force": force})
+        return JobView.model_validate(answer)
 
     def pin(self, job_id: str) -> JobView:
         """Keep the current best checkpoint, even if a better one follows. Raises ApiError if there is none."""
@@ -256,6 +274,13 @@ class Client(InputRequests):
 
     def _job(self, method: str, path: str, **arguments: Any) -> JobView:
         return JobView.model_validate(self._connection.request(method, path, **arguments))
+
+
+def _filter(kind: str | Sequence[str], tags: Sequence[str], text: str) -> dict[str, Any]:
+    labels = {"tag": list(tags), "q": text}
+    return {"kind": kind if isinstance(kind, str) else list(kind)} | {
+        name: each for name, each in labels.items() if each
+    }
 
 
 def _as_json(config: JobConfig | Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Errors of `dataset build`. All errors are drawn in app/finetune/errors.py."""
+"""Errors of `dataset build`. All errors are drawn in app/finetune/error_tree.py."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

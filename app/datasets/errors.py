@@ -1,4 +1,4 @@
-"""Errors of the records of datasets. All errors are drawn in app/finetune/errors.py."""
+"""Errors of the records of datasets. All errors are drawn in app/finetune/error_tree.py."""
 
 from collections.abc import Sequence
 

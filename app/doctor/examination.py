@@ -24,6 +24,7 @@ CHECKS: tuple[Check, ...] = (
     files.checkpoint_rows,
     files.leftover_files,
     files.unknown_folders,
+    files.deleted_jobs,
     files.prepared_faces,
     files.prepared_leftovers,
     files.compiled_leftovers,

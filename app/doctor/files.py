@@ -14,6 +14,7 @@ from app.finetune.checkpoint import Checkpoint, WrittenFile
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import name_some
 from app.jobs import queries, stand_in
+from app.jobs.deletion import clean_deleted, folders_left
 from app.jobs.states import CLAIMED
 from app.jobs.tables import Artifact, Job
 from app.jobs.transitions import fence
@@ -176,6 +177,20 @@ def unknown_folders(scope: Scope) -> Iterator[Finding]:
             "they are from another database or newer than a restored backup; only you can delete them, with rm -r",
             note=True,
         )
+
+
+def deleted_jobs(scope: Scope) -> Iterator[Finding]:
+    """A deleted job has no folder."""
+    if left := folders_left(scope.database, scope.settings.artifacts_dir):
+        yield Finding(
+            f"{count_of(len(left), 'folder')} of deleted jobs: {name_some(left)}",
+            "--repair deletes them, as a worker does every hour",
+            partial(_clean_deleted, scope),
+        )
+
+
+def _clean_deleted(scope: Scope) -> None:
+    clean_deleted(scope.database, scope.settings.artifacts_dir)
 
 
 def prepared_faces(scope: Scope) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Errors of the folders and file names of a dataset. All errors are drawn in app/finetune/errors.py."""
+"""Errors of the folders and file names of a dataset. All errors are drawn in app/finetune/error_tree.py."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -29,6 +29,9 @@ DSR_TRAINING = "dsr_training"
 DATASET_CHECK = "dataset_check"
 DATASET_IMPORT = "dataset_import"
 
+ALL_KINDS = "all"
+"""In place of a kind: jobs of every kind."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
@@ -194,6 +197,12 @@ def _public_name(name: str) -> str:
     return kind.name
 
 
+def _public_name_or_all(name: str) -> str:
+    if name != ALL_KINDS and known_kind(name) is None:
+        raise ValueError(f"{name!r} is none of {', '.join(KINDS)} and {ALL_KINDS}")
+    return name if name == ALL_KINDS else _public_name(name)
+
+
 def _decode_field(values: object, info: ValidationInfo) -> object:
     return decode_config(info.data["kind"], values) if isinstance(values, Mapping) and "kind" in info.data else values
 
@@ -203,6 +212,11 @@ class _KindSchema:
 
     def __get_pydantic_json_schema__(self, _: CoreSchema, __: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"type": "string", "enum": list(KINDS)}
+
+
+class _KindOrAllSchema:
+    def __get_pydantic_json_schema__(self, _: CoreSchema, __: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "enum": [*KINDS, ALL_KINDS]}
 
 
 class _ConfigSchema:
@@ -215,6 +229,9 @@ class _ConfigSchema:
 
 JobKind = Annotated[str, AfterValidator(_public_name), _KindSchema()]
 """A field or parameter that takes the public or the stored name of a kind and becomes the public one."""
+
+JobKindOrAll = Annotated[str, AfterValidator(_public_name_or_all), _KindOrAllSchema()]
+"""Like `JobKind`, or `all`."""
 
 AnyJobConfig = Annotated[SerializeAsAny[JobConfig], BeforeValidator(_decode_field), _ConfigSchema()]
 """A field that holds the config of any kind, in a model whose field `kind` comes before it."""

@@ -1,4 +1,4 @@
-"""What ends the process that reads a file. Each error names the file. app/finetune/errors.py draws all errors."""
+"""What ends the process that reads a file. Each error names the file. app/finetune/error_tree.py draws all errors."""
 
 from pathlib import Path
 

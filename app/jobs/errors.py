@@ -1,4 +1,4 @@
-"""Errors of requests about jobs. All errors are drawn in app/finetune/errors.py."""
+"""Errors of requests about jobs. All errors are drawn in app/finetune/error_tree.py."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,6 +88,42 @@ class NothingToPin(EdgefaceError):
             "its warnings and its error give the reason"
             if status.terminal
             else "pin it after the first checkpoint event",
+        )
+
+
+class NotDeletable(EdgefaceError):
+    code = "job_not_deletable"
+    blame: Blame = "request"
+
+    def __init__(self, job_id: str, status: JobStatus) -> None:
+        hint = (
+            "it ends in a few seconds: try again then"
+            if status is JobStatus.CANCELLING
+            else f"POST /jobs/{job_id}/cancel ends it; then delete it"
+        )
+        super().__init__(f"job {job_id} is {status}; only a job that has ended can be deleted", hint)
+
+
+class JobInUse(EdgefaceError):
+    code = "job_in_use"
+    blame: Blame = "request"
+
+    def __init__(self, job_id: str, needs: Sequence[str]) -> None:
+        super().__init__(
+            f"job {job_id} is needed: {'; '.join(needs)}",
+            f"DELETE /jobs/{job_id}?force=true deletes it all the same; jobs that use its weights and have not ended "
+            "then fail, and the config of one that has ended cannot be submitted again",
+        )
+
+
+class JobDeleted(EdgefaceError):
+    code = "job_deleted"
+    blame: Blame = "request"
+
+    def __init__(self, key: str, job_id: str) -> None:
+        super().__init__(
+            f"Idempotency-Key {shortened(key)!r} was used for job {job_id}, which was deleted",
+            "use a new key for every new job, such as a UUID",
         )
 
 

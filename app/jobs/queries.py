@@ -1,7 +1,7 @@
 """Read-only queries of jobs, epochs, events, attempts and files."""
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from sqlalchemy import ColumnElement, and_, case, func, or_
 from sqlalchemy import select as select_columns
@@ -10,11 +10,11 @@ from sqlmodel import Session, col, select
 from app.access.acting import caller_of
 from app.access.callers import ADMIN_OWNER
 from app.database import database_now
-from app.finetune.job_kinds import FINETUNING, kind_of, stored_kinds
+from app.finetune.job_kinds import stored_kinds
 from app.jobs.errors import JobNotFound
 from app.jobs.resume import ResumePoint
 from app.jobs.states import JobStatus
-from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent, OwnerTurn, WorkerSeen
+from app.jobs.tables import Artifact, Attempt, DeletedJob, EpochMetric, Job, JobEvent, OwnerTurn, WorkerSeen
 
 
 def get(session: Session, job_id: str) -> Job:
@@ -42,31 +42,27 @@ def locked(session: Session, job_id: str) -> Job:
 def by_idempotency_key(session: Session, key: str) -> Job | None:
     """Return the job that the session's caller submitted with the key. Admins also find jobs from before there were
     owners, which belong to `admin`."""
-    caller = caller_of(session)
-    owners = [caller.name, *([ADMIN_OWNER] if caller.is_admin else [])]
+    owners = _owners_of_keys(session)
     found = session.exec(select(Job).where(col(Job.owner).in_(owners), Job.idempotency_key == key)).all()
     return min(found, key=lambda job: owners.index(job.owner), default=None)
+
+
+def deleted_by_key(session: Session, key: str) -> DeletedJob | None:
+    """Return the deleted job that the session's caller had submitted with the key."""
+    owners = _owners_of_keys(session)
+    gone = select(DeletedJob).where(col(DeletedJob.owner).in_(owners), DeletedJob.idempotency_key == key)
+    return session.exec(gone.order_by(col(DeletedJob.deleted_at).desc())).first()
+
+
+def _owners_of_keys(session: Session) -> list[str]:
+    caller = caller_of(session)
+    return [caller.name, *([ADMIN_OWNER] if caller.is_admin else [])]
 
 
 def count_queued(session: Session, owner: str) -> int:
     """Return the number of queued jobs of all kinds that belong to `owner`."""
     query = select(func.count()).select_from(Job).where(Job.status == JobStatus.QUEUED, Job.owner == owner)
     return session.exec(query).one()
-
-
-def page(
-    session: Session, *, statuses: Sequence[JobStatus], before: str | None, limit: int, kind: str = FINETUNING
-) -> list[Job]:
-    """Return jobs of one kind that the session's caller may see, newest first, older than the job `before`."""
-    query = select(Job).where(Job.kind == kind_of(kind).stored).order_by(col(Job.id).desc()).limit(limit)
-    if statuses:
-        query = query.where(col(Job.status).in_(statuses))
-    if before is not None:
-        query = query.where(col(Job.id) < before)
-    caller = caller_of(session)
-    if not caller.is_admin:
-        query = query.where(or_(col(Job.shared), col(Job.owner) == caller.name))
-    return list(session.exec(query))
 
 
 def is_due() -> ColumnElement[bool]:

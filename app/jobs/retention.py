@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlmodel import Session, col, delete, select
+from sqlmodel import Session, col, select
 
 from app.database import Database
 from app.deletion import Freed, delete_file
@@ -19,10 +19,11 @@ from app.finetune.checkpoint import Checkpoint
 from app.finetune.dataset import JobWarning
 from app.finetune.job_kinds import KINDS
 from app.jobs import queries, stand_in
+from app.jobs.deletion import delete_rows
 from app.jobs.errors import JobNotFound
 from app.jobs.made_weights import named_by_others
 from app.jobs.states import JobStatus
-from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent
+from app.jobs.tables import Artifact, Job
 from app.jobs.transitions import fence
 from app.settings import Settings
 
@@ -98,9 +99,7 @@ def forget_dry_runs(database: Database, artifacts_dir: Path, retention: Retentio
         with contextlib.suppress(JobNotFound), database.writing() as session:
             # Check again under the lock: a user may just have retried the job.
             if is_old(session, queries.locked(session, job_id)):
-                for table in (JobEvent, EpochMetric, Artifact, Attempt):
-                    session.execute(delete(table).where(col(table.job_id) == job_id))
-                session.execute(delete(Job).where(col(Job.id) == job_id))
+                delete_rows(session, job_id)
 
 
 def _expendable(

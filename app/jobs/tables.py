@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Text, UniqueConstraint, false, true
+from sqlalchemy import JSON, BigInteger, Index, Text, UniqueConstraint, false, true
 from sqlmodel import Field, SQLModel
 from sqlmodel._compat import SQLModelConfig
 
@@ -22,7 +22,11 @@ from app.jobs.typed_json import TypedJson
 class Job(SQLModel, table=True):
     """A job of any kind. Ids sort by the time of submission."""
 
-    __table_args__ = (UniqueConstraint("owner", "idempotency_key", name="uq_job_idempotency_key"),)
+    __table_args__ = (
+        UniqueConstraint("owner", "idempotency_key", name="uq_job_idempotency_key"),
+        Index("ix_job_kind_id", "kind", "id"),
+        Index("ix_job_counts", "kind", "status", "owner", "shared"),
+    )
 
     id: str = Field(primary_key=True)
     kind: str = Field(default=FINETUNING, sa_column_kwargs={"server_default": FINETUNING})
@@ -37,6 +41,8 @@ class Job(SQLModel, table=True):
     """The labels: see app/api_models/labels.py. Empty: none."""
     tags: list[str] = Field(default_factory=list, sa_type=JSON, sa_column_kwargs={"server_default": "[]"})
     notes: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
+    search_text: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
+    """See app/jobs/search_text.py. Empty: written by an API from before there were labels."""
 
     status: str = Field(default=JobStatus.QUEUED, index=True)
     config: dict[str, Any] = Field(sa_type=JSON)
@@ -160,6 +166,15 @@ class JobEvent(SQLModel, table=True):
     kind: str
     data: dict[str, Any] = Field(sa_type=JSON)
     created_at: float
+
+
+class DeletedJob(SQLModel, table=True):
+    """A job whose rows are deleted. Its folder may still be there, and a repeated request may still name its key."""
+
+    id: str = Field(primary_key=True)
+    owner: str
+    idempotency_key: str | None = Field(default=None, index=True)
+    deleted_at: float
 
 
 class OwnerTurn(SQLModel, table=True):

@@ -11,7 +11,7 @@ from app.finetune.dataset_folders import TRAIN_FOLDER, VAL_FOLDER
 from app.finetune.job_kinds import makers_of
 from app.finetune.state_dicts import Weights
 from app.inputs.names import list_all_weights, list_datasets
-from app.jobs import queries
+from app.jobs.search import JobFilter, find_jobs
 from app.jobs.states import JobStatus
 from app.jobs.tables import Dataset, Job
 from app.pages.formats import short_id
@@ -52,7 +52,7 @@ def makers(session: Session, family: Weights) -> Sequence[Job]:
     found = [
         job
         for kind in makers_of(family)
-        for job in queries.page(session, statuses=[JobStatus.SUCCEEDED], before=None, limit=JOBS_OFFERED, kind=kind)
+        for job in find_jobs(session, JobFilter(kinds=[kind], statuses=[JobStatus.SUCCEEDED]), limit=JOBS_OFFERED).jobs
         if job.checkpoint is not None
     ]
     return sorted(found, key=lambda job: job.id, reverse=True)

@@ -12,10 +12,10 @@ from app.datasets.records import find, find_all, find_by_name, shown_names
 from app.datasets.views import view_dataset, view_summary
 from app.finetune.dataset_folders import PART_FOLDERS
 from app.finetune.dataset_import_config import ImportOptions
-from app.finetune.job_kinds import DATASET_IMPORT
+from app.finetune.job_kinds import DATASET_IMPORT, FINETUNING
 from app.guard.gate import CallerDep
 from app.inputs.names import list_datasets
-from app.jobs import queries
+from app.jobs.search import JobFilter, find_jobs
 from app.jobs.states import TERMINAL, JobStatus
 from app.jobs.tables import Job, UploadedInput
 from app.pages.face_sheet import Page, shown_faces
@@ -116,7 +116,7 @@ def _is_uploaded(session: Session, service: Service, name: str) -> bool:
 
 def _imports(session: Session) -> list[Job]:
     """Return the imports that have not ended, and the newest that failed while no dataset has its name."""
-    found = queries.page(session, statuses=(), before=None, limit=20, kind=DATASET_IMPORT)
+    found = find_jobs(session, JobFilter(kinds=[DATASET_IMPORT]), limit=20).jobs
     return [
         job
         for job in found
@@ -127,7 +127,7 @@ def _imports(session: Session) -> list[Job]:
 
 def _users(session: Session, name: str) -> list[tuple[str, str]]:
     """Return id and title of the newest fine-tunings that name the dataset."""
-    found = queries.page(session, statuses=(), before=None, limit=100)
+    found = find_jobs(session, JobFilter(kinds=[FINETUNING]), limit=100).jobs
     return [(job.id, title_of(job)) for job in found if job.config.get("dataset") == name][:5]
 
 

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.finetune.job_kinds import FINETUNING, JobKind
 from app.guard.gate import CallerDep
-from app.jobs import queries
-from app.jobs.errors import CursorInvalid
+from app.jobs.search import JobFilter, find_jobs
 from app.jobs.states import CLAIMED, JobStatus
 from app.pages import words
 from app.pages.formats import duration_in_words
@@ -43,12 +42,10 @@ def show_jobs(
     before: Annotated[str, Query(max_length=24)] = "",
 ) -> Response:
     """Show the jobs that the caller may see, newest first."""
-    if before and not (len(before) == 24 and before.isalnum()):
-        raise CursorInvalid(before)
     tab = tab if tab in TABS else ""
-    found = queries.page(session, statuses=TABS[tab][1], before=before or None, limit=JOBS_SHOWN + 1, kind=kind)
-    shown = found[:JOBS_SHOWN]
-    rows = job_rows(session, service.artifacts, shown, service.settings.worker_seen_seconds)
+    wanted = JobFilter(kinds=[kind], statuses=TABS[tab][1])
+    found = find_jobs(session, wanted, cursor=before or None, limit=JOBS_SHOWN)
+    rows = job_rows(session, service.artifacts, found.jobs, service.settings.worker_seen_seconds)
     is_first = not (tab or before) and kind == FINETUNING
     return render_page(
         request,
@@ -60,7 +57,7 @@ def show_jobs(
         kind=kind,
         kinds=words.KINDS,
         verdicts=words.VERDICTS,
-        older=_address(tab, kind, shown[-1].id) if len(found) > JOBS_SHOWN else None,
+        older=None if found.next_cursor is None else _address(tab, kind, found.next_cursor),
         newer=bool(before),
         empty=is_first and not rows,
         now=_now(rows) if is_first else None,

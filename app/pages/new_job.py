@@ -9,10 +9,11 @@ from sqlmodel import Session
 from app.finetune.config import FinetuneConfig
 from app.finetune.directories import with_directories
 from app.finetune.errors import ConfigError
-from app.finetune.job_kinds import kind_of
+from app.finetune.job_kinds import FINETUNING, kind_of
 from app.finetune.recipes import RECIPES, changed_fields
 from app.guard.gate import CallerDep
 from app.jobs import queries
+from app.jobs.search import JobFilter, find_jobs
 from app.jobs.tables import Job
 from app.pages.choices import dataset_choices, weights_choices, with_value
 from app.pages.form_fields import form_fields
@@ -91,7 +92,7 @@ def _next_name(session: Session, source: Job) -> str:
     if not source.name:
         return ""
     stem = re.sub(r"-\d+\Z", "", source.name)
-    taken = {job.name for job in queries.page(session, statuses=(), before=None, limit=100)}
+    taken = {job.name for job in find_jobs(session, JobFilter(kinds=[FINETUNING]), limit=100).jobs}
     number = next(number for number in range(2, 200) if f"{stem}-{number}" not in taken)
     return f"{stem}-{number}"
 

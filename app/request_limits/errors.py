@@ -1,4 +1,4 @@
-"""Errors of requests that want more than the service gives. All errors are drawn in app/finetune/errors.py."""
+"""Errors of requests that want more than the service gives. All errors are drawn in app/finetune/error_tree.py."""
 
 from app.finetune.errors import Blame, EdgefaceError
 from app.finetune.retry_later import RetryLater

@@ -43,11 +43,11 @@ def get_checkpoint(
     ] = None,
 ) -> Response:
     """Return the best checkpoint so far; for a succeeded job, the result. `epoch` selects another kept checkpoint, such
-    as a pinned one. The ETag is the sha256; Range works."""
+    as a pinned one. The ETag is the sha256; Range works. Content-Disposition names the file after the job."""
     return downloads.send(
         lambda session: find_checkpoint(session, job_id, format, epoch=epoch, attempt=attempt),
         "application/octet-stream",
-        as_attachment=True,
+        attached_of=job_id,
     )
 
 

@@ -1,22 +1,22 @@
-"""Jobs: submit, get, list."""
+"""Jobs: submit, get, delete."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response, status
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
+from app.access.audit import note
 from app.api_models.dry_run import DryRun
-from app.api_models.job import JobPage, JobView
+from app.api_models.job import JobView
 from app.finetune.config import FinetuneConfig
 from app.finetune.deprecations import current_value
-from app.finetune.job_kinds import DRY_RUN, FINETUNING, JobKind, kind_of
+from app.finetune.job_kinds import DRY_RUN, FINETUNING, kind_of
 from app.guard.gate import CallerDep
 from app.jobs import queries
-from app.jobs.errors import CursorInvalid
-from app.jobs.states import JobStatus
-from app.jobs.views import view_jobs
+from app.jobs.deletion import delete_folder, delete_job
+from app.jobs.views import view_job
 from app.problems import PROBLEM_RESPONSES
-from app.routes.dependencies import ChecksDep, ReadingSessionDep, ServiceDep
+from app.routes.dependencies import ChecksDep, ServiceDep, writing_for
 from app.routes.former_names import announce_former_names
 from app.routes.submitting import SubmissionDep, answer_submission, check_submission
 
@@ -88,33 +88,31 @@ async def submit_job(
     return await answer_submission(service, caller, checks, response, kind, config, submission)
 
 
-@router.get("", response_model=JobPage)
-def list_jobs(
-    session: ReadingSessionDep,
-    service: ServiceDep,
-    announced: Response,
-    status: Annotated[list[JobStatus] | None, Query(description="Only jobs of this status. May be repeated.")] = None,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    kind: Annotated[
-        JobKind, Query(description="Only jobs of this kind. `dry_run`: the jobs that `dry_run=estimate` made.")
-    ] = FINETUNING,
-) -> Response:
-    """List jobs, newest first."""
-    if cursor is not None and not (len(cursor) == 24 and cursor.isalnum()):
-        raise CursorInvalid(cursor)
-    jobs = queries.page(session, statuses=status or [], before=cursor, limit=limit + 1, kind=kind)
-    shown = jobs[:limit]
-    page = JobPage(
-        jobs=view_jobs(session, shown, service.settings.worker_seen_seconds),
-        next_cursor=shown[-1].id if len(jobs) > limit else None,
-    )
-    # Here, in a thread: FastAPI would encode it on the event loop, and adds the headers of dependencies only then.
-    return Response(page.model_dump_json(by_alias=True), media_type="application/json", headers=dict(announced.headers))
-
-
 @router.get("/{job_id}", response_model=JobView)
 async def get_job(job_id: str, service: ServiceDep, caller: CallerDep) -> Response:
     """Return status, stage, epoch, progress, metrics, warnings, error, checkpoint and files of the job, and the state
     that it would resume from."""
     return Response(await service.job_answers.get(job_id, caller), media_type="application/json")
+
+
+@router.delete("/{job_id}")
+def delete(
+    job_id: str,
+    service: ServiceDep,
+    caller: CallerDep,
+    force: Annotated[
+        bool, Query(description="Whether to delete a job that others need, or that has pinned checkpoints.")
+    ] = False,
+) -> JobView:
+    """Delete a job that has ended, with its files, epochs and events, and return it as it was.
+
+    409 names what needs it: jobs that named its weights, pinned checkpoints, a dataset that it made or checked last. A
+    submission that is repeated with its Idempotency-Key is refused for 30 days.
+    """
+    with writing_for(service, caller) as session:
+        caller.must_own(f"job {job_id}", queries.get(session, job_id).owner)
+        view = view_job(session, queries.locked(session, job_id), service.settings.worker_seen_seconds)
+        job = delete_job(session, job_id, force=force)
+        note(session, "delete", f"/jobs/{job_id}", name=job.name, kind=view.kind, force=force)
+    delete_folder(service.settings.artifacts_dir, job_id)
+    return view

@@ -8,8 +8,10 @@ from sqlmodel import Session
 
 from app.access.callers import Caller
 from app.finetune.checkpoint import WrittenFile
+from app.finetune.download_names import download_name
 from app.finetune.user_files import open_file
 from app.guard.gate import CallerDep
+from app.jobs import queries
 from app.jobs.errors import StoredFileMissing, StoredFileUnreadable
 from app.routes.dependencies import Service, ServiceDep, reading_for
 from app.routes.open_file import OpenFileResponse
@@ -37,17 +39,18 @@ class Downloads:
         find: Callable[[Session], WrittenFile],
         media_type: str,
         *,
-        as_attachment: bool = False,
+        attached_of: str | None = None,
         headers_of: Callable[[bytes], Mapping[str, str]] | None = None,
     ) -> Response:
-        """Send the file that `find` returns, with its sha256 as ETag. `as_attachment`: browsers save it under its name.
-        `headers_of` returns further headers for its content.
+        """Send the file that `find` returns, with its sha256 as ETag. `attached_of`: id of the job after which browsers
+        name the file that they save; None: they show it. `headers_of` returns further headers for its content.
 
         Raises StoredFileMissing, StoredFileUnreadable, and as `find`.
         """
         found = self._find(find)
         if self._known & {found.sha256, "*"}:
             return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=_headers(found))
+        filename = None if attached_of is None else self._name(attached_of, found.path.name)
         while True:
             try:
                 file = self._open(found.key)
@@ -60,7 +63,7 @@ class Downloads:
         further = {} if headers_of is None else headers_of(file.read())
         return OpenFileResponse(
             file,
-            filename=found.path.name if as_attachment else None,
+            filename=filename,
             media_type=media_type,
             headers={**_headers(found), **further},
         )
@@ -68,6 +71,10 @@ class Downloads:
     def _find(self, find: Callable[[Session], WrittenFile]) -> WrittenFile:
         with reading_for(self._service, self._caller) as session:
             return find(session)
+
+    def _name(self, job_id: str, file_name: str) -> str:
+        with reading_for(self._service, self._caller) as session:
+            return download_name(job_id, queries.get(session, job_id).name, file_name)
 
     def _open(self, key: str) -> BinaryIO:
         path = self._service.artifacts.path_of(key)

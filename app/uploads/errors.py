@@ -1,4 +1,4 @@
-"""Errors of uploads. All errors are drawn in app/finetune/errors.py."""
+"""Errors of uploads. All errors are drawn in app/finetune/error_tree.py."""
 
 from collections.abc import Mapping, Sequence
 

@@ -14,6 +14,7 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 
 from app.database import Database
 from app.jobs import queries
+from app.jobs.search import find_jobs
 from app.jobs.states import JobStatus
 from app.jobs.views import view_event, view_job
 from app.settings import Settings
@@ -82,7 +83,7 @@ def crowded_app(database: Database) -> FastAPI:
     @app.get("/jobs")
     def get_jobs(limit: int) -> list[dict[str, Any]]:
         with database.reading() as session:
-            jobs = queries.page(session, statuses=[], before=None, limit=limit)
+            jobs = find_jobs(session, limit=limit).jobs
             return [view_job(session, job, 15.0).model_dump(mode="json") for job in jobs]
 
     @app.post("/uploads", status_code=201)

@@ -11,6 +11,7 @@ from app.api_models.job import JobView
 from app.artifacts import Artifacts
 from app.database import Database
 from app.jobs import queries
+from app.jobs.search import find_jobs
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
 from tests.chaos.harness import Submitted
@@ -47,7 +48,7 @@ def judge(installation: Installation, undisturbed: list[JobView], submitted: Sub
     verdict = Verdict(kinds.total(), len(submitted.config_of_job), kinds)
     verdict.doubled += [path.name for path in (installation.folder / "chaos" / "doubled").iterdir()]
     with database.reading() as session:
-        known = {job.id for job in queries.page(session, statuses=[], before=None, limit=10_000)}
+        known = {job.id for job in find_jobs(session, limit=10_000).jobs}
         verdict.lost += sorted(set(submitted.job_of_key.values()) - known)
         extra = known - set(submitted.job_of_key.values()) - {job.id for job in undisturbed}
         verdict.doubled += [f"{job_id}: nobody asked for it" for job_id in extra]

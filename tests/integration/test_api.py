@@ -746,7 +746,8 @@ def test_the_event_stream_goes_on_over_a_failure_that_is_retried(api: TestClient
 def test_the_best_checkpoint_so_far_downloads_by_range_and_etag(
     api: TestClient, database: Database, settings: Settings
 ) -> None:
-    path = f"/jobs/{submit(api)['id']}/checkpoint"
+    job_id = submit(api)["id"]
+    path = f"/jobs/{job_id}/checkpoint"
     claim = run(database)
     problem = refused(api.get(path), 409, "checkpoint_not_ready")
     assert "first validated epoch" in problem["hint"]
@@ -754,7 +755,12 @@ def test_the_best_checkpoint_so_far_downloads_by_range_and_etag(
     publish(database, settings, claim, content)
     whole = api.get(path)
     assert whole.content == content
-    assert whole.headers["content-disposition"] == 'attachment; filename="edgeface_finetuned.pth"'
+    assert whole.headers["content-disposition"] == f'attachment; filename="{job_id[-6:]}_edgeface_finetuned.pth"'
+    api.patch(f"/jobs/{job_id}", json={"name": "../ORL 12px: lr=1e-4"})
+    named = api.get(path).headers["content-disposition"]
+    assert named == f'attachment; filename="ORL-12px-lr-1e-4-{job_id[-6:]}_edgeface_finetuned.pth"'
+    api.patch(f"/jobs/{job_id}", json={"name": "Größe"})
+    assert f"filename*=utf-8''Gr%C3%B6%C3%9Fe-{job_id[-6:]}_" in api.get(path).headers["content-disposition"]
     etag = whole.headers["etag"]
     assert etag == f'"{"1f" * 32}"'
     part = api.get(path, headers={"Range": "bytes=100-199", "If-Range": etag})

@@ -46,6 +46,7 @@ from app.finetune.events import (
 )
 from app.finetune.ranges import Estimate
 from app.jobs import queries
+from app.jobs.search import JobFilter, find_jobs
 from app.jobs.states import JobStatus
 from app.jobs.tables import Attempt
 from app.jobs.transitions import attempts, recording, rounds, wishes
@@ -503,7 +504,7 @@ def test_the_command_names_the_current_name_of_a_former_one(
         "warning: invented_people is deprecated and works until 0.4.0: use synthetic_identities"
     )
     with database.reading() as session:
-        assert submitted.output.strip() == queries.page(session, statuses=[], before=None, limit=1)[0].id
+        assert submitted.output.strip() == find_jobs(session, limit=1).jobs[0].id
     refused = edgeface_finetune_in_process(settings, "submit", "--dry-run=measure", "--evaluation", str(config))
     assert "warning: dry_run=measure is deprecated and works until 0.4.0: use dry_run=estimate" in refused.errors
 
@@ -515,7 +516,7 @@ def test_an_interrupted_estimate_is_cancelled(client: Client, database: Database
     with pytest.raises(KeyboardInterrupt):
         client.estimate(CONFIG, on_status=give_up)
     with database.reading() as session:
-        (job,) = queries.page(session, statuses=[], before=None, limit=10, kind="dry_run")
+        (job,) = find_jobs(session, JobFilter(kinds=["dry_run"]), limit=10).jobs
     assert job.status == JobStatus.CANCELLED
 
 
@@ -699,8 +700,16 @@ def test_a_dsr_training_is_submitted_watched_and_its_network_downloaded(
     assert "train loss 0.2000 pixel 0.1000  val AUC 0.9920 PSNR 24.50 SSIM 0.6500 identity 0.4100" in watched
 
     monkeypatch.chdir(tmp_path)
-    assert said(command("download", job_id)).strip() == "dsr.pth"
-    assert (tmp_path / "dsr.pth").read_bytes() == content
+    client.update(job_id, name="DSR for 12 px")
+    name = f"DSR-for-12-px-{job_id[-6:]}_dsr.pth"
+    assert said(command("download", job_id)).strip() == name
+    assert (tmp_path / name).read_bytes() == content
+    (tmp_path / name).write_bytes(b"mine")
+    refused = command("download", job_id)
+    assert (refused.exit_code, (tmp_path / name).read_bytes()) == (2, b"mine")
+    assert f"{name} exists already" in refused.output
+    assert said(command("download", job_id, "--force")).strip() == name
+    assert (tmp_path / name).read_bytes() == content
     refused = command("download", job_id, "--format", "backbone")
     assert isinstance(refused.exception, ApiError)
     assert refused.exception.problem.code == "no_backbone"

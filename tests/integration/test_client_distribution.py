@@ -151,8 +151,9 @@ def test_the_installed_client_submits_watches_and_downloads(
     assert run(settings, command, "submit", "--idempotency-key", "monday", config).strip() == job_id
     content = _finish(service.state.service.database, settings, job_id)
     assert "epoch 1, score 0.9000" in run(settings, command, "watch", job_id)
-    assert run(settings, command, "download", job_id).strip() == "edgeface_finetuned.pth"
-    assert (settings.var_dir / "edgeface_finetuned.pth").read_bytes() == content
+    name = f"{job_id[-6:]}_edgeface_finetuned.pth"
+    assert run(settings, command, "download", job_id).strip() == name
+    assert (settings.var_dir / name).read_bytes() == content
     assert job_id in run(settings, command, "jobs", "--status", "succeeded")
 
 

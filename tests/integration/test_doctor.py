@@ -21,7 +21,7 @@ from app.doctor.findings import Scope
 from app.finetune.epoch_metrics import EpochMetrics
 from app.jobs import pins, queries
 from app.jobs.states import JobStatus
-from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent, WorkerSeen
+from app.jobs.tables import Artifact, Attempt, DeletedJob, EpochMetric, Job, JobEvent, WorkerSeen
 from app.jobs.transitions import fence, recording, wishes
 from app.settings import Settings
 from tests.support.command_line import Ended, edgeface_finetune
@@ -148,6 +148,12 @@ def compilation_was_killed(_: JobFiles, settings: Settings) -> None:
     write_old(settings.compiled_dir / ("a" * 64) / "code.py", b"half")
 
 
+def deletion_was_killed(job: JobFiles, settings: Settings) -> None:
+    gone = DeletedJob(id="ab" * 12, owner="anna", deleted_at=0.0)
+    write(job, lambda session: session.add(gone))
+    write_old(settings.artifacts_dir / gone.id / "attempt-1" / "state-00000001.pth", b"of a deleted job")
+
+
 BREAKAGES: dict[str, Callable[[JobFiles, Settings], None]] = {
     "leases_run_out": lease_runs_out,
     "leases_left_over": lease_is_left,
@@ -159,6 +165,7 @@ BREAKAGES: dict[str, Callable[[JobFiles, Settings], None]] = {
     "artifact_files": state_is_gone,
     "checkpoint_rows": checkpoint_is_not_listed,
     "leftover_files": file_is_left,
+    "deleted_jobs": deletion_was_killed,
     "prepared_faces": faces_are_damaged,
     "prepared_leftovers": faces_are_left,
     "compiled_leftovers": compilation_was_killed,

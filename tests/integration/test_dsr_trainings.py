@@ -115,7 +115,7 @@ def test_a_network_is_trained_told_and_handed_out(
     assert kinds.count("enlargement") == 3
     answer = api.get(f"/jobs/{job_id}/checkpoint")
     assert answer.headers["etag"] == f'"{job["checkpoint"]["full"]["sha256"]}"'
-    assert 'filename="dsr.pth"' in answer.headers["content-disposition"]
+    assert f'filename="{job_id[-6:]}_dsr.pth"' in answer.headers["content-disposition"]
     tensors = torch.load(io.BytesIO(answer.content), weights_only=True)
     assert tensors["residual_blocks.0.prelu.weight"].shape == (1,)
     assert job["checkpoint"]["backbone"] is None

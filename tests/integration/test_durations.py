@@ -6,10 +6,11 @@ from sqlmodel import col, update
 from app.api_models.job import JobView
 from app.database import Database
 from app.finetune.events import DurationPredicted
-from app.finetune.job_kinds import DRY_RUN
+from app.finetune.job_kinds import DRY_RUN, FINETUNING
 from app.finetune.ranges import Estimate
 from app.jobs import queries
 from app.jobs.errors import IdempotencyKeyReused
+from app.jobs.search import JobFilter, find_jobs
 from app.jobs.states import JobStatus
 from app.jobs.tables import Attempt
 from app.jobs.transitions import attempts, fence, recording, submission, wishes
@@ -217,8 +218,8 @@ def test_a_measurement_is_claimed_like_a_job_and_listed_apart(database: Database
     assert job.estimate.model_dump() == MEASURED
     assert (job.kind, job.status, job.predicted, job.actual) == ("dry_run", JobStatus.SUCCEEDED, None, None)
     with database.reading() as session:
-        assert queries.page(session, statuses=[], before=None, limit=10) == []
-        (listed,) = queries.page(session, statuses=[], before=None, limit=10, kind=DRY_RUN)
+        assert find_jobs(session, JobFilter(kinds=[FINETUNING]), limit=10).jobs == []
+        (listed,) = find_jobs(session, JobFilter(kinds=[DRY_RUN]), limit=10).jobs
     assert listed.id == job_id
 
 

@@ -14,8 +14,8 @@ from app.finetune.config import FinetuneConfig
 from app.finetune.job_config import JobConfig
 from app.finetune.job_kinds import FINETUNING, KINDS, decode_config
 from app.inputs.dataset_checks import CheckedInputs
-from app.jobs import queries
 from app.jobs.errors import IdempotencyKeyReused
+from app.jobs.search import find_jobs
 from app.jobs.tables import Job
 from app.jobs.transitions import submission
 from app.main import create_app
@@ -121,7 +121,7 @@ def test_a_new_field_that_is_set_makes_another_request(database: Database, monke
     with pytest.raises(IdempotencyKeyReused):
         submit(database, WithANewField.model_validate({"dataset": "faces", "ema_decay": 0.5}))
     with database.reading() as session:
-        assert len(queries.page(session, statuses=[], before=None, limit=10)) == 1
+        assert len(find_jobs(session, limit=10).jobs) == 1
 
 
 def submit(database: Database, config: JobConfig) -> tuple[str, bool]:

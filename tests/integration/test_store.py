@@ -18,6 +18,7 @@ from app.finetune.events import EvaluationStarted, Progressed, StageStarted
 from app.jobs import queries
 from app.jobs.attempt_errors import LeaseLost, Poisoned, WorkerLost
 from app.jobs.errors import IdempotencyKeyReused, JobNotFound, NotPausable, NotPaused, NotRetryable, StatesGone
+from app.jobs.search import JobFilter, find_jobs
 from app.jobs.states import CLAIMED, NEXT, RETRYABLE, TERMINAL, JobStatus
 from app.jobs.tables import Artifact, Attempt, Job
 from app.jobs.transitions import attempts, fence, recording, rounds, submission, wishes
@@ -915,9 +916,9 @@ def test_pages_go_back_in_time_by_status(database: Database) -> None:
     submitted = [submit(database) for _ in range(4)]
     claim(database)
     with database.reading() as session:
-        first = queries.page(session, statuses=[JobStatus.QUEUED], before=None, limit=2)
-        second = queries.page(session, statuses=[JobStatus.QUEUED], before=first[-1].id, limit=2)
-    assert [job.id for job in [*first, *second]] == submitted[:0:-1]
+        first = find_jobs(session, JobFilter(statuses=[JobStatus.QUEUED]), limit=2)
+        second = find_jobs(session, JobFilter(statuses=[JobStatus.QUEUED]), cursor=first.next_cursor, limit=2)
+    assert [job.id for job in [*first.jobs, *second.jobs]] == submitted[:0:-1]
 
 
 def test_a_waiting_job_is_rung_for_again_only_after_a_while(database: Database) -> None:

@@ -1,4 +1,4 @@
-"""The error tree drawn in app/finetune/errors.py is complete, and every error can be reported."""
+"""The error tree drawn in app/finetune/error_tree.py is complete, and every error can be reported."""
 
 import importlib
 import inspect
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import app
-import app.finetune.errors
+import app.finetune.error_tree
 import worker
 from app.finetune.errors import Blame, EdgefaceError
 from app.finetune.job_kinds import KINDS, Kind
@@ -43,7 +43,7 @@ def _errors() -> set[type[EdgefaceError]]:
 def _drawn() -> set[tuple[str, str, str]]:
     """(name, base, code) of each class in the drawing."""
     drawn, ancestors = set(), ["EdgefaceError"]
-    for line in (app.finetune.errors.__doc__ or "").splitlines():
+    for line in (app.finetune.error_tree.__doc__ or "").splitlines():
         if (found := SHAPE.match(line)) is not None:
             indent, _, name, code = found.groups()
             depth = len(indent) // 4 + 1

@@ -22,7 +22,8 @@ from app.finetune.job_dataset import JobDataset
 from app.finetune.job_kinds import FINETUNING, Kind, kind_of
 from app.finetune.job_warning import JobWarning
 from app.jobs import queries
-from app.jobs.errors import IdempotencyKeyReused, TooManyQueuedJobs
+from app.jobs.errors import IdempotencyKeyReused, JobDeleted, TooManyQueuedJobs
+from app.jobs.search_text import search_text
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
 from app.jobs.transitions.fence import append_event, clock
@@ -49,6 +50,7 @@ def submit(
     Raises IntegrityError at the commit, or before, where another job has the key: see `find_repeated`.
     """
     now = clock(session)
+    content = config.model_dump(mode="json")
     job = Job(
         id=new_job_id(),
         kind=kind_of(kind).stored,
@@ -56,7 +58,8 @@ def submit(
         name=labels.name,
         tags=labels.tags,
         notes=labels.notes,
-        config=config.model_dump(mode="json"),
+        search_text=search_text(labels.name, labels.tags, content),
+        config=content,
         warnings=[warning.model_dump() for warning in warnings],
         datasets=[dataset.model_dump() for dataset in datasets],
         priority=priority,
@@ -85,8 +88,11 @@ def refuse_if_full(session: Session, most: int) -> None:
 def find_repeated(
     session: Session, key: str, config: JobConfig, *, priority: int = 0, kind: str = FINETUNING
 ) -> Job | None:
-    """Return the job that the same request with this key made before. Raise IdempotencyKeyReused if it was another."""
+    """Return the job that the same request with this key made before. Raise IdempotencyKeyReused if it was another,
+    JobDeleted if the job was deleted since."""
     job = queries.by_idempotency_key(session, key)
+    if job is None and (deleted := queries.deleted_by_key(session, key)) is not None:
+        raise JobDeleted(key, deleted.id)
     if job is None or job.request_digest == _digest(config, priority, kind_of(kind)):
         return job
     # Versions before 0.2.0 digested all fields, and fields may have got other names since: the row has the config.

@@ -11,6 +11,7 @@ from app.finetune.job_kinds import kind_of
 from app.jobs import queries
 from app.jobs.errors import NotPausable, NotPaused, NotRetryable, StatesGone
 from app.jobs.made_weights import hold_named
+from app.jobs.search_text import search_text
 from app.jobs.states import CLAIMED, RETRYABLE, JobStatus
 from app.jobs.tables import Job
 from app.jobs.transitions.attempts import end_job
@@ -90,6 +91,7 @@ def change_labels(session: Session, job_id: str, changes: JobChanges) -> Job:
     """Set the name, the tags, the notes and whether the job is shared, as far as `changes` has them."""
     job = queries.locked(session, job_id)
     job.sqlmodel_update(changes.values)
+    job.search_text = search_text(job.name, job.tags, job.config)
     session.flush()
     return job
 
