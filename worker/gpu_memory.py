@@ -13,9 +13,11 @@ from app.finetune.dataset_check_config import DatasetCheckConfig
 from app.finetune.dataset_import_config import DatasetImportConfig
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.model_export_config import ModelExportConfig
 from app.inputs.dataset_check import DatasetCheckInputs
 from app.inputs.dataset_import import DatasetImportInputs
 from app.inputs.evaluation import EvaluationInputs
+from app.inputs.model_export import ModelExportInputs
 from app.inputs.training_inputs import TrainingInputs
 from worker.gpu.leases import MemoryNeed
 
@@ -47,6 +49,11 @@ def gpu_memory_for_dataset_check(_: DatasetCheckConfig, __: DatasetCheckInputs) 
 
 
 def gpu_memory_for_dataset_import(_: DatasetImportConfig, __: DatasetImportInputs) -> MemoryNeed:
+    """It uses no GPU."""
+    return MemoryNeed(0, 0)
+
+
+def gpu_memory_for_model_export(_: ModelExportConfig, __: ModelExportInputs) -> MemoryNeed:
     """It uses no GPU."""
     return MemoryNeed(0, 0)
 

@@ -6,10 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from app.finetune.checked_copy import Copies
-from app.finetune.job_kinds import DATASET_CHECK, DATASET_IMPORT, DRY_RUN, DSR_TRAINING, EVALUATION, FINETUNING
+from app.finetune.job_kinds import (
+    DATASET_CHECK,
+    DATASET_IMPORT,
+    DRY_RUN,
+    DSR_TRAINING,
+    EVALUATION,
+    FINETUNING,
+    MODEL_EXPORT,
+)
 from app.inputs.dataset_check import DatasetCheckInputs
 from app.inputs.dataset_import import DatasetImportInputs
 from app.inputs.evaluation import EvaluationInputs
+from app.inputs.model_export import ModelExportInputs
 from app.inputs.training_inputs import TrainingInputs
 from worker.dataset_check.files import DatasetCheckFiles
 from worker.dataset_import.files import DatasetImportFiles
@@ -20,8 +29,10 @@ from worker.gpu_memory import (
     gpu_memory_for_dsr_training,
     gpu_memory_for_evaluation,
     gpu_memory_for_finetuning,
+    gpu_memory_for_model_export,
 )
 from worker.messages import JobFiles
+from worker.model_export.files import ModelExportFiles
 from worker.space import (
     SpaceNeeded,
     space_for_dataset_check,
@@ -30,6 +41,7 @@ from worker.space import (
     space_for_dsr_training,
     space_for_evaluation,
     space_for_finetuning,
+    space_for_model_export,
 )
 from worker.training.storage.paths import EvaluationJobFiles, ResumeFrom, TrainingFiles
 
@@ -85,6 +97,10 @@ def _dataset_import_files(inputs: DatasetImportInputs, place: Place) -> DatasetI
     return DatasetImportFiles(**vars(inputs), output_dir=place.output_dir, job=place.job or "")
 
 
+def _model_export_files(inputs: ModelExportInputs, place: Place) -> ModelExportFiles:
+    return ModelExportFiles(inputs.edgeface, place.output_dir, place.job or "", place.copies)
+
+
 WORKER_KINDS: dict[str, WorkerKind] = {
     FINETUNING: WorkerKind(
         run="worker.training.finetune:finetune",
@@ -126,6 +142,13 @@ WORKER_KINDS: dict[str, WorkerKind] = {
         files=_training_files,
         space=space_for_dsr_training,
         gpu_memory=gpu_memory_for_dsr_training,
+    ),
+    MODEL_EXPORT: WorkerKind(
+        run="worker.model_export.run:export_model",
+        files=_model_export_files,
+        space=space_for_model_export,
+        gpu_memory=gpu_memory_for_model_export,
+        resumable=False,
     ),
 }
 """By `Kind.name`."""

@@ -84,6 +84,7 @@ LAST_MESSAGES = (
     events.DryRunFinished,
     events.DatasetChecked,
     events.DatasetImported,
+    events.ModelExported,
     events.Stopped,
     Failed,
 )

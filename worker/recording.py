@@ -58,7 +58,12 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
             recording.record_event(session, claim, message)
         case events.StoppedEarly():
             recording.record_event(session, claim, message)
-        case events.EvaluationStarted() | events.DatasetCheckStarted() | events.DatasetImportStarted():
+        case (
+            events.EvaluationStarted()
+            | events.DatasetCheckStarted()
+            | events.DatasetImportStarted()
+            | events.ModelExportStarted()
+        ):
             recording.record_running(session, claim, message)
         case events.EvaluationWritten(evaluation):
             _record_evaluation(session, claim, message, 0, artifacts)
@@ -71,11 +76,16 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
         case events.DatasetImported():
             attempts.finish(session, claim, JobStatus.SUCCEEDED)
             record_import(session, claim.job_id, message)
+        case events.ModelExported():
+            _record_export(session, claim, message, 0, artifacts)
+            attempts.finish(session, claim, JobStatus.SUCCEEDED)
         case events.DryRunFinished():
             attempts.finish(session, claim, JobStatus.SUCCEEDED, measured=asdict(message))
         case events.Finished():
             if message.evaluated is not None:
                 _record_evaluation(session, claim, message.evaluated, message.best_epoch, artifacts)
+            if message.exported is not None:
+                _record_export(session, claim, message.exported, message.best_epoch, artifacts)
             attempts.finish(
                 session,
                 claim,
@@ -85,6 +95,13 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
                 recognition_after=asdict(message.after),
             )
     return []
+
+
+def _record_export(
+    session: Session, claim: Claim, exported: events.ModelExported, epoch: int, artifacts: Artifacts
+) -> None:
+    exported = replace(exported, file=relocated(exported.file, artifacts.key_of))
+    recording.record_export(session, claim, exported, epoch=epoch)
 
 
 def _record_evaluation(

@@ -20,11 +20,13 @@ from app.finetune.dataset_listing import list_parts
 from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.edgeface_shapes import EMBEDDING_SIZE
 from app.finetune.evaluation_config import EvaluationConfig
+from app.finetune.model_export_config import ModelExportConfig
 from app.finetune.subject_patterns import GUIDE, SubjectPattern
 from app.finetune.training_errors import DiskFull
 from app.inputs.dataset_check import DatasetCheckInputs
 from app.inputs.dataset_import import DatasetImportInputs
 from app.inputs.evaluation import EvaluationInputs
+from app.inputs.model_export import ModelExportInputs
 from app.inputs.training_inputs import TrainingInputs
 from app.settings import Settings
 
@@ -80,6 +82,11 @@ def space_for_dataset_check(config: DatasetCheckConfig, inputs: DatasetCheckInpu
 def space_for_dataset_import(_: DatasetImportConfig, __: DatasetImportInputs, ___: bool) -> SpaceNeeded:
     """It writes into the folder of uploads, and leaves its own share of that disk free."""
     return SpaceNeeded(save=2**20, faces=0)
+
+
+def space_for_model_export(_: ModelExportConfig, inputs: ModelExportInputs, __: bool) -> SpaceNeeded:
+    """The file has the size of the weights."""
+    return SpaceNeeded(save=2 * inputs.edgeface.stat().st_size, faces=0)
 
 
 def space_for_dsr_training(config: DsrTrainingConfig, inputs: TrainingInputs, faces_are_prepared: bool) -> SpaceNeeded:

@@ -22,6 +22,8 @@ from app.finetune.events import (
     DatasetImportStarted,
     EnlargementMeasured,
     EvaluationStarted,
+    ModelExported,
+    ModelExportStarted,
     PhaseStarted,
     Prepared,
     RecognitionMeasured,
@@ -89,7 +91,8 @@ class ResumedEvent(EventView):
 class PreparedEvent(EventView):
     kind: Literal["prepared"]
     data: Annotated[
-        Prepared | DatasetCheckStarted | DatasetImportStarted | EvaluationStarted, Field(union_mode="left_to_right")
+        Prepared | DatasetCheckStarted | DatasetImportStarted | ModelExportStarted | EvaluationStarted,
+        Field(union_mode="left_to_right"),
     ]
 
 
@@ -153,6 +156,11 @@ class StoppedEarlyEvent(EventView):
     data: StoppedEarly
 
 
+class ExportedEvent(EventView):
+    kind: Literal["exported"]
+    data: ModelExported
+
+
 class OtherEvent(EventView):
     """An event of another version of the service."""
 
@@ -177,6 +185,7 @@ KnownEvent = (
     | StepsSkippedEvent
     | StepChosenEvent
     | StoppedEarlyEvent
+    | ExportedEvent
 )
 KNOWN_EVENTS: tuple[type[EventView], ...] = get_args(KnownEvent)
 

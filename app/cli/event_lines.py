@@ -20,6 +20,8 @@ from app.finetune.events import (
     EvaluationStarted,
     EvaluationWritten,
     Finished,
+    ModelExported,
+    ModelExportStarted,
     Phase,
     PhaseStarted,
     Prepared,
@@ -108,6 +110,10 @@ def event_line(event: object) -> str | None:
             return f"reading an upload of {naturalsize(upload_bytes)}"
         case EvaluationStarted(device):
             return f"evaluating on {device}"
+        case ModelExportStarted():
+            return f"exporting {event.variant}"
+        case ModelExported():
+            return f"ONNX file written: {counted(event.faces, 'face')} compared, worst cosine {event.worst_cosine:.7f}"
         case RecognitionMeasured(when, recognition):
             return f"{when} fine-tuning: {recognition_line(recognition)}"
         case EnlargementMeasured():

@@ -8,7 +8,7 @@ import click
 from app.api_models.job_status import JobStatus
 from app.cli.connecting import connect, url_option
 from app.cli.job_ids import find_job_id
-from app.finetune.artifact_names import FORMATS
+from app.finetune.artifact_names import FORMATS, WRITTEN_AT_THE_END
 from app.finetune.deprecations import current_value, query_messages
 from app.finetune.download_names import download_name
 from app.finetune.job_kinds import KINDS, kind_of
@@ -87,9 +87,9 @@ def download(job_id: str, output: Path | None, format_: str, epoch: int | None, 
     """Download a file of JOB and print its path. A file that is there already is replaced only with --force.
 
     `full` is edgeface_finetuned.pth or dsr.pth, `backbone` the backbone's state dict, `evaluation` the evaluation as
-    JSON, `report` the same as HTML.
+    JSON, `report` the same as HTML, `onnx` the backbone for ONNX Runtime.
     """
-    if epoch is not None and FORMATS[format_].part_of == "evaluation":
+    if epoch is not None and FORMATS[format_].part_of in WRITTEN_AT_THE_END:
         raise click.UsageError(f"a job has one {format_}, not one per epoch: leave --epoch out")
     with connect(url) as client:
         job_id = find_job_id(client, job_id)

@@ -16,6 +16,7 @@ FULL_NAME = "edgeface_finetuned.pth"
 BACKBONE_NAME = "edgeface_backbone.pth"
 DSR_NAME = "dsr.pth"
 EVALUATION_NAME = "evaluation.json"
+ONNX_NAME = "edgeface.onnx"
 REPORT_NAME = "report.html"
 
 COMPILED_MARKER = "complete.json"
@@ -25,12 +26,16 @@ STATE = "state"
 """The kind of a training state in the rows. It cannot be downloaded."""
 
 
+Part = Literal["checkpoint", "evaluation", "export"]
+"""`checkpoint`: files of each best epoch. `evaluation`, `export`: files that a job writes once, at its end."""
+
+
 @dataclass(frozen=True)
 class Format:
     """A file that can be downloaded. `name` is the value of `format`, and the file's kind in the rows."""
 
     name: str
-    part_of: Literal["checkpoint", "evaluation"]
+    part_of: Part
     file_name: str
     """The training of a DSR network writes `full` as dsr.pth."""
     description: str
@@ -43,13 +48,21 @@ FORMATS: dict[str, Format] = {
         Format("backbone", "checkpoint", BACKBONE_NAME, "the backbone's state dict"),
         Format("evaluation", "evaluation", EVALUATION_NAME, "the evaluation as JSON"),
         Format("report", "evaluation", REPORT_NAME, "the evaluation as an HTML page"),
+        Format("onnx", "export", ONNX_NAME, "the backbone as an ONNX file, float32"),
     )
 }
 
 
-def formats_of(part: Literal["checkpoint", "evaluation"]) -> list[str]:
-    """Return the names of the formats that are files of a checkpoint or of an evaluation."""
-    return [name for name, each in FORMATS.items() if each.part_of == part]
+def formats_of(*parts: Part) -> list[str]:
+    """Return the names of the formats that are files of these parts of a job's result."""
+    return [name for name, each in FORMATS.items() if each.part_of in parts]
+
+
+WRITTEN_AT_THE_END: tuple[Part, ...] = ("evaluation", "export")
+"""The parts that describe, or are made of, the best checkpoint, and are kept as long as that."""
+
+DOWNLOADED_AS_CHECKPOINT: tuple[Part, ...] = ("checkpoint", "export")
+"""The parts that `GET /jobs/{id}/checkpoint` serves."""
 
 
 def describe_formats(*names: str) -> str:
@@ -57,8 +70,8 @@ def describe_formats(*names: str) -> str:
 
 
 def _checkpoint_format(name: str) -> str:
-    if name not in formats_of("checkpoint"):
-        raise ValueError(f"{name!r} is none of {', '.join(formats_of('checkpoint'))}")
+    if name not in (known := formats_of(*DOWNLOADED_AS_CHECKPOINT)):
+        raise ValueError(f"{name!r} is none of {', '.join(known)}")
     return name
 
 
@@ -66,7 +79,7 @@ class _CheckpointFormatSchema:
     """The names of the table as it is when the schema is made."""
 
     def __get_pydantic_json_schema__(self, _: CoreSchema, __: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"type": "string", "enum": formats_of("checkpoint")}
+        return {"type": "string", "enum": formats_of(*DOWNLOADED_AS_CHECKPOINT)}
 
 
 class _ArtifactKindSchema:

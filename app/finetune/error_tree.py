@@ -68,6 +68,7 @@ EdgefaceError                       error
 ├── GpuFull                         gpu_full
 ├── DiskFull                        disk_full
 ├── DeviceUnavailable               device_unavailable
+├── OnnxDiffers                     onnx_differs
 ├── GpuUnusable                     gpu_unusable
 ├── AlignExtraMissing               align_extra_missing
 ├── AlignModelDamaged               align_model_damaged
@@ -86,6 +87,7 @@ EdgefaceError                       error
 ├── DatasetNotUploaded              dataset_not_uploaded
 ├── NoSheet                         no_sheet
 ├── NotEvaluated                    not_evaluated
+├── NotExported                     not_exported
 ├── CheckpointNotReady              checkpoint_not_ready
 ├── CheckpointNotKept               checkpoint_not_kept
 ├── NoBackbone                      no_backbone

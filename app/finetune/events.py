@@ -24,6 +24,8 @@ from app.finetune.evaluation import Evaluation, Images
 from app.finetune.event_data import EventData
 from app.finetune.job_warning import JobWarning
 from app.finetune.listing import Listing
+from app.finetune.model_export import ModelExported as ModelExported
+from app.finetune.model_export import ModelExportStarted as ModelExportStarted
 from app.finetune.phases import Phase as Phase
 from app.finetune.phases import PhaseStarted as PhaseStarted
 from app.finetune.ranges import Estimate
@@ -207,8 +209,8 @@ class Finished:
     """The training is over.
 
     `verdict` says whether recognition got better, worse or neither. `evaluated` is None where val could not be
-    evaluated, which a warning explains. For a DSR network `before` is bicubic enlargement, `after` the best epoch's,
-    and `evaluated` is None.
+    evaluated, and `exported` where there is no ONNX file; a warning explains either. For a DSR network `before` is
+    bicubic enlargement, `after` the best epoch's, and both are None.
     """
 
     before: Recognition
@@ -218,6 +220,7 @@ class Finished:
     seconds: float
     evaluated: EvaluationWritten | None = None
     selection: Selection | None = None
+    exported: ModelExported | None = None
 
 
 @dataclass(frozen=True)
@@ -296,8 +299,11 @@ TrainingEvent = (
     | DatasetImportStarted
     | DatasetImported
     | DryRunFinished
+    | ModelExportStarted
+    | ModelExported
     | Finished
 )
-"""A training ends with `Finished`. An evaluation starts with `EvaluationStarted` and ends with `EvaluationWritten`."""
+"""A training ends with `Finished`, a job that only exports with `ModelExported`. An evaluation starts with
+`EvaluationStarted` and ends with `EvaluationWritten`."""
 
 Report = Callable[[TrainingEvent], None]

@@ -20,6 +20,7 @@ from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.errors import ConfigError
 from app.finetune.evaluation_config import EvaluationConfig
 from app.finetune.job_config import STORED, JobConfig
+from app.finetune.model_export_config import ModelExportConfig
 from app.finetune.state_dicts import Weights
 
 FINETUNING = "finetuning"
@@ -28,6 +29,7 @@ EVALUATION = "evaluation"
 DSR_TRAINING = "dsr_training"
 DATASET_CHECK = "dataset_check"
 DATASET_IMPORT = "dataset_import"
+MODEL_EXPORT = "model_export"
 
 ALL_KINDS = "all"
 """In place of a kind: jobs of every kind."""
@@ -56,6 +58,8 @@ class Kind:
     """The weights that other configs can name by `job:ID`, and the file of the checkpoint that has them."""
     evaluated: bool = False
     """Whether it writes an evaluation and a report."""
+    exports: bool = False
+    """Whether it writes the backbone as an ONNX file at its end."""
     dry_run_of: str | None = None
     """The kind whose duration, memory and disk space it predicts. Such a job leaves nothing but `estimate`."""
     own_answer: bool = False
@@ -87,6 +91,7 @@ KINDS: dict[str, Kind] = {
             checkpoint={"full": FULL_NAME, "backbone": BACKBONE_NAME},
             makes={"EdgeFace": "backbone"},
             evaluated=True,
+            exports=True,
         ),
         Kind(
             name=DRY_RUN,
@@ -145,6 +150,18 @@ KINDS: dict[str, Kind] = {
             own_answer=True,
             instead_of_checkpoint="GET /datasets/{dataset} has its result",
             instead_of_evaluation="GET /datasets/{dataset} has its result; POST /evaluations evaluates weights",
+        ),
+        Kind(
+            name=MODEL_EXPORT,
+            title="the export of a model",
+            path="/model-exports",
+            config=ModelExportConfig,
+            description="Queue a job that writes weights as an ONNX file, and compares it with PyTorch. When it has "
+            "succeeded, /jobs/{id}/checkpoint?format=onnx has the file.",
+            weights={"edgeface": "EdgeFace"},
+            exports=True,
+            instead_of_checkpoint="GET /jobs/{id}/checkpoint?format=onnx is its result",
+            instead_of_evaluation="POST /evaluations evaluates the weights that `edgeface` of its config names",
         ),
     )
 }

@@ -46,6 +46,17 @@ class DsrLossNotFinite(TrainingDiverged):
         )
 
 
+class OnnxDiffers(EdgefaceError):
+    code = "onnx_differs"
+
+    def __init__(self, worst: float, least: float) -> None:
+        super().__init__(
+            f"the ONNX file differs from the network: the embeddings of a face by PyTorch and by ONNX Runtime have a "
+            f"cosine of {worst:.7f}, and {least} is the least that is accepted; no file was written",
+            "use the .pth files; please report it, with the versions of torch and onnxruntime (pip list)",
+        )
+
+
 class TooLittleMemory(EdgefaceError):
     code = "too_little_memory"
 

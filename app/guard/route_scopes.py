@@ -64,6 +64,7 @@ SCOPES: dict[str, Scope | None] = {
     "GET /weights/{name}": Scope.READ,
     "PATCH /weights/{name}": Scope.DATA,
     "DELETE /weights/{name}": Scope.DATA,
+    "POST /model-exports": Scope.SUBMIT,
     "GET /audit": Scope.ADMIN,
     "GET /metrics": Scope.READ,
     "OPTIONS /uploads": Scope.DATA,

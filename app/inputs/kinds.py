@@ -17,6 +17,7 @@ from app.finetune.dsr_config import DsrTrainingConfig
 from app.finetune.evaluation_config import EvaluationConfig
 from app.finetune.job_config import JobConfig
 from app.finetune.job_dataset import JobDataset
+from app.finetune.model_export_config import ModelExportConfig
 from app.finetune.part_reading import PartReading
 from app.finetune.subject_patterns import SubjectPattern
 from app.inputs.dataset_check import check_dataset_check, find_dataset_check_inputs
@@ -25,6 +26,7 @@ from app.inputs.dataset_import import check_dataset_import, find_dataset_import_
 from app.inputs.dsr_training import check_dsr_training
 from app.inputs.evaluation import check_evaluation, find_evaluation_inputs
 from app.inputs.finetuning import check_finetuning
+from app.inputs.model_export import check_model_export, find_model_export_inputs
 from app.inputs.training_inputs import find_training_inputs
 from app.settings import Settings
 
@@ -43,6 +45,7 @@ INPUTS: dict[type[JobConfig], InputsOfConfig] = {
     DsrTrainingConfig: InputsOfConfig(find_training_inputs, check_dsr_training),
     DatasetCheckConfig: InputsOfConfig(find_dataset_check_inputs, check_dataset_check),
     DatasetImportConfig: InputsOfConfig(find_dataset_import_inputs, check_dataset_import),
+    ModelExportConfig: InputsOfConfig(find_model_export_inputs, check_model_export),
 }
 
 

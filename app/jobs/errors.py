@@ -166,6 +166,20 @@ class NotEvaluated(EdgefaceError):
         super().__init__(f"job {job_id} ({status}) has no evaluation{'' if status.terminal else ' yet'}", hint)
 
 
+class NotExported(EdgefaceError):
+    code = "not_exported"
+    blame: Blame = "request"
+
+    def __init__(self, job_id: str, status: JobStatus, file_format: str) -> None:
+        hint = (
+            f'POST /model-exports with {{"edgeface": "job:{job_id}"}} makes one of the weights of a job that '
+            "succeeded; the job's warnings and its error give the reason why it has none"
+            if status.terminal
+            else "it is written when the job ends: watch GET /jobs/{id}/events"
+        )
+        super().__init__(f"job {job_id} ({status}) has no {file_format} file{'' if status.terminal else ' yet'}", hint)
+
+
 class CheckpointNotReady(EdgefaceError):
     code = "checkpoint_not_ready"
     blame: Blame = "request"

@@ -1,7 +1,7 @@
 """Views of the files of a job."""
 
 from app.api_models.files import CheckpointView, FileView, KeptFile
-from app.finetune.artifact_names import STATE, formats_of
+from app.finetune.artifact_names import STATE, WRITTEN_AT_THE_END, formats_of
 from app.finetune.checkpoint import WrittenFile
 from app.jobs.tables import Artifact, Job
 
@@ -41,7 +41,7 @@ def view_files(job: Job, artifacts: list[Artifact], path: str) -> list[KeptFile]
 
 
 def _kind(artifact: Artifact, best: set[str], latest: list[str]) -> str:
-    if artifact.key in best or artifact.kind in formats_of("evaluation"):
+    if artifact.key in best or artifact.kind in formats_of(*WRITTEN_AT_THE_END):
         return "best"
     if artifact.key in latest:
         return "latest"
@@ -53,6 +53,8 @@ def _url(artifact: Artifact, path: str) -> str | None:
         return None
     if artifact.kind in formats_of("evaluation"):
         return f"{path}/{artifact.kind}"
+    if artifact.kind in formats_of("export"):
+        return f"{path}/checkpoint?format={artifact.kind}"
     wanted = "" if artifact.kind == "full" else f"&format={artifact.kind}"
     return f"{path}/checkpoint?epoch={artifact.epoch}&attempt={artifact.attempt}{wanted}"
 

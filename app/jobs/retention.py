@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 
 from app.database import Database
 from app.deletion import Freed, delete_file
-from app.finetune.artifact_names import formats_of
+from app.finetune.artifact_names import WRITTEN_AT_THE_END, formats_of
 from app.finetune.checkpoint import Checkpoint
 from app.finetune.dataset import JobWarning
 from app.finetune.job_kinds import KINDS
@@ -35,8 +35,8 @@ SECONDS_A_DAY = 86400.0
 
 @dataclass(frozen=True)
 class Retention:
-    """Seconds after a job's end for which its states, and its unpinned checkpoints with their evaluations, are kept.
-    None: for ever."""
+    """Seconds after a job's end for which its states, and its unpinned checkpoints with what was made of them, are
+    kept. None: for ever."""
 
     states: float
     checkpoints: float | None
@@ -74,7 +74,7 @@ def clean_job(database: Database, artifacts_dir: Path, job_id: str, retention: R
         fence.forget_artifacts(session, keys)
         if job.checkpoint is not None and any(file.key in keys for file in job.checkpoint.files):
             _replace_expired(session, job, job.checkpoint)
-        if measured := sorted(artifact.kind for artifact in going if artifact.kind in formats_of("evaluation")):
+        if measured := sorted(artifact.kind for artifact in going if artifact.kind in formats_of(*WRITTEN_AT_THE_END)):
             _tell_expired(session, job, measured)
     # A training that rolled back may be rewriting a file of the same name: keep that one.
     return sum((delete_file(artifacts_dir / key, older_than=GRACE_SECONDS) for key in keys), start=Freed())
@@ -134,12 +134,12 @@ def _keys(checkpoint: Checkpoint | None) -> set[str]:
 
 
 def _measured_of_no_pin(artifacts: list[Artifact], now: float) -> list[Artifact]:
-    """Return the evaluation files, except those of pinned checkpoints of a training."""
+    """Return the files of the evaluation and the export, except those of pinned checkpoints of a training."""
     pinned = {artifact.epoch for artifact in artifacts if artifact.kind in formats_of("checkpoint") and artifact.pinned}
     return [
         artifact
         for artifact in artifacts
-        if artifact.kind in formats_of("evaluation")
+        if artifact.kind in formats_of(*WRITTEN_AT_THE_END)
         and artifact.epoch not in pinned
         and now - artifact.created_at > GRACE_SECONDS
     ]

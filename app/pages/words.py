@@ -1,7 +1,15 @@
 """The words of the pages: statuses, verdicts, phases, and the meanings of terms."""
 
 from app.finetune.evaluation import Outcome
-from app.finetune.job_kinds import DATASET_CHECK, DATASET_IMPORT, DRY_RUN, DSR_TRAINING, EVALUATION, FINETUNING
+from app.finetune.job_kinds import (
+    DATASET_CHECK,
+    DATASET_IMPORT,
+    DRY_RUN,
+    DSR_TRAINING,
+    EVALUATION,
+    FINETUNING,
+    MODEL_EXPORT,
+)
 from app.finetune.phases import Phase
 from app.jobs.states import JobStatus
 
@@ -12,6 +20,7 @@ KINDS: dict[str, str] = {
     DSR_TRAINING: "DSR training",
     DATASET_CHECK: "dataset check",
     DATASET_IMPORT: "dataset import",
+    MODEL_EXPORT: "model export",
 }
 """By the public name of the kind."""
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
-from app.finetune.artifact_names import CheckpointFormat, describe_formats, formats_of
+from app.finetune.artifact_names import DOWNLOADED_AS_CHECKPOINT, CheckpointFormat, describe_formats, formats_of
 from app.finetune.evaluation import Evaluation
 from app.guard.content_policy import report_policy
 from app.jobs.checkpoints import find_checkpoint
@@ -27,7 +27,7 @@ def get_checkpoint(
     downloads: DownloadsDep,
     format: Annotated[  # noqa: A002 - the query parameter's name
         CheckpointFormat,
-        Query(description=describe_formats(*formats_of("checkpoint"))),
+        Query(description=describe_formats(*formats_of(*DOWNLOADED_AS_CHECKPOINT))),
     ] = "full",
     epoch: Annotated[
         int | None,

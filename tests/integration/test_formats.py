@@ -52,7 +52,7 @@ def test_it_is_listed_downloaded_and_described(api: TestClient, job: JobFiles) -
     assert (listed["kind"], api.get(listed["url"]).content) == ("best", b"toy 1")
     operation: dict[str, Any] = api.get("/openapi.json").json()["paths"]["/jobs/{job_id}/checkpoint"]["get"]
     (parameter,) = (each for each in operation["parameters"] if each["name"] == "format")
-    assert parameter["schema"]["enum"] == ["full", "backbone", "toy"]
+    assert parameter["schema"]["enum"] == ["full", "backbone", "onnx", "toy"]
 
 
 def test_it_is_deleted_with_its_checkpoint_and_as_a_leftover(job: JobFiles, settings: Settings) -> None:

@@ -99,5 +99,8 @@ def test_every_kind_is_in_every_table(name: str) -> None:
     assert set(kind.makes.values()) <= kind.checkpoint.keys()
     assert kind.checkpoint or kind.instead_of_checkpoint
     assert kind.evaluated or kind.instead_of_evaluation
-    values = {"name": "faces", "upload": "0" * 24} if name == "dataset_import" else {"dataset": "faces"}
+    values = {
+        "dataset_import": {"name": "faces", "upload": "0" * 24},
+        "model_export": {"edgeface": "edgeface_xxs.pt"},
+    }.get(name, {"dataset": "faces"})
     assert isinstance(decode_config(kind.stored, values), kind.config)

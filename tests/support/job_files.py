@@ -12,7 +12,7 @@ from sqlmodel import col, update
 from app.database import Database, database_now
 from app.finetune.checkpoint import Checkpoint, WrittenFile
 from app.finetune.config import FACE_SIZE, FinetuneConfig
-from app.finetune.events import StateSaved
+from app.finetune.events import ModelExported, StateSaved
 from app.finetune.job_kinds import FINETUNING, KINDS
 from app.jobs import queries
 from app.jobs.states import JobStatus
@@ -70,6 +70,24 @@ class JobFiles:
         for file in files.values():
             self._age_row(file.key)
         return [self.artifacts_dir / file.path for file in files.values()]
+
+    def export(self, epoch: int) -> Path:
+        """The ONNX file of the checkpoint of this epoch."""
+        file = self.write(f"{self.id}/attempt-{self.claim.attempt}/edgeface.onnx", b"onnx")
+        exported = ModelExported(
+            file=file,
+            weights_sha256="0" * 64,
+            variant="edgeface_xxs",
+            opset=17,
+            faces=1,
+            worst_cosine=1.0,
+            mean_cosine=1.0,
+            seconds=0.1,
+        )
+        with self.database.writing() as session:
+            recording.record_export(session, self.claim, exported, epoch=epoch)
+        self._age_row(file.key)
+        return self.artifacts_dir / file.path
 
     def state(self, epoch: int) -> Path:
         """Saved after this epoch of stage 2."""

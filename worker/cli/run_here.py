@@ -96,4 +96,6 @@ def train_here(
         live.print(f"Saved {copy_whole(written.path, output_dir / written.path.name)}")
     if last.evaluated is not None:
         live.print(f"Saved {last.evaluated.report.path}")
+    if last.exported is not None:
+        live.print(f"Saved {last.exported.file.path}")
     points.clear()

@@ -13,6 +13,7 @@ from app.finetune.image_file import paths_of
 from app.finetune.images import READER_VERSION
 from app.finetune.leaks import AllowedLeaks
 from worker.training.checkpoints.best_model import Checkpoints
+from worker.training.checkpoints.exported_model import export_best
 from worker.training.checks.leaks import check_people, label_warnings, people_hr_images, refuse_copied_photos
 from worker.training.checks.overfitting import overfitting_warning
 from worker.training.checks.val_people import val_people_warnings
@@ -174,7 +175,18 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
         frozen,
         best_embeddings,
     )
-    for warning in (*([evaluated] if isinstance(evaluated, JobWarning) else []), *warnings):
+    exported = export_best(
+        tuned,
+        loaded.variant.name,
+        best,
+        val,
+        best_embeddings.probes_PD,
+        best_embeddings.gallery_GD,
+        files,
+        control,
+    )
+    failed = [each for each in (evaluated, exported) if isinstance(each, JobWarning)]
+    for warning in (*failed, *warnings):
         report(Warned(warning))
     progress.finish()
     return Finished(
@@ -185,4 +197,5 @@ def _finetune(config: FinetuneConfig, files: TrainingFiles, report: Report, cont
         timer.elapsed,
         None if isinstance(evaluated, JobWarning) else evaluated,
         state.best.criterion,
+        None if isinstance(exported, JobWarning) else exported,
     )

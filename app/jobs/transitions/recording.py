@@ -19,6 +19,8 @@ from app.finetune.events import (
     DatasetImportStarted,
     DurationPredicted,
     EvaluationStarted,
+    ModelExported,
+    ModelExportStarted,
     PhaseStarted,
     Prepared,
     Progressed,
@@ -61,7 +63,9 @@ def record_once(session: Session, claim: Claim, number: int) -> bool:
 
 
 def record_running(
-    session: Session, claim: Claim, prepared: Prepared | EvaluationStarted | DatasetCheckStarted | DatasetImportStarted
+    session: Session,
+    claim: Claim,
+    prepared: Prepared | EvaluationStarted | DatasetCheckStarted | DatasetImportStarted | ModelExportStarted,
 ) -> None:
     """Set the job to `running` after preparation, unless a cancel or a pause was requested before."""
     if write_claimed(session, claim, facts=as_json(prepared)) is JobStatus.PREPARING:
@@ -172,6 +176,13 @@ def record_evaluation(session: Session, claim: Claim, *, epoch: int, files: Mapp
     write_claimed(session, claim)
     for kind, file in files.items():
         _add_artifact(session, claim, file, kind=kind, stage=2, epoch=epoch)
+
+
+def record_export(session: Session, claim: Claim, exported: ModelExported, *, epoch: int) -> None:
+    """Write the ONNX file of the checkpoint of this epoch of stage 2; 0 for that of weights. It is whole on the disk;
+    its path is relative to the artifacts' root."""
+    record_event(session, claim, exported)
+    _add_artifact(session, claim, exported.file, kind="onnx", stage=2 if epoch else 0, epoch=epoch)
 
 
 def record_warning(session: Session, claim: Claim, warning: JobWarning) -> None:

@@ -1,6 +1,7 @@
 """A whole training on drawn faces: what it tells, that it repeats, and how it ends when things are wrong."""
 
 import errno
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -29,8 +30,10 @@ from app.finetune.events import (
     TrainingEvent,
     Warned,
 )
+from app.finetune.model_export import LEAST_COSINE
 from app.finetune.training_errors import DeviceUnavailable, DiskFull, LossNotFinite
 from app.finetune.weights_errors import WeightsMismatch
+from worker.training.checkpoints import onnx_file
 from worker.training.finetune import finetune
 from worker.training.models.dsr import DSR
 from worker.training.objectives.classifier import Cosines
@@ -82,6 +85,9 @@ def test_the_events_of_a_training(files: TrainingFiles) -> None:
         "Finished",
     ]
     assert events[-1] == finished
+    assert finished.exported is not None
+    assert hashlib.sha256(finished.exported.file.path.read_bytes()).hexdigest() == finished.exported.file.sha256
+    assert (finished.exported.faces, finished.exported.worst_cosine > LEAST_COSINE) == (16, True)
     assert [event.phase for event in events if isinstance(event, PhaseStarted)] == [
         "checking",
         "preparing",
@@ -377,3 +383,13 @@ def test_a_full_disk_and_a_stop_are_obeyed_in_the_last_evaluation_too(files: Tra
     files = replace(files, output_dir=files.output_dir / "another")
     with pytest.raises(DiskFull):
         finetune(tiny_config(stage2_epochs=1), files, lambda _: None, Control(before_write=fill_the_disk))
+
+
+def test_a_training_whose_export_fails_succeeds_with_a_warning(
+    files: TrainingFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_file, "LEAST_COSINE", 1.1)
+    finished, events = run(files, stage1_epochs=0, stage2_epochs=1)
+    assert finished.exported is None
+    assert "not_exported" in codes(events)
+    assert not (files.output_dir / "edgeface.onnx").exists()

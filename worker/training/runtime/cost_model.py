@@ -25,6 +25,13 @@ _WAITED_FOR = Estimate(0.3, 0.5, 1.0)
 disk."""
 
 
+EXPORT_SECONDS = 2.0
+"""To export the backbone as an ONNX file and compare it, on 2 cores; most of it is the imports of the exporter."""
+
+_EXPORT_LOADS = 2.0
+"""The share of it that grows with the backbone, in loads of the weights."""
+
+
 @dataclass(frozen=True)
 class Position:
     """`epoch` epochs of `stage` are finished, and `step` optimizer steps of the next."""
@@ -173,6 +180,7 @@ def parts_left(config: FinetuneConfig, position: Position, costs: Costs) -> Part
     evaluation = costs.evaluation
     after = Estimate.about(3 * costs.load + costs.measure + evaluation.seconds)
     after += costs.embed_val.times(1 + evaluation.embeds)
+    after += Estimate.about(EXPORT_SECONDS + _EXPORT_LOADS * costs.load)
     return Parts(stage1, stage2, after, stage2_epoch)
 
 

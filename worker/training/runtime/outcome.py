@@ -5,13 +5,21 @@ from typing import TypeVar
 
 import torch
 
-from app.finetune.events import DatasetChecked, DryRunFinished, EvaluationWritten, Finished, Report, Stopped
+from app.finetune.events import (
+    DatasetChecked,
+    DryRunFinished,
+    EvaluationWritten,
+    Finished,
+    ModelExported,
+    Report,
+    Stopped,
+)
 from app.finetune.training_errors import GpuFull, OutOfMemory
 from worker.training.runtime.control import StopRequested
 from worker.training.runtime.device_errors import is_out_of_memory
 from worker.training.runtime.gpu_memory import held_by_others
 
-_Result = TypeVar("_Result", Finished, DryRunFinished, EvaluationWritten, DatasetChecked)
+_Result = TypeVar("_Result", Finished, DryRunFinished, EvaluationWritten, DatasetChecked, ModelExported)
 
 
 def report_outcome(work: Callable[[], _Result], report: Report) -> _Result | Stopped:

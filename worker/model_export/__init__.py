@@ -1,0 +1,1 @@
+"""The job that writes weights as an ONNX file."""
