@@ -105,6 +105,26 @@ def tag(job_id: str, tags: tuple[str, ...], remove: bool, name: str | None, note
     click.echo(" ".join([job.name or job.id, *(f"#{each}" for each in job.tags)]))
 
 
+@click.command()
+@click.argument("job_id", metavar="JOB")
+@click.option("--force", is_flag=True, help="Delete it even if other jobs or a dataset need it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@url_option
+def delete(job_id: str, force: bool, yes: bool, url: str) -> None:
+    """Delete JOB, which has ended, with its files. It cannot be restored.
+
+    If something needs JOB, nothing is deleted, and the error names it.
+    """
+    with connect(url) as client:
+        job = client.get(find_job_id(client, job_id))
+        named = f"{job.id} {job.name}".strip()
+        if not yes:
+            size = f"{job.files_size / 1e6:.1f} MB"
+            click.confirm(f"delete {named} ({job.status}, {len(job.files)} files, {size})?", abort=True, err=True)
+        client.delete(job.id, force=force)
+    click.echo(f"deleted {named}")
+
+
 def _echo_queued(job: "JobView") -> None:
     click.echo(f"{job.status}: {_resume_text(job)}" if job.status is JobStatus.QUEUED else job.status)
 

@@ -29,7 +29,7 @@ def find_job_id(client: "Client", given: str) -> str:
     if given == LAST:
         return _newest(client).id
     text = given.lower()
-    found = sorted((job for job in _all_jobs(client) if _means(job.id, text)), key=_by_time, reverse=True)
+    found = [job for job in _jobs_with(client, text) if _means(job.id, text)]
     if len(found) == 1:
         return found[0].id
     if not found:
@@ -62,35 +62,23 @@ def _means(job_id: str, text: str) -> bool:
 
 def _newest(client: "Client") -> "JobView":
     """Return the newest job that the caller owns: `last` never means a job that others share."""
-    from app.finetune.job_kinds import KINDS
-
     caller = client.caller().name
-    newest = (next((job for job in _jobs_of(client, kind) if job.owner == caller), None) for kind in KINDS)
-    found = [job for job in newest if job is not None]
-    if not found:
+    newest = next((job for job in _jobs_with(client, "") if job.owner == caller), None)
+    if newest is None:
         raise _bad("there is no job yet; `edgeface-finetune submit` makes one")
-    return max(found, key=_by_time)
+    return newest
 
 
-def _all_jobs(client: "Client") -> Iterator["JobView"]:
-    from app.finetune.job_kinds import KINDS
+def _jobs_with(client: "Client", text: str) -> Iterator["JobView"]:
+    """Yield the jobs of all kinds with the text in their ids or labels, newest first."""
+    from app.finetune.job_kinds import ALL_KINDS
 
-    for kind in KINDS:
-        yield from _jobs_of(client, kind)
-
-
-def _jobs_of(client: "Client", kind: str) -> Iterator["JobView"]:
-    """Yield the jobs of a kind, newest first."""
     cursor: str | None = None
     while True:
-        page = client.list(kind=kind, cursor=cursor, limit=100)
+        page = client.list(kind=ALL_KINDS, text=text, cursor=cursor, limit=100 if text else 20)
         yield from page.jobs
         if (cursor := page.next_cursor) is None:
             return
-
-
-def _by_time(job: "JobView") -> str:
-    return job.id
 
 
 def _candidate(job: "JobView") -> str:

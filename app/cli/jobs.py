@@ -11,7 +11,7 @@ from app.cli.job_ids import find_job_id
 from app.finetune.artifact_names import FORMATS, WRITTEN_AT_THE_END
 from app.finetune.deprecations import current_value, query_messages
 from app.finetune.download_names import download_name
-from app.finetune.job_kinds import KINDS, kind_of
+from app.finetune.job_kinds import ALL_KINDS, KINDS, kind_of
 
 
 @click.command()
@@ -44,26 +44,44 @@ def status(job_id: str, as_json: bool, url: str) -> None:
 @click.option("--status", "statuses", multiple=True, type=click.Choice([status.value for status in JobStatus]))
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100))
 @click.option("--kind", type=click.Choice([*KINDS, "measurement"]), help="Only this kind of jobs.  [default: all]")
+@click.option("--tag", "tags", multiple=True, help="Only jobs with this tag. May be repeated.")
+@click.option("--search", "text", default="", help="Only jobs with this text in name, tags, dataset or id.")
+@click.option(
+    "--sort",
+    type=click.Choice(["newest", "best", "longest"]),
+    default="newest",
+    show_default=True,
+    help="best: by the rate after the training.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a list with the whole answer of the API for each job.")
 @url_option
-def jobs(statuses: tuple[str, ...], limit: int, kind: str | None, as_json: bool, url: str) -> None:
-    """List jobs, newest first: status, recognition before and after, recipe, name, tags and data."""
+def jobs(
+    statuses: tuple[str, ...],
+    limit: int,
+    kind: str | None,
+    tags: tuple[str, ...],
+    text: str,
+    sort: str,
+    as_json: bool,
+    url: str,
+) -> None:
+    """List jobs: status, recognition before and after, recipe, name, tags and data."""
     for message in query_messages([("kind", kind or "")]):
         click.echo(f"warning: {message}", err=True)
-    kinds = list(KINDS) if kind is None else [current_value("kind", kind)]
+    wanted = ALL_KINDS if kind is None else current_value("kind", kind)
     with connect(url) as client:
-        wanted = tuple(JobStatus(status) for status in statuses)
-        pages = [client.list(wanted, kind=each, limit=limit) for each in kinds]
-    newest = sorted((job for page in pages for job in page.jobs), key=lambda job: job.id, reverse=True)[:limit]
+        found = client.list(
+            tuple(JobStatus(status) for status in statuses), kind=wanted, tags=tags, text=text, sort=sort, limit=limit
+        ).jobs
     if as_json:
-        click.echo(json.dumps([job.model_dump(mode="json") for job in newest], indent=2))
+        click.echo(json.dumps([job.model_dump(mode="json") for job in found], indent=2))
         return
-    if not newest:
-        click.echo("no job; `edgeface-finetune submit` makes one", err=True)
+    if not found:
+        click.echo("no such job; `edgeface-finetune submit` makes one", err=True)
         return
     from app.cli.job_table import job_table
 
-    click.echo("\n".join(job_table(newest)))
+    click.echo("\n".join(job_table(found)))
 
 
 @click.command()

@@ -16,6 +16,7 @@ COMMANDS = {
     "cancel": "app.cli.control:cancel",
     "compare": "app.cli.compare:compare",
     "dataset": "app.cli.dataset_records:dataset_records",
+    "delete": "app.cli.control:delete",
     "download": "app.cli.jobs:download",
     "jobs": "app.cli.jobs:jobs",
     "pause": "app.cli.control:pause",

@@ -281,3 +281,25 @@ def test_jobs_are_compared_by_recognition_and_what_differs_in_their_configs(
     assert [row["TAR@FAR=1% after"] for row in rows] == ["0.5000", "0.7500", ""]
     assert [row["seed"] for row in rows] == ["1", "2", "3"]
     assert command("compare", evaluated[0], evaluated[0]).exit_code == 2
+
+
+def test_the_list_is_filtered_by_tag_and_text(command: Command, client: Client) -> None:
+    first = client.submit({"dataset": "faces"}, name="night run", tags=["orl"]).id
+    client.submit({"dataset": "faces"}, tags=["yale"])
+    for filter_ in (("--tag", "orl"), ("--search", "NIGHT"), ("--search", first[-6:]), ("--sort", "best", "--tag=orl")):
+        _, *rows = said(command("jobs", *filter_)).splitlines()
+        assert [row.split()[0] for row in rows] == [first]
+
+
+def test_a_job_is_deleted_once_it_has_ended_and_a_person_agrees(command: Command, client: Client) -> None:
+    job = client.submit({"dataset": "faces"}, name="night run").id
+    early = command("delete", "last", "--yes").exception
+    assert isinstance(early, ApiError)
+    client.cancel(job)
+    asked = command("delete", job, stdin="n\n")
+    assert asked.exit_code == 1
+    assert f"delete {job} night run (cancelled, 0 files, 0.0 MB)?" in asked.stderr
+    assert client.get(job).terminal
+    assert said(command("delete", job[-6:], "--yes")) == f"deleted {job} night run"
+    with pytest.raises(ApiError):
+        client.get(job)
