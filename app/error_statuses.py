@@ -43,6 +43,7 @@ from app.jobs.errors import (
     StoredFileUnreadable,
     TooManyQueuedJobs,
 )
+from app.recognition.errors import ExportMissing, ModelNotFound
 from app.request_limits.errors import (
     BodyTooLarge,
     ChecksBusy,
@@ -50,6 +51,7 @@ from app.request_limits.errors import (
     HeadersTooLarge,
     TargetTooLong,
     TooManyRequests,
+    TriesBusy,
 )
 from app.uploads.errors import (
     InputInUse,
@@ -128,6 +130,9 @@ STATUS_OF_ERROR: dict[type[EdgefaceError], int] = {
     UploadChecksumWrong: CHECKSUM_MISMATCH,
     TooManyQueuedJobs: HTTPStatus.TOO_MANY_REQUESTS,
     ChecksBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    TriesBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    ModelNotFound: HTTPStatus.NOT_FOUND,
+    ExportMissing: HTTPStatus.CONFLICT,
     ClientGone: HTTPStatus.BAD_REQUEST,
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

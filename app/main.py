@@ -34,6 +34,7 @@ from app.pages import face_sheet, new_job, static_files
 from app.pages import job as job_page
 from app.pages import jobs as jobs_page
 from app.pages import login as login_page
+from app.pages import tried as try_page
 from app.problems import add_problem_handlers, answer_error
 from app.queue import Bell, make_celery
 from app.readiness import shared_readiness
@@ -54,13 +55,15 @@ from app.routes import (
     job_lists,
     jobs,
     metrics,
+    models,
     pins,
     prometheus,
     session,
     uploads,
 )
-from app.routes.dependencies import Service
+from app.routes.dependencies import Service, Tries
 from app.routes.head_requests import HeadAsGet
+from app.routes.photo_form import MOST_FORM_BYTES
 from app.routes.submitting import submission_router
 from app.routes.upload_receiver import Receiver
 from app.settings import Settings
@@ -104,6 +107,7 @@ def create_app(settings: Settings) -> FastAPI:
         uploads=Uploads(database, settings),
         receiver=Receiver(),
         checks=CheckPool(settings.checks_at_once, settings.checks_waiting),
+        tries=Tries(MOST_FORM_BYTES),
         readiness=shared_readiness(settings, database, bell),
         stopping=stopping,
         authentication=Authentication(database),
@@ -143,7 +147,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(HeadAsGet)
     if settings.cors_origin_list:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origin_list, **CORS)
-    app.add_middleware(RequestSizes, answer=answer_error, larger={"/uploads": None})  # which counts what it writes
+    larger = {
+        "/uploads": None,
+        "/models": MOST_FORM_BYTES,
+        try_page.PATH: MOST_FORM_BYTES,
+    }  # the route of uploads counts what it writes
+    app.add_middleware(RequestSizes, answer=answer_error, larger=larger)
     app.add_middleware(RateLimits, answer=answer_error, rates=rates)
     app.add_middleware(HostsAndOrigins, settings=settings)
     app.add_middleware(RequestLog, observe=partial(_observe, service))
@@ -160,6 +169,7 @@ def create_app(settings: Settings) -> FastAPI:
         pins.router,
         datasets.router,
         inputs.router,
+        models.router,
         uploads.router,
         health.router,
         prometheus.router,
@@ -173,6 +183,7 @@ def create_app(settings: Settings) -> FastAPI:
         datasets_pages.router,
         face_sheet.router,
         static_files.router,
+        try_page.router,
     ):
         app.include_router(router)
     describe_access(app)

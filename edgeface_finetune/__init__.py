@@ -17,6 +17,7 @@ from app.client import (
     Client,
     DownloadDamaged,
     EstimateFailed,
+    ExportFailed,
     GatewayUnavailable,
 )
 from app.finetune.config import FinetuneConfig
@@ -35,6 +36,7 @@ __all__ = [
     "Evaluation",
     "EvaluationConfig",
     "EventView",
+    "ExportFailed",
     "FinetuneConfig",
     "FormerNameWarning",
     "GatewayUnavailable",

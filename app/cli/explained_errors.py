@@ -4,7 +4,7 @@ import re
 
 import httpx2
 
-from app.client import ApiError, DownloadDamaged, EstimateFailed, UploadUnreadable
+from app.client import ApiError, DownloadDamaged, EstimateFailed, ExportFailed, UploadUnreadable
 from app.finetune.errors import EdgefaceError
 
 
@@ -16,7 +16,7 @@ def explain(error: Exception) -> tuple[str, int] | None:
         case EdgefaceError():
             status = error.exit_status or (1 if error.blame == "service" else 2)
             return f"error: {error.message} ({error.code})\n  hint: {error.hint}", status
-        case DownloadDamaged() | EstimateFailed() | UploadUnreadable() | httpx2.HTTPStatusError():
+        case DownloadDamaged() | EstimateFailed() | ExportFailed() | UploadUnreadable() | httpx2.HTTPStatusError():
             return f"error: {error}", 1
         case httpx2.TransportError():
             return f"error: {_no_answer(error)}", 1

@@ -15,9 +15,11 @@ from app.cli.groups import LazyGroup
 COMMANDS = {
     "cancel": "app.cli.control:cancel",
     "compare": "app.cli.compare:compare",
+    "compare-faces": "app.cli.faces:compare_faces",
     "dataset": "app.cli.dataset_records:dataset_records",
     "delete": "app.cli.control:delete",
     "download": "app.cli.jobs:download",
+    "embed": "app.cli.faces:embed",
     "jobs": "app.cli.jobs:jobs",
     "pause": "app.cli.control:pause",
     "pin": "app.cli.control:pin",

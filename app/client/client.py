@@ -19,6 +19,7 @@ from app.api_models.session import CallerView
 from app.client.connection import Connection
 from app.client.errors import DownloadDamaged, EstimateFailed
 from app.client.inputs import InputRequests
+from app.client.trying import ModelMethods
 from app.finetune.artifact_names import formats_of
 from app.finetune.atomic import atomic_path
 from app.finetune.config import FinetuneConfig
@@ -36,7 +37,7 @@ from app.finetune.job_kinds import (
 )
 
 
-class Client(InputRequests):
+class Client(InputRequests, ModelMethods):
     """Client of one API. Use it as a context manager.
 
     Requests except `retry` are repeated for `patience_seconds` while the API is unavailable, answers 503, or 429 with

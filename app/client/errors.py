@@ -4,6 +4,7 @@ Exception
 ├── ApiError                       the API answered with a problem
 │   └── ApiUnavailable             503, or 429 with Retry-After: it may succeed later
 ├── EstimateFailed                 a dry run ended without a result
+├── ExportFailed                   the job that makes the ONNX file of a model failed
 ├── DownloadDamaged                the download's sha256 differs
 ├── UploadUnreadable               what is to be sent cannot be read, or changed meanwhile
 └── httpx2.HTTPStatusError         an error that is not the API's own, such as a proxy's
@@ -53,6 +54,15 @@ class EstimateFailed(Exception):
 
 MeasurementFailed = EstimateFailed
 """Former name; works until 0.4.0."""
+
+
+class ExportFailed(Exception):
+    """The job that makes the ONNX file of a model ended without one. `job` has its status and error."""
+
+    def __init__(self, job: JobView) -> None:
+        reason = f"{job.error.message}\n  hint: {job.error.hint}" if job.error else f"it is {job.status}"
+        super().__init__(f"job {job.id} made no ONNX file: {reason}")
+        self.job = job
 
 
 class DownloadDamaged(Exception):

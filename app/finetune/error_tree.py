@@ -100,6 +100,7 @@ EdgefaceError                       error
 ├── TargetTooLong                   uri_too_long
 ├── RetryLater                      retry_later
 │   ├── ChecksBusy                  checks_busy
+│   ├── TriesBusy                   tries_busy
 │   ├── TooManyRequests             too_many_requests
 │   ├── ReadersBusy                 readers_busy
 │   ├── ReadersUnavailable          readers_unavailable
@@ -115,6 +116,14 @@ EdgefaceError                       error
 │   ├── WeightsNotOfKind            weights_not_of_kind
 │   ├── WeightsNotReady             weights_not_ready
 │   └── WeightsNotKept              weights_not_kept
+├── PhotoRefused                    photo_refused
+│   ├── PhotoUnreadable             photo_unreadable
+│   ├── FaceNotFound                face_not_found
+│   ├── SeveralFaces                several_faces
+│   └── PhotosInvalid               photos_invalid
+├── ModelFileDamaged                model_file_damaged
+├── ModelNotFound                   model_not_found
+├── ExportMissing                   export_missing
 ├── LimitExceeded                   file_too_costly
 │   ├── NeedsTooMuchMemory          file_needs_memory
 │   ├── TakesTooLong                file_takes_long
@@ -185,6 +194,6 @@ EdgefaceError                       error
 The other modules that define some of them: dataset_errors.py, retry_later.py, training_errors.py and weights_errors.py
 beside this one, app/access/errors.py, app/dataset_build/errors.py, app/alignment/errors.py, app/datasets/errors.py,
 app/inputs/errors.py, app/isolated/errors.py, app/jobs/errors.py, app/jobs/attempt_errors.py, app/archives/errors.py,
-app/uploads/errors.py, app/request_limits/errors.py, app/database_errors.py, app/startup.py, app/backup.py and
-app/sqlite_file.py.
+app/uploads/errors.py, app/recognition/errors.py, app/request_limits/errors.py, app/database_errors.py, app/startup.py,
+app/backup.py and app/sqlite_file.py.
 """

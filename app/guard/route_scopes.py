@@ -22,6 +22,8 @@ SCOPES: dict[str, Scope | None] = {
     "GET /ui/login": OPEN,
     "POST /ui/login": OPEN,
     "POST /ui/logout": OPEN,
+    "GET /ui/try": Scope.READ,
+    "POST /ui/try": Scope.READ,
     "GET /": Scope.READ,
     "GET /ui/new": Scope.SUBMIT,
     "GET /ui/jobs/{job_id}": Scope.READ,
@@ -64,6 +66,9 @@ SCOPES: dict[str, Scope | None] = {
     "GET /weights/{name}": Scope.READ,
     "PATCH /weights/{name}": Scope.DATA,
     "DELETE /weights/{name}": Scope.DATA,
+    "GET /models": Scope.READ,
+    "POST /models/{model}/comparisons": Scope.READ,  # a job that makes a missing file needs `submit`
+    "POST /models/{model}/embeddings": Scope.READ,
     "POST /model-exports": Scope.SUBMIT,
     "GET /audit": Scope.ADMIN,
     "GET /metrics": Scope.READ,

@@ -2,7 +2,7 @@
 
     task.py       what a task is: its name, its types, its limits
     run.py        `run(task, request)`, for the service, the worker and the commands
-    server.py     the process that imported everything and forks a child for each request
+    server.py     a process that imported what its tasks need, and forks a child for each request
     child.py      what runs in the child: limits, then the task
     messages.py   what child and caller say to each other: JSON, one message a line
     errors.py     what ends a child, as errors that name the file
@@ -19,5 +19,5 @@ A task is a constant in a module that imports little:
     )
 
 `run(CHECK, CheckRequest(path=path))` then returns a CheckResult, or raises a WeightsError or an error of errors.py. A
-task whose modules are in `WARM` of server.py starts within milliseconds.
+task whose modules are in `WARM` of server.py, for the server that it names, starts within milliseconds.
 """

@@ -64,18 +64,18 @@ def run(
     order = messages.Order(task=task.name, request=request.model_dump(mode="json"), limits=limits)
     with _slot(task, request.path, limits.wall_seconds, cancelled):
         for _ in range(_TRIES):
-            with suppress(_NoChild), _call() as connection:
+            with suppress(_NoChild), _call(task.server) as connection:
                 conversation = _Conversation(connection, request.path, limits, cancelled)
                 conversation.say(order)
                 return _result(conversation.listen(on_progress), task, request.path, limits)
     raise ReadersUnavailable(request.path, "the server of such processes ends at once, or cannot fork")
 
 
-def warm_up() -> None:
+def warm_up(server: str = "files") -> None:
     """Start the server, so that the first task need not wait for its imports. Returns at once."""
     with suppress(OSError), _running.lock:
-        if _running.server is None:
-            _running.server = _ServerProcess()
+        if server not in _running.servers:
+            _running.servers[server] = _ServerProcess(server)
 
 
 class _NoChild(Exception):
@@ -204,22 +204,22 @@ def _with_subclasses(kinds: tuple[type[EdgefaceError], ...]) -> Iterator[type[Ed
         yield from _with_subclasses(tuple(kind.__subclasses__()))
 
 
-# One server for each process, and one bound for each task in it.
+# One server of each name for each process, and one bound for each task in it.
 
 
 class _Running:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.slots: dict[str, threading.BoundedSemaphore] = {}
-        self.server: _ServerProcess | None = None
+        self.servers: dict[str, _ServerProcess] = {}
 
 
 class _ServerProcess:
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.calls, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
-                [sys.executable, "-P", "-m", "app.isolated.server", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "app.isolated.server", name, str(theirs.fileno())],
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -265,38 +265,38 @@ def _slot(
 
 
 @contextmanager
-def _call() -> Iterator[socket.socket]:
+def _call(server: str) -> Iterator[socket.socket]:
     """Yield a connection to a new child, which is killed when the block ends. Raises _NoChild."""
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
             try:
-                _call_server(theirs)
+                _call_server(server, theirs)
             except OSError as error:
                 _log.warning("no process starts that reads files: %s", error)
                 raise _NoChild from None
         yield ours
 
 
-def _call_server(connection: socket.socket) -> None:
+def _call_server(name: str, connection: socket.socket) -> None:
     """Raises OSError."""
     with _running.lock:
-        if _running.server is not None and _running.server.has_ended():
-            _running.server.end()
-            _running.server = None
-        server = _running.server = _running.server or _ServerProcess()
+        server = _running.servers.get(name)
+        if server is not None and server.has_ended():
+            _running.servers.pop(name).end()
+            server = None
+        server = _running.servers[name] = server or _ServerProcess(name)
         try:
             server.call(connection)
         except OSError:
-            server.end()
-            _running.server = None
+            _running.servers.pop(name).end()
             raise
 
 
 def _end_server() -> None:
     with _running.lock:
-        server, _running.server = _running.server, None
-    if server is not None:
+        servers, _running.servers = _running.servers, {}
+    for server in servers.values():
         server.end()
 
 
@@ -310,8 +310,8 @@ def _environment() -> dict[str, str]:
 def _begin_anew() -> None:
     """In a fork of this process, which has its own children."""
     global _running
-    server, _running = _running.server, _Running()
-    if server is not None:
+    servers, _running = _running.servers, _Running()
+    for server in servers.values():
         server.calls.close()
 
 

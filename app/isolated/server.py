@@ -1,8 +1,9 @@
-"""The process that forks the children: `python -m app.isolated.server DESCRIPTOR`.
+"""The process that forks the children: `python -m app.isolated.server NAME DESCRIPTOR`. NAME is a key of WARM.
 
 It imports what the tasks need once, and then does three things in one thread: it forks a child for each descriptor that
 comes, kills the child whose caller closed the connection, and says how a child ended. It reads no file and no message
-of a child. It ends, with all children, when the process that started it ends: its connection is closed then.
+of a child. It ends, with all children, when the process that started it ends: its connection is closed then. One that
+takes much memory also ends after a time without a call; the next call starts another.
 """
 
 import gc
@@ -17,15 +18,28 @@ from importlib import import_module
 from app.isolated.child import become_child
 from app.isolated.messages import Ended, encode
 
-WARM = ("numpy", "app.checked_weights.task", "app.checked_weights.reading")
-"""Modules that tasks need, imported ahead."""
+WARM: dict[str, tuple[str, ...]] = {
+    "files": ("numpy", "app.checked_weights.task", "app.checked_weights.reading"),
+    "recognition": (
+        "numpy",
+        "onnxruntime",
+        "app.alignment.finder",
+        "app.recognition.task",
+        "app.recognition.reading",
+    ),
+}
+"""Modules that the tasks of each server need, imported ahead."""
+
+IDLE_SECONDS: dict[str, float] = {"recognition": 600.0}
+"""After which a server without a call ends. The others run as long as the process that started them."""
 
 _READ_BYTES = 4096
 
 
 class Server:
-    def __init__(self, calls: socket.socket) -> None:
+    def __init__(self, calls: socket.socket, idle_seconds: float | None = None) -> None:
         self._calls = calls
+        self._idle_seconds = idle_seconds
         self._connections: dict[int, socket.socket] = {}
         """The child's end of the connection, by the child's process id."""
         self._poll = select.poll()
@@ -37,11 +51,14 @@ class Server:
         signal.set_wakeup_fd(signalled.fileno(), warn_on_full_buffer=False)
 
     def serve(self) -> None:
-        """Until the caller's process ends."""
+        """Until the caller's process ends, or, without a child, after the idle time."""
         self._poll.register(self._calls, select.POLLIN)
         self._poll.register(self._ended, select.POLLIN)
         while True:
-            for descriptor, _ in self._poll.poll():
+            ready = self._poll.poll(None if self._idle_seconds is None else self._idle_seconds * 1000)
+            if not ready and not self._connections:
+                return None
+            for descriptor, _ in ready:
                 if descriptor == self._calls.fileno():
                     if not self._take_call():
                         return self._end_all()
@@ -115,11 +132,12 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         # A service manager or a terminal may signal every process of the service at once: its end decides.
         signal.signal(number, signal.SIG_IGN)
-    for name in WARM:
-        import_module(name)
+    name, descriptor = sys.argv[1:]
+    for module in WARM[name]:
+        import_module(module)
     gc.collect()
     gc.freeze()  # children touch, and so copy, less of the memory that they share
-    Server(socket.socket(fileno=int(sys.argv[1]))).serve()
+    Server(socket.socket(fileno=int(descriptor)), IDLE_SECONDS.get(name)).serve()
 
 
 if __name__ == "__main__":

@@ -67,3 +67,5 @@ class Task(Generic[_Request, _Result]):
     """What `run` raises on purpose, with their subclasses. They have no attributes but message and hint."""
     at_once: int = 4
     """Children of this task at the same time in one process of the service."""
+    server: str = "files"
+    """The server whose children run it: a key of `WARM` in server.py."""

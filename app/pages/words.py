@@ -1,5 +1,6 @@
 """The words of the pages: statuses, verdicts, phases, and the meanings of terms."""
 
+from app.api_models.models import Answer
 from app.finetune.evaluation import Outcome
 from app.finetune.job_kinds import (
     DATASET_CHECK,
@@ -62,6 +63,14 @@ PHASES: dict[Phase, str] = {
     "writing": "Writing the report",
 }
 
+ANSWERS: dict[Answer, tuple[str, str]] = {
+    "same": ("succeeded", "Same person"),
+    "not": ("failed", "Not the same person"),
+    "too_close": ("even", "Too close to say"),
+    "unknown": ("even", "No threshold"),
+}
+"""The icon and the words of what a model says about two photos."""
+
 MEANINGS: dict[str, tuple[str, str]] = {
     "tar": (
         "TAR at FAR 1%",
@@ -77,6 +86,15 @@ MEANINGS: dict[str, tuple[str, str]] = {
         "95% interval",
         "Where the true figure plausibly lies, had other people of this kind been asked. When the interval of the "
         "difference includes 0, nobody can tell better from worse.",
+    ),
+    "similarity": (
+        "Similarity",
+        "Cosine between two faces as the model sees them: 1 is the same picture, about 0 is two strangers.",
+    ),
+    "threshold": (
+        "Threshold",
+        "At or above it two photos count as one person. The recommended one lets 1 in 100 pairs of two people through "
+        "(FAR 1%).",
     ),
     "rank1": ("Rank-1", "How often the most similar person of the gallery is the right one."),
     "separation": (

@@ -15,6 +15,17 @@ class ChecksBusy(RetryLater):
         )
 
 
+class TriesBusy(RetryLater):
+    code = "tries_busy"
+
+    def __init__(self, waiting: int, seconds: int) -> None:
+        super().__init__(
+            f"{waiting} requests with photos are being answered: this one has no place in the queue",
+            f"send it again in {seconds} s",
+            seconds,
+        )
+
+
 class TooManyRequests(RetryLater):
     code = "too_many_requests"
     blame: Blame = "request"

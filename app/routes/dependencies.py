@@ -31,12 +31,26 @@ from app.live.feeds import Feeds
 from app.live.shared_read import SharedRead
 from app.monitoring.service_metrics import ServiceMetrics
 from app.queue import Bell
+from app.request_limits.admission import Admission
 from app.request_limits.checks import CheckPool
 from app.routes.upload_receiver import Receiver
 from app.settings import Settings
 from app.uploads.rows import Uploads
 
 _Result = TypeVar("_Result")
+
+
+_TRIES_AT_ONCE = 2
+_TRIES_WAITING = 64
+_TRIES_BYTES = 64_000_000
+
+
+class Tries:
+    """The turns of requests with photos: few are worked on at a time, and the bytes of all are bounded."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.admission = Admission(_TRIES_AT_ONCE + _TRIES_WAITING, _TRIES_BYTES, most_bytes)
+        self.pool = CheckPool(_TRIES_AT_ONCE, _TRIES_WAITING)
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,7 @@ class Service:
     uploads: Uploads
     receiver: Receiver
     checks: CheckPool
+    tries: Tries
     readiness: SharedRead[Ready]
     stopping: Event
     authentication: Authentication

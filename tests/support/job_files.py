@@ -102,6 +102,10 @@ class JobFiles:
         write_old(self.artifacts_dir / key, content)
         return WrittenFile(Path(key), len(content), hashlib.sha256(content).hexdigest())
 
+    @staticmethod
+    def sha256(path: Path) -> str:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
     def end(self, status: JobStatus, *, days_ago: float = 0.0) -> None:
         with self.database.writing() as session:
             if status is JobStatus.PAUSED:
