@@ -34,6 +34,7 @@ from app.pages import face_sheet, new_job, static_files
 from app.pages import job as job_page
 from app.pages import jobs as jobs_page
 from app.pages import login as login_page
+from app.pages import models as models_page
 from app.pages import tried as try_page
 from app.problems import add_problem_handlers, answer_error
 from app.queue import Bell, make_celery
@@ -182,6 +183,7 @@ def create_app(settings: Settings) -> FastAPI:
         new_job.router,
         datasets_pages.router,
         face_sheet.router,
+        models_page.router,
         static_files.router,
         try_page.router,
     ):

@@ -32,6 +32,7 @@ SCOPES: dict[str, Scope | None] = {
     "GET /ui/datasets": Scope.READ,
     "GET /ui/datasets/{dataset}": Scope.READ,
     "GET /ui/faces/{dataset_id}": Scope.READ,
+    "GET /ui/models": Scope.READ,
     "POST /session": OPEN,
     "DELETE /session": OPEN,
     "GET /session": Scope.READ,

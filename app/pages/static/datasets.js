@@ -1,6 +1,6 @@
 // The upload of a new dataset and its import, shown live; and the check of folders that have no record.
 (() => {
-  const { Problem, clear, element, follow, key, line, mark, send, sentence, size, valueOf, words } = window.forms;
+  const { Problem, clear, element, follow, key, line, mark, send, sentence, valueOf, words } = window.forms;
 
   // One row of an import: what its job does.
   async function watch(row) {
@@ -31,41 +31,11 @@
   const form = document.getElementById("import");
   if (!form) return;
   const input = document.getElementById("file"), name = document.getElementById("dataset-name");
-  const drop = form.querySelector(".drop"), state = document.getElementById("upload-state");
-  let chosen = null;
-
-  function choose(file) {
-    if (!file) return;
-    chosen = file;
-    drop.querySelector("[data-file-name]").textContent = `${file.name}, ${size(file.size)}`;
-    if (!name.value) name.value = file.name.replace(/\.(zip|tar|tgz|gz|bz2|xz|zst)$/i, "").replace(/\.tar$/i, "").replace(/[^\w.-]+/g, "-").replace(/^[.-]+/, "");
+  const state = document.getElementById("upload-state");
+  const picked = window.uploads.picker(form, (file) => {
+    if (!name.value) name.value = file.name.replace(/(\.tar)?\.\w+$/i, "").replace(/[^\w.-]+/g, "-").replace(/^[.-]+/, "");
     state.replaceChildren();
-  }
-  input.addEventListener("change", () => choose(input.files[0]));
-  for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
-  for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => {
-    event.preventDefault();
-    const item = event.dataTransfer.items?.[0]?.webkitGetAsEntry?.();
-    if (item?.isDirectory) {
-      state.replaceChildren(line("wrong", "failed", "That is a folder: pack it as a zip file first, then drop the zip."));
-      return;
-    }
-    choose(event.dataTransfer.files[0]);
-  });
-
-  function showProgress(sent, total, waiting) {
-    const percent = total ? Math.round((100 * sent) / total) : 100;
-    let bar = state.querySelector("progress");
-    if (!bar) {
-      bar = element("progress", { max: "100", "aria-label": "Upload" });
-      state.replaceChildren(element("p", { class: "meta", "data-sent": "" }), bar);
-    }
-    bar.value = percent;
-    state.querySelector("[data-sent]").textContent = waiting
-      ? `${size(sent)} of ${size(total)} are there. The connection is lost; it goes on by itself.`
-      : `${size(sent)} of ${size(total)} sent.`;
-  }
+  }, (message) => state.replaceChildren(line("wrong", "failed", message)));
 
   function options() {
     const values = {};
@@ -73,7 +43,7 @@
     return values;
   }
 
-  async function build(upload) {
+  async function build(chosen, upload) {
     const body = { name: name.value.trim(), upload, options: options() };
     const { value } = await send("POST", "/datasets", body, { headers: { "Idempotency-Key": key() } });
     window.uploads.forget(chosen);
@@ -84,7 +54,7 @@
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const button = form.querySelector("[type=submit]");
+    const button = form.querySelector("[type=submit]"), chosen = picked();
     clear(form);
     if (!chosen) {
       state.replaceChildren(line("wrong", "failed", "Choose a zip or tar file first."));
@@ -98,7 +68,7 @@
     }
     button.disabled = true;
     try {
-      await build(await window.uploads.upload(chosen, showProgress));
+      await build(chosen, await window.uploads.upload(chosen, window.uploads.progress(state)));
     } catch (error) {
       const { found, rest } = mark(form, error instanceof Problem ? error.fields : []);
       const [first] = found.keys();

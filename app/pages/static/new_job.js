@@ -153,7 +153,7 @@
     button.disabled = true;
     try {
       const { value } = await send("POST", `/jobs?${labels()}`, config(), { headers: { "Idempotency-Key": submissionKey } });
-      location.assign(form.dataset.jobPage + value.id);
+      location.assign(form.getAttribute("data-job-page") + value.id); // form.dataset is the field of this name
     } catch (error) {
       button.disabled = false;
       clear(form);

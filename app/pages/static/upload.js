@@ -1,7 +1,7 @@
 // Sends a file by tus (POST /uploads, then PATCH in parts), goes on after a lost connection and after the page was closed.
 (() => {
   const PART = 8 * 2 ** 20, LONGEST_WAIT = 15000;
-  const { Problem, headers, send } = window.forms;
+  const { Problem, element, headers, send, size } = window.forms;
   const tus = (more) => headers({ "Tus-Resumable": "1.0.0", ...more });
   const remembered = (file) => `upload:${file.name}:${file.size}:${file.lastModified}`;
   const base64 = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
@@ -80,5 +80,37 @@
     }
   }
 
-  window.uploads = { upload, forget: (file) => localStorage.removeItem(remembered(file)) };
+  // The choice of a file by a click, the keyboard or a drop. Return a function that returns the file.
+  function picker(form, onChoice, onRefusal = () => {}) {
+    const drop = form.querySelector(".drop"), input = document.getElementById(drop.htmlFor);
+    let chosen = null;
+    const choose = (file) => {
+      if (!file) return;
+      chosen = file;
+      drop.querySelector("[data-file-name]").textContent = `${file.name}, ${size(file.size)}`;
+      onChoice(file);
+    };
+    input.addEventListener("change", () => choose(input.files[0]));
+    for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
+    for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));
+    drop.addEventListener("drop", (event) => {
+      event.preventDefault();
+      if (event.dataTransfer.items?.[0]?.webkitGetAsEntry?.()?.isDirectory) onRefusal("That is a folder: pack it as a zip file first, then drop the zip.");
+      else choose(event.dataTransfer.files[0]);
+    });
+    return () => chosen;
+  }
+
+  // Return a function that shows in `box` how much was sent.
+  function progress(box) {
+    const text = element("p", { class: "meta" }), bar = element("progress", { max: "100", "aria-label": "Upload" });
+    return (sent, total, waiting) => {
+      if (!box.contains(bar)) box.replaceChildren(text, bar);
+      bar.value = total ? Math.round((100 * sent) / total) : 100;
+      const there = `${size(sent)} of ${size(total)} sent.`;
+      text.textContent = waiting ? `${there} The connection is lost; the upload goes on by itself.` : there;
+    };
+  }
+
+  window.uploads = { picker, progress, upload, forget: (file) => localStorage.removeItem(remembered(file)) };
 })();
