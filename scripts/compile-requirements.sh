@@ -7,7 +7,7 @@ compile() {
     env -u UV_FIND_LINKS -u PIP_FIND_LINKS UV_CUSTOM_COMPILE_COMMAND="make requirements" \
         "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url "$@"
 }
-compile pyproject.toml requirements/torch.in --extra worker --extra align --extra heic --extra otel --extra dev -o requirements/dev.txt "${@}"
+compile pyproject.toml requirements/torch.in --extra worker --extra align --extra heic --extra optuna --extra otel --extra dev -o requirements/dev.txt "${@}"
 compile pyproject.toml requirements/torch.in --extra worker -c requirements/dev.txt -o requirements/worker.txt
 compile pyproject.toml requirements/torch.in --extra worker --extra align -c requirements/dev.txt \
     -o requirements/align.txt

@@ -51,6 +51,23 @@ def set_fields(fields: dict[str, Any], settings: Iterable[str], config: type[Bas
     return {**fields, **dict(_read_setting(setting, config) for setting in settings)}
 
 
+def swept_fields(texts: Iterable[str], config: type[BaseModel]) -> dict[str, list[Any]]:
+    """Return the values of each field of `FIELD=VALUE,VALUE`. Raises ConfigError for another text, or a field twice."""
+    fields: dict[str, list[Any]] = {}
+    for text in texts:
+        field, equals, values = (part.strip() for part in text.partition("="))
+        if not (field and equals and values):
+            raise ConfigError(
+                f"--sweep {text} is not FIELD=VALUE,VALUE", "write it as in --sweep backbone_lr=1e-5,1e-4"
+            )
+        if field in fields:
+            raise ConfigError(
+                f"--sweep {field} is given twice", f"give all values at once: --sweep {field}=VALUE,VALUE"
+            )
+        fields[field] = [read_value(value.strip(), field, config) for value in values.split(",")]
+    return fields
+
+
 def read_value(text: str, field: str, config: type[BaseModel]) -> Any:
     """Return the value of a field. One of no fitting type is returned as it stands: the service says what is wrong."""
     parts = text.split(",")

@@ -1,7 +1,9 @@
 """`edgeface-finetune submit`."""
 
 from collections.abc import Callable
-from typing import BinaryIO
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -9,6 +11,9 @@ from app.cli.connecting import connect, url_option
 from app.cli.job_ids import with_whole_ids
 from app.finetune.deprecations import query_messages
 from app.finetune.job_kinds import FINETUNING, KINDS, dry_run_of, submitted_apart
+
+if TYPE_CHECKING:
+    from app.client import Client
 
 
 class _Submit(click.Command):
@@ -47,7 +52,22 @@ def _kind_flags(function: Callable[..., None]) -> Callable[..., None]:
     metavar="FIELD=VALUE",
     help="Set a field, in place of CONFIG's. May be repeated: --set dataset=orl16 --set backbone_lr=1e-4.",
 )
-@click.option("--name", default="", help="Name of the job.")
+@click.option(
+    "--sweep",
+    "swept",
+    multiple=True,
+    metavar="FIELD=VALUES",
+    help="With --optuna: the values to search, such as backbone_lr=1e-6..1e-3 or keep=best,last. May be repeated.",
+)
+@click.option(
+    "--optuna",
+    "trials",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    help="Search the values of --sweep, such as backbone_lr=1e-6..1e-3, by N jobs one after the other, for the highest "
+    "score on val. Needs --name; the study is NAME.optuna.log in this folder, from which the same command continues.",
+)
+@click.option("--name", default="", help="Name of the job, or of the search.")
 @click.option("--tag", "tags", multiple=True, help="Tag of the job. May be repeated.")
 @click.option("--notes", default="", help="Notes about the job.")
 @click.option(
@@ -72,6 +92,8 @@ def _kind_flags(function: Callable[..., None]) -> Callable[..., None]:
 def submit(
     config: BinaryIO | None,
     settings: tuple[str, ...],
+    swept: tuple[str, ...],
+    trials: int | None,
     name: str,
     tags: tuple[str, ...],
     notes: str,
@@ -95,6 +117,10 @@ def submit(
     kind = chosen[0] if chosen else FINETUNING
     if (dry_run or estimate) and dry_run_of(kind) is None:
         raise click.UsageError(f"{KINDS[kind].title} has no dry run: leave --dry-run out")
+    if swept and (kind != FINETUNING or dry_run or estimate or tags or notes):
+        raise click.UsageError("--optuna runs fine-tunings: leave dry runs, other kinds, --tag and --notes out")
+    if bool(swept or trials) and not (swept and trials and name):
+        raise click.UsageError("a search needs --optuna N, --name and --sweep, such as --sweep backbone_lr=1e-6..1e-3")
     if config is None and not settings:
         raise click.UsageError("give a file CONFIG, or fields by --set, such as --set dataset=orl16")
     from app.cli.config_text import read_config, set_fields
@@ -102,6 +128,9 @@ def submit(
     content = set_fields({} if config is None else read_config(config), settings, KINDS[kind].config)
     with connect(url) as client:
         content = with_whole_ids(client, content, KINDS[kind])
+        if trials is not None:
+            _search(client, content, swept, name, priority, trials)
+            return
         if dry_run:
             click.echo(client.dry_run(content).model_dump_json(indent=2))
             return
@@ -132,3 +161,13 @@ def submit(
         from app.cli.live import watch_to_the_end
 
         watch_to_the_end(url, job.id)
+
+
+def _search(
+    client: "Client", content: dict[str, Any], swept: tuple[str, ...], name: str, priority: int, trials: int
+) -> None:
+    if find_spec("optuna") is None:
+        raise click.UsageError("--optuna needs the extra optuna: pip install optuna")
+    from app.cli.optuna_search import Search, run_search
+
+    run_search(client, Search(name, content, swept, priority), Path(), trials, click.echo)

@@ -13,18 +13,21 @@ from click.testing import CliRunner, Result
 from fastapi import FastAPI
 from sqlmodel import col, update
 
+from app.api_models.job import JobView
 from app.cli.service import edgeface_finetune
 from app.client import ApiError, Client
 from app.client.urls import full_url
 from app.database import Database
-from app.finetune.checkpoint import WrittenFile
+from app.finetune.checkpoint import Checkpoint, WrittenFile
 from app.finetune.errors import ConfigError
 from app.finetune.evaluation import Change, Estimate, EvaluatedOn, Evaluation, Interval
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
-from app.jobs.transitions import recording
+from app.jobs.transitions import attempts, recording
+from app.jobs.transitions.fence import Claim
 from app.main import create_app
 from app.settings import Settings
+from tests.integration.conftest import claim_next
 from tests.support.command_line import edgeface_finetune as edgeface_finetune_in_process
 from tests.support.datasets import write_dataset, write_edgeface
 from tests.support.job_files import JobFiles
@@ -303,3 +306,77 @@ def test_a_job_is_deleted_once_it_has_ended_and_a_person_agrees(command: Command
     assert said(command("delete", job[-6:], "--yes")) == f"deleted {job} night run"
     with pytest.raises(ApiError):
         client.get(job)
+
+
+@pytest.fixture
+def scores(application: FastAPI, client: Client, settings: Settings) -> Iterator[list[float]]:  # noqa: ARG001
+    """A worker that gives the jobs these scores, in turn; a job without one fails."""
+    database: Database = application.state.service.database
+    left: list[float] = []
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.wait(0.02):
+            if (claimed := claim_next(database, "worker-1")) is not None:
+                end_with(database, claimed, left.pop(0) if left else None)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield left
+    ended.set()
+    thread.join()
+
+
+def end_with(database: Database, claimed: Claim, score: float | None) -> None:
+    full, backbone = (WrittenFile(Path(f"{claimed.job_id}/{name}.pth"), 1, "ab" * 32) for name in ("full", "backbone"))
+    with database.writing() as session:
+        attempts.begin_attempt(session, claimed, None)
+        if score is not None:
+            checkpoint = Checkpoint(epoch=1, score=score, full=full, backbone=backbone)
+            recording.record_checkpoint(session, claimed, checkpoint)
+        attempts.finish(session, claimed, JobStatus.FAILED if score is None else JobStatus.SUCCEEDED)
+
+
+def test_a_search_by_optuna_continues_and_lists_the_best_first(
+    command: Command, client: Client, scores: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna")
+    monkeypatch.chdir(tmp_path)
+    fields = ("--set", "dataset=faces", "--sweep", "backbone_lr=1e-6..1e-3", "--sweep", "keep=best,last")
+    assert "--name" in command("submit", *fields, "--optuna", "2").output
+    wrong = command("submit", *fields, "--sweep", "seed=9..1", "--optuna", "2", "--name", "night").exception
+    assert isinstance(wrong, ConfigError)
+    assert "seed=9..1 is no range of numbers" in wrong.message
+    scores += [0.5, 0.75]
+    *_, first, second = said(command("submit", *fields, "--optuna", "2", "--name", "night")).splitlines()
+    assert (first.split()[:2], second.split()[:2]) == (["0.7500", "night-1"], ["0.5000", "night-0"])
+    jobs = client.list(tags=["night"]).jobs
+    assert {job.name for job in jobs} == {"night-0", "night-1"}
+    assert all(1e-6 <= job.config.model_dump()["backbone_lr"] <= 1e-3 for job in jobs)
+    again = said(command("submit", *fields, "--optuna", "3", "--name", "night"))
+    assert again.startswith("trial 2: ")
+    assert "failed without a score" in again
+    assert again.endswith("1 trial without a score")
+    assert len(client.list(tags=["night"]).jobs) == 3
+
+
+def test_a_search_that_was_interrupted_waits_for_its_job_and_submits_no_second(
+    client: Client, scores: list[float], tmp_path: Path
+) -> None:
+    pytest.importorskip("optuna")
+    from app.cli.optuna_search import Search, run_search
+
+    class Interrupted(Exception):
+        pass
+
+    class Impatient(Client):
+        def get(self, job_id: str) -> JobView:
+            raise Interrupted(job_id)
+
+    search, lines = Search("night", {"dataset": "faces"}, ["backbone_lr=1e-6..1e-3"]), list[str]()
+    scores += [0.5]
+    with Impatient(str(client._connection._http.base_url)) as impatient, pytest.raises(Interrupted) as left:
+        run_search(impatient, search, tmp_path, 1, lines.append)
+    run_search(client, search, tmp_path, 1, lines.append)
+    assert lines[0].endswith(f"val score 0.5000 (job {left.value})")
+    assert len(client.list().jobs) == 1
