@@ -9,9 +9,9 @@ from app.checked_weights.copies import clean_copies
 from app.compiled_networks import clean_compiled
 from app.database import Database, database_now
 from app.datasets.manifests import clean_manifests
-from app.deletion import Freed
+from app.deletion import Freed, count_of
 from app.jobs.deletion import clean_deleted
-from app.jobs.retention import SECONDS_A_DAY, Retention, clean_jobs, forget_dry_runs
+from app.jobs.retention import SECONDS_A_DAY, Retention, clean_jobs, forget_dry_runs, forget_logs
 from app.jobs.tables import WorkerSeen
 from app.leftovers import remove_leftovers
 from app.prepared_faces import clean_prepared
@@ -36,6 +36,8 @@ def clean(database: Database, settings: Settings) -> Freed:
         + clean_manifests(database, settings.artifacts_dir, retention.states)
         + clean_uploads(database, settings.uploads_dir)
     )
+    if lines := forget_logs(database, retention):
+        _log.info("cleaned: %s of logs of jobs", count_of(lines, "line"))
     forget_dry_runs(database, settings.artifacts_dir, retention)
     forget_gone_workers(database)
     forget_old(database, settings.keep_audit_days)

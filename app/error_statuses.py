@@ -24,6 +24,7 @@ from app.finetune.dataset_errors import DatasetHidesUpload, DatasetNameTaken
 from app.finetune.errors import EdgefaceError
 from app.inputs.errors import RootUnreadable
 from app.isolated.errors import ReadCancelled, ReadersBusy, ReadersUnavailable
+from app.jobs.comparison_errors import NotComparable
 from app.jobs.errors import (
     CheckpointNotKept,
     CheckpointNotReady,
@@ -43,6 +44,7 @@ from app.jobs.errors import (
     StoredFileUnreadable,
     TooManyQueuedJobs,
 )
+from app.jobs.sweep_errors import SweepExists, SweepNotFound
 from app.recognition.errors import ExportMissing, ModelNotFound
 from app.request_limits.errors import (
     BodyTooLarge,
@@ -89,7 +91,10 @@ STATUS_OF_ERROR: dict[type[EdgefaceError], int] = {
     NothingToPin: HTTPStatus.CONFLICT,
     CheckpointNotReady: HTTPStatus.CONFLICT,
     NotEvaluated: HTTPStatus.CONFLICT,
+    NotComparable: HTTPStatus.CONFLICT,
     NotDeletable: HTTPStatus.CONFLICT,
+    SweepExists: HTTPStatus.CONFLICT,
+    SweepNotFound: HTTPStatus.NOT_FOUND,
     JobInUse: HTTPStatus.CONFLICT,
     JobDeleted: HTTPStatus.CONFLICT,
     NotExported: HTTPStatus.CONFLICT,

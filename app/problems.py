@@ -29,6 +29,7 @@ from app.finetune.shown_paths import ShownPaths
 from app.jobs.errors import (
     InputError,
 )
+from app.jobs.sweep_errors import SweepInvalid
 from app.request_log import REQUEST_ID_HEADER, notes_of
 
 _log = logging.getLogger(__name__)
@@ -119,6 +120,8 @@ async def _answer_edgeface_error(request: Request, error: EdgefaceError) -> Prob
 def answer_error(request: Request, error: EdgefaceError) -> ProblemResponse:
     """Return the answer to a request that failed with `error`."""
     fields = [FieldProblem(field=error.field, message=error.message)] if isinstance(error, InputError) else []
+    if isinstance(error, SweepInvalid):
+        fields = [FieldProblem(field=field, message=message) for field, message in error.fields]
     answer = _answer(
         request,
         status_of(error),

@@ -76,7 +76,15 @@ class StillPreparing:
     """The trainer is at work but has no news: reading a large dataset takes long."""
 
 
-TrainerMessage = events.TrainingEvent | Failed | StillPreparing
+@dataclass(frozen=True)
+class Logged:
+    """The trainer logged an entry, for the log of its job. `text` has no secret and no absolute path."""
+
+    level: str
+    text: str
+
+
+TrainerMessage = events.TrainingEvent | Failed | StillPreparing | Logged
 
 LAST_MESSAGES = (
     events.Finished,

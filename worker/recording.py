@@ -5,14 +5,16 @@ from dataclasses import asdict, replace
 from sqlmodel import Session
 
 from app.artifacts import Artifacts
+from app.cli.event_lines import event_line
 from app.datasets.checks import record_check
 from app.datasets.imports import record_import
 from app.finetune import events
 from app.finetune.checkpoint import relocated
+from app.jobs.job_log import add_line
 from app.jobs.states import JobStatus
 from app.jobs.transitions import attempts, recording
 from app.jobs.transitions.fence import Claim
-from worker.messages import TrainerMessage
+from worker.messages import Logged, TrainerMessage
 
 
 def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: Artifacts) -> list[str]:
@@ -21,6 +23,11 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
     Ignores `Stopped` and `Failed`: the attempt decides what becomes of the job. `StillPreparing` has no row of its own:
     that it is marked as recorded says when the trainer was heard.
     """
+    if isinstance(message, Logged):
+        add_line(session, claim.job_id, claim.attempt, message.level, message.text)
+    elif (line := event_line(message)) is not None:
+        level = "warning" if isinstance(message, events.Warned) else "info"
+        add_line(session, claim.job_id, claim.attempt, level, line)
     match message:
         case events.Prepared():
             recording.record_running(session, claim, message)

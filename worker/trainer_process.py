@@ -22,6 +22,7 @@ from app.finetune.job_warning import JobWarning
 from app.finetune.user_files import confine_to
 from app.jobs.attempt_errors import DeviceFailed, MachineFailed, TrainerCrashed
 from app.logs import configure_logging
+from worker.job_log import send_log
 from worker.lease import LeaseClock
 from worker.messages import Failed, JobFiles, Order, StillPreparing, TrainerMessage
 from worker.process.allocator import keep_freed_memory
@@ -42,6 +43,7 @@ _sending = threading.Lock()
 def train(connection: Connection, order: Order[JobConfig, JobFiles]) -> None:
     """The main function of the process: runs the order and sends its events up the pipe."""
     configure_logging(order.logs)
+    send_log(partial(send, connection), order.logs.paths)
     control, report = listen_to_supervisor(connection, order), partial(send, connection)
     keep_freed_memory()
     confine_to(order.roots)

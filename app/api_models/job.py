@@ -28,6 +28,7 @@ class JobView(BaseModel):
     name: str = Field("", description="Label that its owner chose. Empty: none.")
     tags: list[str] = Field([], description="Labels that its owner chose.")
     notes: str = Field("", description="Text that its owner wrote. Empty: none.")
+    sweep: str | None = Field(None, description="Name of the sweep that it is part of: GET /sweeps/{name}.")
     status: JobStatus
     terminal: bool = Field(description="Whether the status is final. Only a retry changes it.")
     stage: int | None = Field(

@@ -51,6 +51,9 @@ JobTag = Annotated[str, Field(max_length=LONGEST_TAG), AfterValidator(_not_empty
 JobTags = Annotated[list[JobTag], Field(max_length=MOST_TAGS), AfterValidator(_each_once)]
 """At most 20 tags of 1 to 40 characters, each once."""
 
+SweepName = Annotated[str, Field(max_length=LONGEST_NAME, pattern=r"^[\w][\w.-]*$")]
+"""1 to 100 letters, digits, `_`, `.` and `-`, which fit a path."""
+
 JobNotes = Annotated[str, Field(max_length=LONGEST_NOTES), AfterValidator(_lines)]
 """Text of at most 4,000 characters."""
 
@@ -63,6 +66,7 @@ class Labels(BaseModel):
     name: JobName = ""
     tags: JobTags = []
     notes: JobNotes = ""
+    sweep: SweepName | None = None
 
 
 NO_LABELS = Labels()

@@ -21,6 +21,7 @@ COMMANDS = {
     "download": "app.cli.jobs:download",
     "embed": "app.cli.faces:embed",
     "jobs": "app.cli.jobs:jobs",
+    "logs": "app.cli.job_logs:logs",
     "pause": "app.cli.control:pause",
     "pin": "app.cli.control:pin",
     "resume": "app.cli.control:resume",

@@ -1,31 +1,28 @@
 """Client: one method for each route of the API."""
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from pydantic import BaseModel
 
-from app.api_models.attempts import Attempts
 from app.api_models.dry_run import DryRun, EstimateView
-from app.api_models.events import EventView, StatusEvent
+from app.api_models.events import StatusEvent
 from app.api_models.health import Ready
 from app.api_models.job import JobCounts, JobPage, JobView
 from app.api_models.job_status import JobStatus
-from app.api_models.metrics import Metrics
 from app.api_models.session import CallerView
+from app.api_models.sweeps import SweepView
 from app.client.connection import Connection
-from app.client.errors import DownloadDamaged, EstimateFailed
+from app.client.errors import EstimateFailed
 from app.client.inputs import InputRequests
+from app.client.job_reader import JobReader
 from app.client.trying import ModelMethods
-from app.finetune.artifact_names import formats_of
-from app.finetune.atomic import atomic_path
 from app.finetune.config import FinetuneConfig
 from app.finetune.deprecations import warn_of
 from app.finetune.dsr_config import DsrTrainingConfig
-from app.finetune.evaluation import Evaluation
 from app.finetune.evaluation_config import EvaluationConfig
 from app.finetune.job_config import JobConfig
 from app.finetune.job_kinds import (
@@ -37,7 +34,7 @@ from app.finetune.job_kinds import (
 )
 
 
-class Client(InputRequests, ModelMethods):
+class Client(JobReader, InputRequests, ModelMethods):
     """Client of one API. Use it as a context manager.
 
     Requests except `retry` are repeated for `patience_seconds` while the API is unavailable, answers 503, or 429 with
@@ -70,19 +67,42 @@ class Client(InputRequests, ModelMethods):
         name: str = "",
         tags: Sequence[str] = (),
         notes: str = "",
+        sweep: str | None = None,
         idempotency_key: str | None = None,
     ) -> JobView:
-        """Queue a job of the kind, with these labels. Raises ApiError if the service refuses it.
+        """Queue a job of the kind, with these labels, in this sweep. Raises ApiError if the service refuses it.
 
         The request carries an idempotency key, so that repeating it makes one job. Pass your own `idempotency_key` to
         get the same job from several processes.
         """
-        labels = {"name": name, "tag": list(tags), "notes": notes}
+        labels = {"name": name, "tag": list(tags), "notes": notes, "sweep": sweep}
         params = {"priority": priority} | {field: value for field, value in labels.items() if value}
         if KINDS[kind].dry_run_of:
             params["dry_run"] = "estimate"
         headers = {"Idempotency-Key": str(uuid.uuid4()) if idempotency_key is None else idempotency_key}
         return self._job("POST", KINDS[kind].path, params=params, headers=headers, json=_as_json(config))
+
+    def submit_sweep(
+        self,
+        name: str,
+        config: FinetuneConfig | Mapping[str, Any],
+        sweep: Mapping[str, Sequence[Any]],
+        *,
+        priority: int = 0,
+        idempotency_key: str | None = None,
+    ) -> SweepView:
+        """Queue a fine-tuning for each combination of the values in `sweep`, which `config` leaves out: all or none."""
+        key = str(uuid.uuid4()) if idempotency_key is None else idempotency_key
+        shared = config.model_dump(mode="json", exclude_unset=True) if isinstance(config, BaseModel) else dict(config)
+        body = {"name": name, "config": shared, "sweep": {field: list(values) for field, values in sweep.items()}}
+        params, headers = {"priority": priority}, {"Idempotency-Key": key}
+        return SweepView.model_validate(
+            self._connection.request("POST", "/sweeps", params=params, headers=headers, json=body)
+        )
+
+    def sweep(self, name: str) -> SweepView:
+        """Return the table of a sweep. Raises ApiError if there is none."""
+        return SweepView.model_validate(self._connection.request("GET", f"/sweeps/{quote(name, safe='')}"))
 
     def evaluate(
         self,
@@ -142,13 +162,6 @@ class Client(InputRequests, ModelMethods):
         warn_of("Client.measure", "Client.estimate")
         return self.estimate(config, priority=priority, on_status=on_status)
 
-    def evaluation(self, job_id: str) -> Evaluation:
-        """Return the evaluation of a job. Raises ApiError before the job has succeeded."""
-        return Evaluation.model_validate(self._connection.request("GET", f"/jobs/{job_id}/evaluation"))
-
-    def get(self, job_id: str) -> JobView:
-        return self._job("GET", f"/jobs/{job_id}")
-
     def list(
         self,
         statuses: tuple[JobStatus, ...] = (),
@@ -174,13 +187,6 @@ class Client(InputRequests, ModelMethods):
         return JobCounts.model_validate(
             self._connection.request("GET", "/jobs/counts", params=_filter(kind, tags, text))
         )
-
-    def metrics(self, job_id: str) -> Metrics:
-        return Metrics.model_validate(self._connection.request("GET", f"/jobs/{job_id}/metrics"))
-
-    def attempts(self, job_id: str) -> Attempts:
-        """Return all attempts of workers at the job, oldest first."""
-        return Attempts.model_validate(self._connection.request("GET", f"/jobs/{job_id}/attempts"))
 
     def cancel(self, job_id: str, *, force: bool = False) -> JobView:
         """Cancel the job. `force` does not wait for its worker, which may be gone."""
@@ -239,42 +245,6 @@ class Client(InputRequests, ModelMethods):
     def caller(self) -> CallerView:
         """Return who the requests are made for, with the scopes. The name is the owner of what they make."""
         return CallerView.model_validate(self._connection.request("GET", "/session"))
-
-    def events(self, job_id: str, *, after: int = 0) -> Iterator[EventView | dict[str, Any]]:
-        """Yield every event when it happens, until the job has ended, and the progress between them as a dict.
-
-        Reconnects after a broken connection and continues with the next event. A pause does not end the events.
-        """
-        return self._connection.events(job_id, after, lambda: self.get(job_id).terminal)
-
-    def download(
-        self,
-        job_id: str,
-        path: Path,
-        *,
-        format: str = "full",  # noqa: A002 - the API's name
-        epoch: int | None = None,
-    ) -> Path:
-        """Write a file of the job to `path`, atomically, after checking its sha256.
-
-        `full`, `backbone` and the other formats of a checkpoint are the best one, or that of `epoch` if it is still
-        kept; `evaluation` is the evaluation as JSON, `report` as HTML. Raises ApiError if the job does not have the
-        file, DownloadDamaged if the sha256 differs.
-        """
-        params: dict[str, str] = {}
-        if format in formats_of("evaluation"):
-            url = f"/jobs/{job_id}/{format}"
-        else:
-            url = f"/jobs/{job_id}/checkpoint"
-            params = {"format": format} | ({} if epoch is None else {"epoch": str(epoch)})
-        with atomic_path(path) as partial:
-            expected, actual = self._connection.download(url, params, partial)
-            if actual != expected:
-                raise DownloadDamaged(f"{path}: the sha256 is {actual}, not {expected}; download it again")
-        return path
-
-    def _job(self, method: str, path: str, **arguments: Any) -> JobView:
-        return JobView.model_validate(self._connection.request(method, path, **arguments))
 
 
 def _filter(kind: str | Sequence[str], tags: Sequence[str], text: str) -> dict[str, Any]:

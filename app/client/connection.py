@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from app.api_models.events import EVENT, EventView
+from app.api_models.logs import LogLine
 from app.client.errors import ApiUnavailable, GatewayUnavailable, error_of
 from app.client.urls import full_url
 from app.finetune.deprecations import FormerNameWarning
@@ -75,14 +76,23 @@ class Connection:
     def events(self, job_id: str, after: int, has_ended: Callable[[], bool]) -> Iterator[EventView | dict[str, Any]]:
         """Yield the events numbered above `after`, and the progress between them as a dict. Reconnect until the job
         `has_ended`."""
+        for name, data in self._stream(f"/jobs/{job_id}/events", after, has_ended):
+            yield json.loads(data) if name == "progress" else EVENT.validate_json(data)
+
+    def log_lines(self, job_id: str, lines: int, has_ended: Callable[[], bool]) -> Iterator[LogLine]:
+        """Yield the newest `lines` and those that follow. Reconnect until the job `has_ended`."""
+        for _, data in self._stream(f"/jobs/{job_id}/logs?lines={lines}", None, has_ended):
+            yield LogLine.model_validate_json(data)
+
+    def _stream(self, path: str, after: int | None, has_ended: Callable[[], bool]) -> Iterator[tuple[str, str]]:
+        """Yield the name and the data of each event after the one with this id. Reconnect until the job `has_ended`."""
         failing_since: float | None = None
         while True:
             try:
-                for event in self._stream_events(job_id, after):
+                for event in self._stream_once(path, after):
                     failing_since = None
-                    if isinstance(event, EventView):
-                        after = event.number
-                    yield event
+                    after = int(event.id) if event.id else after
+                    yield event.event, event.data
             except TEMPORARY_ERRORS as error:
                 failing_since = failing_since or time.monotonic()
                 if time.monotonic() - failing_since > self.patience_seconds:
@@ -109,17 +119,15 @@ class Connection:
                     file.write(chunk)
             return response.headers["etag"].strip('"'), digest.hexdigest()
 
-    def _stream_events(self, job_id: str, after: int) -> Iterator[EventView | dict[str, Any]]:
-        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
-        with self._http.stream("GET", f"/jobs/{job_id}/events", headers=headers) as response:
+    def _stream_once(self, path: str, after: int | None) -> Iterator[httpx2.ServerSentEvent]:
+        headers = {"Accept": "text/event-stream"} | ({} if after is None else {"Last-Event-ID": str(after)})
+        with self._http.stream("GET", path, headers=headers) as response:
             if response.is_error:
                 response.read()
                 raise error_of(response)
             for event in httpx2.EventSource(response):
-                if event.event == "progress":
-                    yield json.loads(event.data)
-                elif event.data:
-                    yield EVENT.validate_json(event.data)
+                if event.data:
+                    yield event
 
     def _repeat(self, request: Callable[[], _Result]) -> _Result:
         deadline = time.monotonic() + self.patience_seconds

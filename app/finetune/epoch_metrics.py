@@ -33,6 +33,10 @@ class EpochMetrics(EventData, BaseModel):
     val_loss: float | None = None
     val_accuracy: float | None = Field(None, description="null where no val subject is in train.")
     val_auc: float | None = Field(None, description="Verification AUC of VLR probes against the HR gallery of val.")
+    val_tar_at_far_1_percent: float | None = Field(
+        None,
+        description="TAR at FAR 1% of the same pairs as `val_auc`, 0..1; null with fewer than 1,000 impostor pairs.",
+    )
     val_genuine_similarity: float | None = Field(
         None, description="Mean cosine between val images of the same subject, -1..1."
     )

@@ -81,6 +81,10 @@ EdgefaceError                       error
 ├── NotDeletable                    job_not_deletable
 ├── JobInUse                        job_in_use
 ├── JobDeleted                      job_deleted
+├── SweepNotFound                   sweep_not_found
+├── SweepExists                     sweep_exists
+├── SweepTooLarge                   sweep_too_large
+├── SweepInvalid                    sweep_invalid
 ├── IdempotencyKeyReused            idempotency_key_reused
 ├── TooManyQueuedJobs               too_many_queued_jobs
 ├── DatasetNotRegistered            dataset_not_registered
@@ -88,6 +92,7 @@ EdgefaceError                       error
 ├── NoSheet                         no_sheet
 ├── NotEvaluated                    not_evaluated
 ├── NotExported                     not_exported
+├── NotComparable                   not_comparable
 ├── CheckpointNotReady              checkpoint_not_ready
 ├── CheckpointNotKept               checkpoint_not_kept
 ├── NoBackbone                      no_backbone

@@ -183,6 +183,15 @@ class Change(_Contract):
     difference: Estimate
 
 
+class PairedDraws(_Contract):
+    """TAR of the comparison in use in each bootstrap draw, for the paired difference to another evaluation of the same
+    people: draw number i has the same subjects in both."""
+
+    people: str = Field(description="sha256 of the subjects and of the names of all probes and HR images.")
+    far: float
+    tar: list[float | None] = Field(description="By draw; null in a draw without pairs.")
+
+
 class EvaluatedOn(_Contract):
     """Subjects and images of the evaluation. `sizes` of the VLR files, the most frequent first: WIDTHxHEIGHT
     (COUNT)."""
@@ -235,6 +244,9 @@ class Evaluation(_Contract):
     tta: bool
     vlr_size: int | None
     draws: int = Field(description="Bootstrap draws behind the intervals.")
+    paired: PairedDraws | None = Field(
+        None, description="null with too few pairs or subjects, and in evaluations of version 0.2 and before."
+    )
     device: str
     seconds: float
     warnings: list[JobWarning]

@@ -29,6 +29,7 @@ from app.jobs.tables import (
     EpochMetric,
     Job,
     JobEvent,
+    JobLogLine,
     Upload,
     UploadedInput,
 )
@@ -61,7 +62,7 @@ def delete_job(session: Session, job_id: str, *, force: bool = False) -> Job:
 
 def delete_rows(session: Session, job_id: str) -> None:
     """Delete the row of the job and the rows that refer to it."""
-    for table in (JobEvent, EpochMetric, Artifact, Attempt):
+    for table in (JobLogLine, JobEvent, EpochMetric, Artifact, Attempt):
         session.execute(delete(table).where(col(table.job_id) == job_id))
     session.execute(delete(Job).where(col(Job.id) == job_id).execution_options(synchronize_session=False))
 

@@ -10,9 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, delete, select
 
-from app.database import Database
+from app.database import Database, database_now
 from app.deletion import Freed, delete_file
 from app.finetune.artifact_names import WRITTEN_AT_THE_END, formats_of
 from app.finetune.checkpoint import Checkpoint
@@ -22,8 +22,8 @@ from app.jobs import queries, stand_in
 from app.jobs.deletion import delete_rows
 from app.jobs.errors import JobNotFound
 from app.jobs.made_weights import named_by_others
-from app.jobs.states import JobStatus
-from app.jobs.tables import Artifact, Job
+from app.jobs.states import TERMINAL, JobStatus
+from app.jobs.tables import Artifact, Job, JobLogLine
 from app.jobs.transitions import fence
 from app.settings import Settings
 
@@ -100,6 +100,17 @@ def forget_dry_runs(database: Database, artifacts_dir: Path, retention: Retentio
             # Check again under the lock: a user may just have retried the job.
             if is_old(session, queries.locked(session, job_id)):
                 delete_rows(session, job_id)
+
+
+def forget_logs(database: Database, retention: Retention) -> int:
+    """Delete the logs of jobs that ended longer ago than checkpoints are kept. Return the number of lines."""
+    if retention.checkpoints is None:
+        return 0
+    old = col(Job.finished_at) < database_now() - retention.checkpoints
+    ended = select(Job.id).where(col(Job.status).in_(TERMINAL), old)
+    with database.writing() as session:
+        lines = delete(JobLogLine).where(col(JobLogLine.job_id).in_(ended)).returning(col(JobLogLine.number))
+        return len(session.execute(lines.execution_options(synchronize_session=False)).all())
 
 
 def _expendable(

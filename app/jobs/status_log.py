@@ -1,4 +1,5 @@
-"""One line in the log for each change of a job's status that a person may look for, after its commit."""
+"""One line for each change of a job's status that a person may look for: in the log of the process, after the commit,
+and in that of the job."""
 
 import logging
 from datetime import timedelta
@@ -8,6 +9,7 @@ from sqlmodel import Session, col, select
 
 from app.api_models.events import StatusChanged
 from app.finetune.job_kinds import known_kind
+from app.jobs.job_log import add_line
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
 from app.tracing import trace_submitted
@@ -15,8 +17,9 @@ from app.tracing import trace_submitted
 _log = logging.getLogger(__name__)
 
 
-def log_after_commit(session: Session, job_id: str, changed: StatusChanged) -> None:
-    """Log the change, which the row has already, when the transaction of `session` has committed."""
+def log_status(session: Session, job_id: str, changed: StatusChanged) -> None:
+    """Add the change, which the row has already, to the log of the job, and to that of the process when the transaction
+    of `session` has committed."""
     columns = (col(Job.kind), col(Job.attempt), col(Job.seconds_worked), col(Job.verdict))
     kind, attempt, seconds_worked, verdict = session.execute(select(*columns).where(col(Job.id) == job_id)).one()
     known = known_kind(kind)
@@ -25,6 +28,7 @@ def log_after_commit(session: Session, job_id: str, changed: StatusChanged) -> N
         return
     title = kind if known is None else known.title
     level = logging.WARNING if changed.status is JobStatus.FAILED else logging.INFO
+    add_line(session, job_id, attempt, logging.getLevelName(level).lower(), f"{title} {line}")
 
     def write(_: Session) -> None:
         _log.log(level, "job %s: %s %s", job_id, title, line)

@@ -41,6 +41,8 @@ class Job(SQLModel, table=True):
     """The labels: see app/api_models/labels.py. Empty: none."""
     tags: list[str] = Field(default_factory=list, sa_type=JSON, sa_column_kwargs={"server_default": "[]"})
     notes: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
+    sweep: str | None = Field(default=None, index=True)
+    """The name of the sweep that it is part of."""
     search_text: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
     """See app/jobs/search_text.py. Empty: written by an API from before there were labels."""
 
@@ -165,6 +167,19 @@ class JobEvent(SQLModel, table=True):
     attempt: int
     kind: str
     data: dict[str, Any] = Field(sa_type=JSON)
+    created_at: float
+
+
+class JobLogLine(SQLModel, table=True):
+    """A line of the log of a job: see app/jobs/job_log.py. Numbered from 1; old lines are deleted."""
+
+    __tablename__ = "joblog"
+
+    job_id: str = Field(primary_key=True, foreign_key="job.id")
+    number: int = Field(primary_key=True)
+    attempt: int
+    level: str
+    text: str = Field(sa_type=Text)
     created_at: float
 
 

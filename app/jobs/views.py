@@ -8,6 +8,7 @@ from sqlmodel import Session
 from app.api_models.dry_run import EstimateView
 from app.api_models.events import EVENT, EventView
 from app.api_models.job import JobView
+from app.api_models.logs import LogLine
 from app.api_models.metrics import RecognitionChange
 from app.finetune.epoch_metrics import EpochMetrics
 from app.finetune.errors import ErrorReport
@@ -20,12 +21,13 @@ from app.jobs.beside import RowsBeside, rows_beside
 from app.jobs.durations import view_actual, view_predicted
 from app.jobs.file_views import view_checkpoint, view_files
 from app.jobs.states import JobStatus
-from app.jobs.tables import EpochMetric, Job, JobEvent
+from app.jobs.tables import EpochMetric, Job, JobEvent, JobLogLine
 from app.jobs.waiting import waiting_for
 
 _LINKS = (
     "metrics",
     "events",
+    "logs",
     "attempts",
     "checkpoint",
     "report",
@@ -62,6 +64,7 @@ def _view(session: Session, job: Job, beside: RowsBeside, worker_seen_seconds: f
         name=job.name,
         tags=job.tags,
         notes=job.notes,
+        sweep=job.sweep,
         status=status,
         terminal=status.terminal,
         stage=job.stage,
@@ -117,6 +120,11 @@ def view_epoch(metric: EpochMetric) -> EpochMetrics:
 def view_event(event: JobEvent) -> EventView:
     content = event.model_dump(include={"number", "kind", "attempt", "data"})
     return EVENT.validate_python(content | {"at": _moment(event.created_at)})
+
+
+def view_log_line(line: JobLogLine) -> LogLine:
+    content = line.model_dump(include={"number", "attempt", "level", "text"})
+    return LogLine.model_validate(content | {"at": _moment(line.created_at)})
 
 
 def _maybe_moment(seconds: float | None) -> datetime | None:

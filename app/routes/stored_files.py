@@ -68,6 +68,11 @@ class Downloads:
             headers={**_headers(found), **further},
         )
 
+    def read(self, find: Callable[[Session], WrittenFile]) -> bytes:
+        """Return the content of the file that `find` returns. Raises as `send`."""
+        with self._open(self._find(find).key) as file:
+            return file.read()
+
     def _find(self, find: Callable[[Session], WrittenFile]) -> WrittenFile:
         with reading_for(self._service, self._caller) as session:
             return find(session)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 from app.access.callers import Caller
 from app.access.errors import PriorityNeedsAdmin
 from app.api_models.job import JobView
-from app.api_models.labels import JobName, JobNotes, JobTags, Labels
+from app.api_models.labels import JobName, JobNotes, JobTags, Labels, SweepName
 from app.finetune.job_config import JobConfig
 from app.finetune.job_kinds import Kind
 from app.finetune.job_warning import JobWarning
@@ -60,9 +60,12 @@ async def get_submission(
     name: Annotated[JobName, Query(description="Name of the job. PATCH /jobs/{id} changes it at any time.")] = "",
     tag: Annotated[JobTags, Query(description="Tag of the job. May be repeated.")] = [],  # noqa: B006
     notes: Annotated[JobNotes, Query(description="Notes about the job. PATCH takes longer ones than a URL.")] = "",
+    sweep: Annotated[
+        SweepName | None, Query(description="Name of the sweep that the job joins: GET /sweeps/{name} shows it.")
+    ] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Submission:
-    return Submission(priority, Labels(name=name, tags=tag, notes=notes), idempotency_key)
+    return Submission(priority, Labels(name=name, tags=tag, notes=notes, sweep=sweep), idempotency_key)
 
 
 SubmissionDep = Annotated[Submission, Depends(get_submission)]

@@ -1,6 +1,7 @@
 """Small trainers for the supervisor's tests: they tell what a training tells, sleep, die, hang or lie."""
 
 import hashlib
+import logging
 import os
 import signal
 import sys
@@ -334,6 +335,16 @@ def fail(connection: Connection, order: TrainingOrder) -> None:
 def find_no_usable_gpu(connection: Connection, order: TrainingOrder) -> None:
     begin(connection, order)
     connection.send(Failed(GpuUnusable("the driver is older than CUDA").report()))
+
+
+def log_and_crash(connection: Connection, order: TrainingOrder) -> None:
+    """The real trainer, of a training that logs and then raises what nobody expects."""
+    train(connection, replace(order, run=f"{__name__}:log_and_raise"))
+
+
+def log_and_raise(_: FinetuneConfig, files: TrainingFiles, __: events.Report, ___: Control) -> None:
+    logging.getLogger("toy").info("reading %s of redis://:secret@host", files.train_dir)
+    raise ValueError(f"it broke in {files.output_dir}")
 
 
 def fail_by_device_errors(connection: Connection, order: TrainingOrder) -> None:

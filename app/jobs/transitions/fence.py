@@ -18,7 +18,7 @@ from app.jobs import queries
 from app.jobs.attempt_errors import LeaseLost
 from app.jobs.resume import ResumePoint
 from app.jobs.states import CLAIMED, JobStatus
-from app.jobs.status_log import log_after_commit
+from app.jobs.status_log import log_status
 from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent
 
 
@@ -66,7 +66,7 @@ def append_event(session: Session, job_id: str, data: EventData) -> None:
         )
     )
     if isinstance(data, StatusChanged):
-        log_after_commit(session, job_id, data)
+        log_status(session, job_id, data)
 
 
 def forget_artifacts(session: Session, keys: Sequence[str]) -> None:

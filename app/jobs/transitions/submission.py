@@ -58,6 +58,7 @@ def submit(
         name=labels.name,
         tags=labels.tags,
         notes=labels.notes,
+        sweep=labels.sweep,
         search_text=search_text(labels.name, labels.tags, content),
         config=content,
         warnings=[warning.model_dump() for warning in warnings],
@@ -78,10 +79,10 @@ def submit(
     return job
 
 
-def refuse_if_full(session: Session, most: int) -> None:
-    """Raise TooManyQueuedJobs if `most` jobs of the session's caller are queued. Requests at the same moment may add a
-    few more."""
-    if (queued := queries.count_queued(session, caller_of(session).name)) >= most:
+def refuse_if_full(session: Session, most: int, *, jobs: int = 1) -> None:
+    """Raise TooManyQueuedJobs if `jobs` further queued jobs of the session's caller make more than `most`. Requests at
+    the same moment may add a few more."""
+    if (queued := queries.count_queued(session, caller_of(session).name)) + jobs > most:
         raise TooManyQueuedJobs(queued, most)
 
 

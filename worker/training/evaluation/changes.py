@@ -7,7 +7,9 @@ from worker.training.evaluation.comparison import Compared
 from worker.training.evaluation.estimates import FEWEST_SUBJECTS, difference, percent
 from worker.training.evaluation.verification import FARS, recommended_of
 
-_MEASURED_AT = (0.01, 0.1)
+MEASURED_AT = (0.01, 0.1)
+"""The FAR at which two systems are compared: the first for which there are enough pairs."""
+
 _OF = {"fine-tuning": "The fine-tuning", "DSR": "The DSR"}
 
 
@@ -17,7 +19,7 @@ def change(of: Literal["fine-tuning", "DSR"], without: Compared, with_: Compared
     The outcome is better or worse if the 95 % interval of the paired difference (the same subjects drawn for both)
     excludes zero.
     """
-    far = next((far for far in _MEASURED_AT if without.comparison.tar_at(far).tar.value is not None), None)
+    far = next((far for far in MEASURED_AT if without.comparison.tar_at(far).tar.value is not None), None)
     if far is None:
         pairs = without.comparison.verification.impostor_pairs
         sentence = f"Too few pairs to measure the effect of {_OF[of].lower()}: {pairs:,} impostor pairs"

@@ -19,6 +19,7 @@ from worker.training.data.preprocess import RESAMPLER, EnlargeByDsr
 from worker.training.evaluation.changes import change, recommended_threshold, with_interval
 from worker.training.evaluation.comparison import Compared, Row, compare
 from worker.training.evaluation.origin import origin_of
+from worker.training.evaluation.paired import paired_draws
 from worker.training.evaluation.people import people_of
 from worker.training.evaluation.shown_faces import ShownFaces, show_faces
 from worker.training.evaluation.systems import KnownFaces, embed_systems, systems_of
@@ -117,6 +118,7 @@ def evaluate_backbone(
         tta=config.tta,
         vlr_size=config.vlr_size,
         draws=DRAWS,
+        paired=paired_draws(in_use, *(embedded.faces[in_use.row.backbone, kind] for kind in (used, "hr"))),
         device=describe_device(device),
         seconds=time.monotonic() - started,
         origin=origin_of(config, files, control),

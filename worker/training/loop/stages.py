@@ -190,6 +190,7 @@ def _epoch_finished(
         val_loss=validated.loss if validated else None,
         val_accuracy=validated.accuracy if validated else None,
         val_auc=validated.auc if validated else None,
+        val_tar_at_far_1_percent=validated.tar_at_far_1_percent if validated else None,
         head_lr=epoch_state.head_lr,
         backbone_lr=epoch_state.backbone_lr,
         seconds=epoch_state.seconds,

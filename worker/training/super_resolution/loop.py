@@ -239,6 +239,7 @@ def _finish_epoch(
             val_ssim=enlarged.ssim,
             val_identity=enlarged.identity,
             val_auc=auc,
+            val_tar_at_far_1_percent=measured.recognition.tar_at_far_1_percent,
             val_genuine_similarity=separated.genuine if separated else None,
             val_impostor_similarity=separated.impostor if separated else None,
             val_d_prime=separated.d_prime if separated else None,

@@ -10,12 +10,13 @@ from worker.training.metrics import Separation
 @dataclass(frozen=True)
 class Validated:
     """`loss` and `accuracy` (0..1) are over the probes of known subjects, without margin and label smoothing; None
-    where no subject is known. `auc` as in Recognition; `separation` None where it is."""
+    where no subject is known. `auc` and `tar_at_far_1_percent` as in Recognition; `separation` None without pairs."""
 
     loss: float | None
     accuracy: float | None
     auc: float | None
     separation: Separation | None = None
+    tar_at_far_1_percent: float | None = None
 
 
 @dataclass

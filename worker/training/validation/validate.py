@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worker.training.data.val_faces import ValFaces
-from worker.training.metrics import FaceSet, count_pairs, separation, verification_auc
+from worker.training.metrics import FaceSet, count_pairs, separation, tar_at_far, verification_auc
 from worker.training.models.embedding import embed, face_set
 from worker.training.objectives.classifier import CosineClassifier
 from worker.training.runtime.control import Control
@@ -74,11 +74,11 @@ def validate(embeddings: ValEmbeddings, classifier: CosineClassifier) -> Validat
     """The metrics of one epoch. Raises OutOfMemory."""
     val = embeddings.val
     scores = count_pairs(embeddings.probes, embeddings.gallery)
-    auc, separated = verification_auc(scores), separation(scores)
+    auc, separated, tar = verification_auc(scores), separation(scores), tar_at_far(scores, 0.01)
     labels_P = val.labels().to(embeddings.probes_PD.device)
     known_P = labels_P >= 0
     if not known_P.any():
-        return Validated(None, None, auc, separated)
+        return Validated(None, None, auc, separated, tar)
     places_K = known_P.nonzero()[:, 0]
 
     def means(places_B: Tensor) -> Tensor:
@@ -90,4 +90,4 @@ def validate(embeddings: ValEmbeddings, classifier: CosineClassifier) -> Validat
 
     at_once = max(1, _LOGITS_AT_ONCE // len(classifier.weight))
     losses, accuracies, shares = in_parts_that_fit(means, places_K, at_once).T
-    return Validated(float(losses @ shares), float(accuracies @ shares), auc, separated)
+    return Validated(float(losses @ shares), float(accuracies @ shares), auc, separated, tar)

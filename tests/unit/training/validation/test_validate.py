@@ -43,3 +43,12 @@ def test_without_a_known_probe_there_is_no_loss() -> None:
     found = validate(embeddings("zzyy"), CosineClassifier(8, len(KNOWN), 16.0))
     assert (found.loss, found.accuracy) == (None, None)
     assert found.auc is not None
+
+
+@pytest.mark.parametrize("people", [10, 40])
+def test_tar_at_far_1_percent_is_that_of_the_measurement_and_null_with_few_pairs(people: int) -> None:
+    val = embeddings("".join(chr(ord("A") + number) for number in range(people)) * 2)
+    found = validate(val, CosineClassifier(8, len(KNOWN), 16.0))
+    measured = val.measure().recognition
+    assert found.tar_at_far_1_percent == measured.tar_at_far_1_percent
+    assert (found.tar_at_far_1_percent is None) == (measured.impostor_pairs < 1000)
