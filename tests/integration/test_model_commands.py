@@ -92,7 +92,8 @@ def test_the_client_waits_for_the_file_and_says_why_there_is_none(
 
 def test_the_page_shows_the_answer_and_what_is_wrong(settings: Settings, database: Database, faces: Path) -> None:
     job = tuned_job(database, settings, before=0.9, after=0.1)
-    one, same = ((faces / "orl_aligned" / "s01" / name).read_bytes() for name in ("01.png", "02.png"))
+    names = ("s01/01.png", "s01/02.png", "s02/01.png")
+    one, same, other = ((faces / "orl_aligned" / name).read_bytes() for name in names)
     browser = {"Accept": "text/html"}
     with TestClient(create_app(settings)) as api:
         form = api.get("/ui/try", headers=browser).text
@@ -101,7 +102,7 @@ def test_the_page_shows_the_answer_and_what_is_wrong(settings: Settings, databas
             "/ui/try",
             headers=browser,
             data={"model": f"job:{job.id}"},
-            files=[("probe", ("a.png", one)), ("gallery", ("s01.png", same)), ("gallery", ("s02.png", one))],
+            files=[("probe", ("a.png", one)), ("gallery", ("s01.png", same)), ("gallery", ("s02.png", other))],
         )
         assert answer.status_code == 200, answer.text
         for words in ("Same person", "The most similar first", "not the same person", "data:image/png;base64,"):
