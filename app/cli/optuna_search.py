@@ -27,7 +27,7 @@ _STUDY_ID = "id"
 @dataclass(frozen=True)
 class Search:
     """What is searched: the fields that all jobs share, and those that vary as `FIELD=LOW..HIGH` or `FIELD=A,B`. The
-    jobs are called NAME-0, NAME-1 and so on, and have the tag NAME."""
+    jobs are called NAME-0, NAME-1 and so on, and are the sweep NAME."""
 
     name: str
     content: Mapping[str, Any]
@@ -62,7 +62,7 @@ def _run(client: Client, study: optuna.Study, trial: FrozenTrial, search: Search
     job = client.submit(
         {**search.content, **trial.params},
         name=f"{search.name}-{trial.number}",
-        tags=[search.name],
+        sweep=search.name,
         priority=search.priority,
         idempotency_key=f"optuna-{study.user_attrs[_STUDY_ID]}-{trial.number}",
     )

@@ -28,6 +28,7 @@ COMMANDS = {
     "retry": "app.cli.control:retry",
     "status": "app.cli.jobs:status",
     "submit": "app.cli.submit:submit",
+    "sweep": "app.cli.sweep:sweep",
     "tag": "app.cli.control:tag",
     "unpin": "app.cli.control:unpin",
     "upload": "app.cli.upload:upload",

@@ -9,6 +9,7 @@ import click
 
 from app.cli.connecting import connect, url_option
 from app.cli.job_ids import with_whole_ids
+from app.finetune.config import FinetuneConfig
 from app.finetune.deprecations import query_messages
 from app.finetune.job_kinds import FINETUNING, KINDS, dry_run_of, submitted_apart
 
@@ -56,8 +57,9 @@ def _kind_flags(function: Callable[..., None]) -> Callable[..., None]:
     "--sweep",
     "swept",
     multiple=True,
-    metavar="FIELD=VALUES",
-    help="With --optuna: the values to search, such as backbone_lr=1e-6..1e-3 or keep=best,last. May be repeated.",
+    metavar="FIELD=VALUE,VALUE",
+    help="Queue a fine-tuning for each value, and for each combination if repeated: --sweep backbone_lr=1e-5,1e-4 "
+    "--sweep seed=1,2,3. Prints the name of the sweep; `sweep NAME` shows its table.",
 )
 @click.option(
     "--optuna",
@@ -67,7 +69,7 @@ def _kind_flags(function: Callable[..., None]) -> Callable[..., None]:
     help="Search the values of --sweep, such as backbone_lr=1e-6..1e-3, by N jobs one after the other, for the highest "
     "score on val. Needs --name; the study is NAME.optuna.log in this folder, from which the same command continues.",
 )
-@click.option("--name", default="", help="Name of the job, or of the search.")
+@click.option("--name", default="", help="Name of the job, or of the sweep.")
 @click.option("--tag", "tags", multiple=True, help="Tag of the job. May be repeated.")
 @click.option("--notes", default="", help="Notes about the job.")
 @click.option(
@@ -118,9 +120,9 @@ def submit(
     if (dry_run or estimate) and dry_run_of(kind) is None:
         raise click.UsageError(f"{KINDS[kind].title} has no dry run: leave --dry-run out")
     if swept and (kind != FINETUNING or dry_run or estimate or tags or notes):
-        raise click.UsageError("--optuna runs fine-tunings: leave dry runs, other kinds, --tag and --notes out")
-    if bool(swept or trials) and not (swept and trials and name):
-        raise click.UsageError("a search needs --optuna N, --name and --sweep, such as --sweep backbone_lr=1e-6..1e-3")
+        raise click.UsageError("--sweep queues fine-tunings: leave dry runs, other kinds, --tag and --notes out")
+    if trials is not None and not (swept and name):
+        raise click.UsageError("--optuna needs --name and --sweep, such as --sweep backbone_lr=1e-6..1e-3")
     if config is None and not settings:
         raise click.UsageError("give a file CONFIG, or fields by --set, such as --set dataset=orl16")
     from app.cli.config_text import read_config, set_fields
@@ -130,6 +132,9 @@ def submit(
         content = with_whole_ids(client, content, KINDS[kind])
         if trials is not None:
             _search(client, content, swept, name, priority, trials)
+            return
+        if swept:
+            _submit_sweep(client, content, swept, name, priority, idempotency_key, watching=watching)
             return
         if dry_run:
             click.echo(client.dry_run(content).model_dump_json(indent=2))
@@ -161,6 +166,29 @@ def submit(
         from app.cli.live import watch_to_the_end
 
         watch_to_the_end(url, job.id)
+
+
+def _submit_sweep(
+    client: "Client",
+    content: dict[str, Any],
+    swept: tuple[str, ...],
+    name: str,
+    priority: int,
+    idempotency_key: str | None,
+    *,
+    watching: bool,
+) -> None:
+    from rich.console import Console
+
+    from app.cli.config_text import swept_fields
+    from app.cli.sweeps import new_name, sweep_table, watch_sweep
+
+    fields = swept_fields(swept, FinetuneConfig)
+    shared = {field: value for field, value in content.items() if field not in fields}
+    made = client.submit_sweep(name or new_name(), shared, fields, priority=priority, idempotency_key=idempotency_key)
+    click.echo(made.name)
+    if watching:
+        click.echo("\n".join(sweep_table(watch_sweep(client, made.name, Console(stderr=True)))))
 
 
 def _search(

@@ -308,6 +308,29 @@ def test_a_job_is_deleted_once_it_has_ended_and_a_person_agrees(command: Command
         client.get(job)
 
 
+def test_a_sweep_is_submitted_and_ends_with_one_table(
+    command: Command, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = ("--set", "dataset=faces", "--sweep", "backbone_lr=1e-5,1e-4", "--sweep", "seed=1,2")
+    assert said(command("submit", *fields, "--name", "rates")) == "rates"
+    jobs = client.list().jobs
+    assert sorted((job.config.model_dump()["backbone_lr"], job.config.model_dump()["seed"]) for job in jobs) == [
+        (1e-5, 1),
+        (1e-5, 2),
+        (1e-4, 1),
+        (1e-4, 2),
+    ]
+    where, header, *rows = said(command("sweep", "rates")).splitlines()
+    assert where == "rates: 4 queued"
+    assert header.split()[:3] == ["backbone_lr", "JOBS", "VAL"]
+    assert sorted(row.split()[:2] for row in rows) == [["0.0001", "2"], ["1e-05", "2"]]
+    monkeypatch.setattr("app.cli.sweeps.time.sleep", lambda _: [client.cancel(job.id) for job in jobs])
+    assert said(command("sweep", "rates", "--watch")).startswith("rates: 4 cancelled")
+    twice = command("submit", *fields, "--sweep", "seed=3").exception
+    assert isinstance(twice, ConfigError)
+    assert "--sweep seed=VALUE,VALUE" in twice.hint
+
+
 @pytest.fixture
 def scores(application: FastAPI, client: Client, settings: Settings) -> Iterator[list[float]]:  # noqa: ARG001
     """A worker that gives the jobs these scores, in turn; a job without one fails."""
@@ -350,14 +373,15 @@ def test_a_search_by_optuna_continues_and_lists_the_best_first(
     scores += [0.5, 0.75]
     *_, first, second = said(command("submit", *fields, "--optuna", "2", "--name", "night")).splitlines()
     assert (first.split()[:2], second.split()[:2]) == (["0.7500", "night-1"], ["0.5000", "night-0"])
-    jobs = client.list(tags=["night"]).jobs
+    jobs = client.list(text="night").jobs
     assert {job.name for job in jobs} == {"night-0", "night-1"}
     assert all(1e-6 <= job.config.model_dump()["backbone_lr"] <= 1e-3 for job in jobs)
+    assert said(command("sweep", "night")).startswith("night: 2 succeeded")
     again = said(command("submit", *fields, "--optuna", "3", "--name", "night"))
     assert again.startswith("trial 2: ")
     assert "failed without a score" in again
     assert again.endswith("1 trial without a score")
-    assert len(client.list(tags=["night"]).jobs) == 3
+    assert len(client.list(text="night").jobs) == 3
 
 
 def test_a_search_that_was_interrupted_waits_for_its_job_and_submits_no_second(
