@@ -64,8 +64,8 @@ def title_of(job: Job) -> str:
 
 
 def dataset_of(config: dict[str, Any]) -> str:
-    """The dataset of a config, else the folder that it names; empty without either."""
-    named = (config.get(field) for field in ("dataset", "name", "train_dir", "eval_dir"))
+    """The dataset of a config, else the folder or the weights that it names; empty without any."""
+    named = (config.get(field) for field in ("dataset", "name", "train_dir", "eval_dir", "edgeface"))
     return next((str(name) for name in named if name), "")
 
 

@@ -3,7 +3,7 @@
 from app.api_models.job import JobView
 from app.finetune.counted import counted
 from app.finetune.evaluation import Change
-from app.finetune.job_kinds import DATASET_CHECK, DATASET_IMPORT, DRY_RUN
+from app.finetune.job_kinds import DATASET_CHECK, DATASET_IMPORT, DRY_RUN, MODEL_EXPORT
 from app.finetune.phases import PHASES
 from app.jobs.states import JobStatus
 from app.pages import words
@@ -90,6 +90,8 @@ def _succeeded(job: JobView, result: Result | None) -> Sentence:
             return "The dataset is checked.", "Its page has what was found."
         case kind if kind == DATASET_IMPORT:
             return "The dataset is made.", "Jobs can train on it now."
+        case kind if kind == MODEL_EXPORT:
+            return "The ONNX file is written.", "It gives the same embeddings as the weights."
     change = None if result is None else result.change
     if result is None or change is None:
         return _without_change(job, result)

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.api_models.job import JobView
-from app.finetune.job_kinds import DATASET_CHECK, DATASET_IMPORT, DRY_RUN, DSR_TRAINING, EVALUATION, FINETUNING
+from app.finetune.job_kinds import (
+    DATASET_CHECK,
+    DATASET_IMPORT,
+    DRY_RUN,
+    DSR_TRAINING,
+    EVALUATION,
+    FINETUNING,
+    MODEL_EXPORT,
+)
 from app.finetune.phases import PHASES, Phase
 from app.jobs.tables import JobEvent
 from app.pages import words
@@ -18,6 +26,7 @@ _OF_KINDS: dict[str, tuple[Phase, ...]] = {
     DSR_TRAINING: ("checking", "preparing", "measuring", "teacher_targets", "stage_0", "evaluating"),
     DATASET_CHECK: ("checking", "judging"),
     DATASET_IMPORT: ("unpacking", "building"),
+    MODEL_EXPORT: ("checking",),
 }
 """The phases that are shown for each kind. Those without a place of their own count to the one before or after."""
 

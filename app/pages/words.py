@@ -12,6 +12,7 @@ from app.finetune.job_kinds import (
     MODEL_EXPORT,
 )
 from app.finetune.phases import Phase
+from app.jobs.search import Sort
 from app.jobs.states import JobStatus
 
 KINDS: dict[str, str] = {
@@ -21,7 +22,7 @@ KINDS: dict[str, str] = {
     DSR_TRAINING: "DSR training",
     DATASET_CHECK: "dataset check",
     DATASET_IMPORT: "dataset import",
-    MODEL_EXPORT: "model export",
+    MODEL_EXPORT: "ONNX export",
 }
 """By the public name of the kind."""
 
@@ -36,6 +37,8 @@ STATUSES: dict[JobStatus, str] = {
     JobStatus.FAILED: "Failed",
     JobStatus.CANCELLED: "Cancelled",
 }
+
+SORTS: dict[Sort, str] = {Sort.NEWEST: "Newest first", Sort.BEST: "Best first", Sort.LONGEST: "Longest first"}
 
 VERDICTS: dict[Outcome, tuple[str, str]] = {
     "better": ("better", "Better"),

@@ -102,6 +102,16 @@ def test_finished_jobs_are_listed_read_and_compared(service: Machine, visit: Vis
     page.get_by_role("link", name="rate 0.0001").click()
     read_a_result(page, ids[0], service)
     check_everywhere(visit, service, f"/ui/jobs/{ids[0]}")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_label("More actions").click()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.locator(f"#job-{ids[1]}")).to_be_visible()  # the list of those that are left
+    expect(page.locator(f"#job-{ids[0]}")).to_have_count(0)
+    page.get_by_label("Search by name").fill("nothing")
+    expect(page.locator("#rows")).to_contain_text("No job matches.")
+    page.get_by_label("Search by name").fill("0.0003")
+    expect(page.locator(f"#job-{ids[1]}")).to_be_visible()
+    assert "q=0.0003" in page.url
 
 
 def read_a_result(page: Page, job_id: str, service: Machine) -> None:

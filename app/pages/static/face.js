@@ -17,7 +17,7 @@
   }
 
   // Toasts stay until they are dismissed ------------------------------------------------------------------------------
-  function toast(message) {
+  function toast(message, action) {
     const box = document.createElement("div"), text = document.createElement("span"), close = document.createElement("button");
     box.className = "toast";
     text.textContent = message;
@@ -26,6 +26,14 @@
     close.textContent = "Dismiss";
     close.addEventListener("click", () => box.remove());
     box.append(text, close);
+    if (action) {
+      const button = document.createElement("button");
+      button.className = "btn";
+      button.type = "button";
+      button.textContent = action.word;
+      button.addEventListener("click", () => { box.remove(); action.act(); });
+      text.after(button);
+    }
     document.getElementById("toasts").append(box);
   }
 
@@ -172,7 +180,6 @@
   }
 
   document.addEventListener("change", (event) => {
-    if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
     if (event.target.matches("input[name=job]")) showChosen();
   });
 
@@ -198,8 +205,23 @@
     }
   });
 
+  // A list that was filtered is another page at another address.
+  document.addEventListener("htmx:afterSettle", () => {
+    etag = "";
+    remember();
+    localize(document);
+    showChosen();
+  });
+
   // Changes are sent by htmx to the routes of the API -----------------------------------------------------------------
-  document.addEventListener("htmx:responseError", (event) => toast(problemOf(event.detail.xhr)));
+  document.addEventListener("htmx:responseError", (event) => {
+    const { elt, xhr, pathInfo } = event.detail;
+    const may = xhr.status === 409 && elt.dataset.forces && !pathInfo.requestPath.includes("force=");
+    toast(problemOf(xhr), may && {
+      word: elt.dataset.forces,
+      act: () => htmx.ajax("DELETE", `${pathInfo.requestPath}?force=true`, { source: elt, swap: "none" }),
+    });
+  });
   document.addEventListener("htmx:sendError", () => toast("The service does not answer. Nothing was changed; try again."));
   document.addEventListener("htmx:afterRequest", (event) => {
     if (!event.detail.successful || !event.detail.elt.matches("[data-changes]")) return;

@@ -14,9 +14,11 @@ from app.finetune.epoch_metrics import EpochFinished
 from app.finetune.evaluation import Estimate, Outcome
 from app.finetune.events import PhaseStarted, Progressed, RecognitionMeasured
 from app.finetune.job_kinds import KINDS
+from app.finetune.phases import PHASES
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
 from app.jobs.transitions import recording
+from app.pages import words
 from app.settings import Settings
 from tests.integration.conftest import job_that_is, running
 from tests.integration.pages.conftest import Visit
@@ -145,10 +147,18 @@ def finished(stage: int, epoch: int, epochs: int, score: float, *, best: bool = 
     )
 
 
+def test_every_kind_and_phase_has_words() -> None:
+    assert set(words.KINDS) == set(KINDS)
+    assert set(words.PHASES) == set(PHASES)
+
+
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SUCCEEDED])
 def test_a_job_of_any_kind_has_a_page(visit: Visit, database: Database, kind: object, status: JobStatus) -> None:
-    configs = {"dataset_import": {"name": "office", "upload": "0" * 24}, "dsr_training": {"dataset": "faces"}}
+    configs = {
+        "dataset_import": {"name": "office", "upload": "0" * 24},
+        "model_export": {"edgeface": "edgeface_xxs.pt"},
+    }
     name = getattr(kind, "name")  # noqa: B009 - of a parameter
     job_id = job_that_is(database, status)
     with database.writing() as session:

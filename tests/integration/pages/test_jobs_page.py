@@ -6,9 +6,11 @@ import pytest
 from sqlmodel import col, update
 
 from app.access.scopes import Scope
+from app.api_models.labels import JobChanges
 from app.database import Database
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
+from app.jobs.transitions import wishes
 from tests.integration.conftest import job_that_is
 from tests.integration.pages.conftest import Visit
 from tests.support.access import bearer, key_of
@@ -91,6 +93,25 @@ def test_older_jobs_are_a_page_further(visit: Visit, database: Database) -> None
     assert re.findall(r'id="job-(\w+)"', second) == sorted(ids, reverse=True)[25:]
 
 
+def test_jobs_are_found_by_name_tag_kind_and_id(visit: Visit, database: Database) -> None:
+    first, second, third = (job_that_is(database, JobStatus.SUCCEEDED) for _ in range(3))
+    with database.writing() as session:
+        wishes.change_labels(session, first, JobChanges(name="Blue night", tags=["keep"]))
+        session.execute(update(Job).where(col(Job.id) == third).values(kind="evaluation"))
+    assert shown(visit("/").text) == [third, second, first]
+    for query in ("q=blue", "tag=keep", f"q={first[-6:]}", "q=night&tag=keep&kind=finetuning"):
+        page = visit(f"/?{query}").text
+        assert shown(page) == [first], query
+        assert '<span class="count">1</span>' in page
+    assert shown(visit("/?kind=evaluation").text) == [third]
+    assert "No job matches." in visit("/?q=green").text
+    assert 'href="/?tag=keep"' in visit("/").text
+
+
+def shown(page: str) -> list[str]:
+    return re.findall(r'id="job-(\w+)"', page)
+
+
 def test_a_reader_sees_what_is_shared_and_nothing_to_change(visit: Visit, database: Database) -> None:
     private, shared = (job_that_is(database, JobStatus.SUCCEEDED) for _ in range(2))
     with database.writing() as session:
@@ -102,7 +123,7 @@ def test_a_reader_sees_what_is_shared_and_nothing_to_change(visit: Visit, databa
     assert "New job" not in text
 
 
-@pytest.mark.parametrize("address", ["/?kind=nothing", "/?before=!", "/?tab=" + "x" * 30])
+@pytest.mark.parametrize("address", ["/?sort=oldest", "/?before=!", "/?q=" + "x" * 201])
 def test_a_wrong_address_is_explained_on_a_page(visit: Visit, address: str) -> None:
     answer = visit(address)
     assert answer.status_code == 422
