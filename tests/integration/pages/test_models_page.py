@@ -39,14 +39,16 @@ def test_a_result_has_its_origin_and_can_be_the_start_of_a_job(visit: Visit, dat
     second = _succeeded(database, "second", edgeface=f"job:{first}")
     page = visit("/ui/models").text
     assert not INLINE.findall(page)
-    rows = [row for row in page.split("<tr>") if "job-name" in row]
+    rows = [row for row in page.split('<tr role="row">') if "job-name" in row]
     assert [re.findall(r'class="job-name"[^>]*>([^<]*)', row)[0] for row in rows] == [
         "second",
         "first",
         "edgeface_xxs.pt",
     ]
-    assert '<td class="quiet for-wide">first</td><td class="quiet for-wide">faces</td>' in rows[0]
-    assert '<td class="quiet for-wide">edgeface_xxs.pt</td>' in rows[1]
+    assert (
+        '<td role="cell" class="quiet for-wide">first</td><td role="cell" class="quiet for-wide">faces</td>' in rows[0]
+    )
+    assert '<td role="cell" class="quiet for-wide">edgeface_xxs.pt</td>' in rows[1]
     assert f'href="/ui/new?edgeface=job%3A{second}"' in rows[0]
     assert f'href="/jobs/{second}/checkpoint"' in rows[0]
     assert "checkpoint" not in rows[2]
