@@ -184,7 +184,7 @@ def _table(compared: Sequence[Compared]) -> list[TableRow]:
         ),
         TableRow("Best epoch", [_best_epoch(each.job) for each in compared]),
         TableRow("Took", [duration(each.job.actual.seconds) if each.job.actual else "" for each in compared]),
-        TableRow("Warnings", ["; ".join(each.message for each in job.job.warnings) or "none" for job in compared]),
+        TableRow("Warnings", [_warnings(each.job) for each in compared]),
     ]
     return [row for row in rows if len(set(row.values)) > 1 or row.name == "Difference to before"]
 
@@ -198,6 +198,12 @@ def _difference(change: Change | None) -> str:
 
 def _best_epoch(job: JobView) -> str:
     return "none" if job.best is None else f"{job.best.epoch} of {job.best.epochs}"
+
+
+def _warnings(job: JobView) -> str:
+    """The warnings by their codes, without the one that every job has whose best epoch val chose."""
+    codes = dict.fromkeys(each.code for each in job.warnings if each.code != "val_chose_the_epoch")
+    return ", ".join(code.replace("_", " ") for code in codes) or "none"
 
 
 def _verdict(each: Compared) -> str:

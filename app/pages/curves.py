@@ -6,6 +6,7 @@ from typing import Any
 
 from app.api_models.job import JobView
 from app.finetune.epoch_metrics import EpochMetrics
+from app.finetune.job_kinds import DSR_TRAINING
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ _CHARTS = (
 )
 
 
-def charts_of(epochs: Sequence[EpochMetrics], kind_has_auc: bool) -> list[Chart]:
-    """Return the charts that have a value, the main one first. Before the first epoch that is the empty score."""
+def charts_of(epochs: Sequence[EpochMetrics], *, trains: bool) -> list[Chart]:
+    """Return the charts that have a value, the main one first. A job that trains begins with an empty one."""
     found = [each for each in (_SCORE, *_CHARTS) if _fields_with_values(each, epochs)]
-    return found or ([_SCORE] if kind_has_auc else [])
+    return found or ([_SCORE] if trains else [])
 
 
 def curves_of(job: JobView, epochs: Sequence[EpochMetrics], charts: Sequence[Chart]) -> dict[str, Any]:
@@ -80,6 +81,7 @@ def curves_of(job: JobView, epochs: Sequence[EpochMetrics], charts: Sequence[Cha
                 "unit": chart.unit,
                 "logarithmic": chart.logarithmic,
                 "before": before.auc if chart is _SCORE and before is not None else None,
+                "before_is": "bicubic" if job.kind == DSR_TRAINING else "before",
                 "series": [
                     {
                         "label": each.label,

@@ -83,12 +83,12 @@ def _live(session: Session, service: Service, job: JobView, row: Job) -> dict[st
     """Return the values that change while the job runs."""
     epochs = [view_epoch(metric) for metric in queries.metrics(session, row)]
     events = queries.events_after(session, row.id, max(0, row.event_count - 1000))
-    charts = charts_of(epochs, job.kind == FINETUNING)
+    charts = charts_of(epochs, trains=job.kind in (FINETUNING, DSR_TRAINING))
     file = listing.evaluations_of(session, [row.id]).get(row.id) if job.status is JobStatus.SUCCEEDED else None
     evaluation = read_evaluation(service.artifacts, file)
-    rows = config_rows(job.config)
+    rows, rates = config_rows(job.config), rate_rows(evaluation, job.recognition)
     return {
-        "now": sentence_of(job, _result(evaluation)),
+        "now": sentence_of(job, _result(evaluation), next((each.after for each in rates if each.term == "tar"), None)),
         "phases": phases_of(job, events),
         "charts": charts,
         "curves": json.dumps(curves_of(job, epochs, charts), separators=(",", ":")),
@@ -97,7 +97,7 @@ def _live(session: Session, service: Service, job: JobView, row: Job) -> dict[st
         "event_count": row.event_count,
         "evaluation": evaluation,
         "hero": _hero(evaluation),
-        "rates": rate_rows(evaluation, job.recognition),
+        "rates": rates,
         "measured_word": "Before" if evaluation is None and job.recognition.after is None else "Measured",
         "verdicts": words.VERDICTS,
         "config": rows,

@@ -2,12 +2,12 @@
 
 from app.api_models.job import JobView
 from app.finetune.counted import counted
-from app.finetune.evaluation import Change
-from app.finetune.job_kinds import DATASET_CHECK, DATASET_IMPORT, DRY_RUN, MODEL_EXPORT
+from app.finetune.evaluation import Change, Estimate
+from app.finetune.job_kinds import DATASET_CHECK, DATASET_IMPORT, DRY_RUN, DSR_TRAINING, EVALUATION, MODEL_EXPORT
 from app.finetune.phases import PHASES
 from app.jobs.states import JobStatus
 from app.pages import words
-from app.pages.formats import auc, duration, duration_in_words, rate, signed_interval, size
+from app.pages.formats import auc, duration, duration_in_words, interval, rate, signed_interval, size
 from app.pages.results import Result
 
 Sentence = tuple[str, str]
@@ -16,8 +16,9 @@ Sentence = tuple[str, str]
 _STAGES = {"stage_0": 0, "stage_1": 1, "stage_2": 2}
 
 
-def sentence_of(job: JobView, result: Result | None) -> Sentence:
-    """Return the sentence for a job of any kind and status. `result` is that of its evaluation."""
+def sentence_of(job: JobView, result: Result | None, accepted: Estimate | None = None) -> Sentence:
+    """Return the sentence for a job of any kind and status. `result` is that of its evaluation, `accepted` the TAR at
+    FAR 1 % that it measured."""
     match job.status:
         case JobStatus.QUEUED:
             return f"Waiting for {job.waiting_for}.", _kept_so_far(job)
@@ -35,7 +36,7 @@ def sentence_of(job: JobView, result: Result | None) -> Sentence:
             return _begun_large(job.error.message), _begun_large(job.error.hint)
         case JobStatus.FAILED:
             return "Failed.", ""
-    return _succeeded(job, result)
+    return _succeeded(job, result, accepted)
 
 
 def _working(job: JobView) -> str:
@@ -78,7 +79,7 @@ def _kept_so_far(job: JobView) -> str:
     return "" if job.checkpoint is None else f"Its best checkpoint so far, epoch {job.checkpoint.epoch}, is kept."
 
 
-def _succeeded(job: JobView, result: Result | None) -> Sentence:
+def _succeeded(job: JobView, result: Result | None, accepted: Estimate | None) -> Sentence:
     match job.kind:
         case kind if kind == DRY_RUN and job.estimate is not None:
             seconds, memory = job.estimate.seconds, job.estimate.process_bytes
@@ -94,16 +95,26 @@ def _succeeded(job: JobView, result: Result | None) -> Sentence:
             return "The ONNX file is written.", "It gives the same embeddings as the weights."
     change = None if result is None else result.change
     if result is None or change is None:
-        return _without_change(job, result)
+        return _without_change(job, result, accepted)
     return _claim(change, _val_people(job)), _worth(change, result)
 
 
-def _without_change(job: JobView, result: Result | None) -> Sentence:
+def _without_change(job: JobView, result: Result | None, accepted: Estimate | None) -> Sentence:
+    if job.kind == EVALUATION and result is not None and accepted is not None and accepted.value is not None:
+        people = counted(result.people.subjects, "person", "people")
+        spread = "" if accepted.interval is None else f", 95% interval {interval(accepted.interval)}"
+        use = "" if result.recommended_threshold is None else f" Use threshold {rate(result.recommended_threshold)}."
+        first = f"It accepts {rate(accepted.value)} of true pairs, when 1 in 100 pairs of two people gets through."
+        return first, f"Measured on {people}{spread}.{use}"
     verdict = job.recognition.verdict
-    if verdict is not None:
-        first, _, rest = verdict.partition(". ")
-        return _begun_large(first), rest
-    return ("Done.", "") if result is None else ("Evaluated.", "")
+    if verdict is None:
+        return "Done.", ""
+    figures, colon, claim = verdict.partition("): ")
+    if job.kind == DSR_TRAINING and colon and "): " not in claim:  # of a network for one size
+        said, _, difference = claim.rstrip(".").partition(" (difference ")
+        return _begun_large(said), f"{figures}). Difference {difference.rstrip(')')}." if difference else f"{figures})."
+    first, _, rest = verdict.partition(". ")
+    return _begun_large(first), rest
 
 
 def _claim(change: Change, on: str) -> str:
@@ -120,18 +131,18 @@ def _claim(change: Change, on: str) -> str:
 
 def _worth(change: Change, result: Result) -> str:
     people = counted(result.people.subjects, "person", "people")
-    difference, interval = change.difference.value, change.difference.interval
-    if difference is None or interval is None:
+    difference, found = change.difference.value, change.difference.interval
+    if difference is None or found is None:
         return f"{people} are measured: an interval needs at least five."
-    nearest = min(abs(interval.low), abs(interval.high))
+    nearest = min(abs(found.low), abs(found.high))
     match change.outcome:
         case "not distinguishable":
-            return f"The interval of the difference, {signed_interval(interval)}, includes zero. More people tell more."
+            return f"The interval of the difference, {signed_interval(found)}, includes zero. More people tell more."
         case "better" | "worse" if nearest < abs(difference) / 10:
             return f"Only just: the interval of the difference nearly touches zero, and {people} say little."
         case "better":
-            return f"{rate(difference)} more of true pairs are accepted, {signed_interval(interval)} with {people}."
-    return f"{rate(abs(difference))} fewer of true pairs are accepted, {signed_interval(interval)} with {people}."
+            return f"{rate(difference)} more of true pairs are accepted, {signed_interval(found)} with {people}."
+    return f"{rate(abs(difference))} fewer of true pairs are accepted, {signed_interval(found)} with {people}."
 
 
 def _begun_large(text: str) -> str:

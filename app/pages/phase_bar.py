@@ -15,6 +15,7 @@ from app.finetune.job_kinds import (
     MODEL_EXPORT,
 )
 from app.finetune.phases import PHASES, Phase
+from app.jobs.states import JobStatus
 from app.jobs.tables import JobEvent
 from app.pages import words
 from app.pages.formats import duration
@@ -46,9 +47,12 @@ def phases_of(job: JobView, events: Sequence[JobEvent]) -> list[ShownPhase]:
     shown = [phase for phase in _OF_KINDS.get(job.kind, ()) if _has(job, phase) or phase in seconds]
     present = None if job.terminal or job.phase is None else _shown_as(job.phase, shown)
     reached = [phase for phase in shown if phase in seconds]
-    last = shown.index(present) if present in shown else max((shown.index(each) for each in reached), default=-1)
-    if job.status == "succeeded":
+    if job.status is JobStatus.SUCCEEDED:
         last = len(shown)
+    elif present in shown:
+        last = shown.index(present)
+    else:  # it stopped in the phase that it had reached last
+        last = max((shown.index(each) for each in reached), default=0) - 1
     return [
         ShownPhase(
             _name(job, phase),

@@ -26,7 +26,7 @@
 
   function label(chart, title) {
     const parts = [`${title} by epoch.`];
-    if (chart.before != null) parts.push(`${shown(chart.before, chart)} before.`);
+    if (chart.before != null) parts.push(`${shown(chart.before, chart)} ${chart.before_is || "before"}.`);
     for (const series of chart.series)
       if (series.best != null && series.values[series.best] != null)
         parts.push(`Best ${series.label} ${shown(series.values[series.best], chart)} at ${curves.names[series.best]}.`);
@@ -38,8 +38,8 @@
     return parts.join(" ");
   }
 
-  // A ring around the best epoch of a series, with its figure.
-  function ring(plot, chart, series, font) {
+  // A ring around the best epoch of a series, with its figure unless another is `written` there.
+  function ring(plot, chart, series, font, written) {
     const value = series.best == null ? null : series.values[series.best];
     if (value == null) return;
     const { ctx, bbox } = plot, ratio = devicePixelRatio;
@@ -55,8 +55,11 @@
     ctx.fillStyle = color("--ink");
     ctx.font = `600 ${12 * ratio}px ${font}`;
     const text = `best ${shown(value, chart)}`, half = ctx.measureText(text).width / 2;
+    const middle = Math.min(Math.max(x, bbox.left + half), bbox.left + bbox.width - half), top = Math.max(y - 12 * ratio, bbox.top + 10 * ratio);
+    if (written.some((other) => Math.abs(other.middle - middle) < half + other.half + 4 && Math.abs(other.top - top) < 14 * ratio)) return;
+    written.push({ middle, half, top });
     ctx.textAlign = "center";
-    ctx.fillText(text, Math.min(Math.max(x, bbox.left + half), bbox.left + bbox.width - half), Math.max(y - 12 * ratio, bbox.top + 10 * ratio));
+    ctx.fillText(text, middle, top);
   }
 
   function marks(chart) {
@@ -90,7 +93,7 @@
         ctx.stroke();
         ctx.fillStyle = color("--ink-3");
         ctx.textAlign = "right";
-        ctx.fillText(`before ${shown(chart.before, chart)}`, bbox.left + bbox.width, at - 6 * ratio);
+        ctx.fillText(`${chart.before_is || "before"} ${shown(chart.before, chart)}`, bbox.left + bbox.width, at - 6 * ratio);
       }
       ctx.setLineDash([]);
       const ends = [];
@@ -109,7 +112,8 @@
         if (!fits) ctx.textAlign = "right";
         ctx.fillText(text, fits ? left : ctx.canvas.width - 2 * ratio, at + (fits ? 4 : -10) * ratio);
       }
-      for (const series of chart.series) ring(plot, chart, series, font);
+      const written = [];
+      for (const series of chart.series) ring(plot, chart, series, font, written);
       ctx.restore();
     };
   }
@@ -125,6 +129,16 @@
       if (chart.floor != null) return [least - 2 * room, most + room * 1.6]; // room for the words of what falls
       return [least >= 0 ? Math.max(0, least - room) : least - room, most + room * 1.6];
     };
+  }
+
+  // Round numbers of epochs in each stage, with the first epoch of stage 2.
+  function ticks(_, __, ___, ____, step) {
+    const { boundary, planned } = curves, found = [];
+    for (let epoch = step; epoch < boundary; epoch += step) found.push(epoch);
+    if (boundary && step < 5) found.push(boundary);
+    if (boundary && planned > boundary && step > 1 && step < 5) found.push(boundary + 1);
+    for (let epoch = step; epoch <= planned - boundary; epoch += step) found.push(boundary + epoch);
+    return found.sort((a, b) => a - b);
   }
 
   function draw(element) {
@@ -148,7 +162,7 @@
         y: { range: range(chart) },
       },
       axes: [
-        { ...axis, size: 28, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000], space: 36, grid: { show: false }, values: (_, splits) => splits.map((split) => Number.isInteger(split) && split > 0 ? String(name(split)) : "") },
+        { ...axis, size: 28, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000], space: 36, grid: { show: false }, splits: ticks, values: (_, splits) => splits.map((split) => Number.isInteger(split) && split > 0 ? String(name(split)) : "") },
         { ...axis, size: chart.digits > 3 || chart.logarithmic ? 56 : 44, space: 32, ...(chart.logarithmic ? { incrs: [1, 2, 5] } : {}), values: (_, splits) => splits.map((split) => split == null ? "" : chart.logarithmic ? (10 ** split).toExponential(0) : String(+split.toFixed(6))) },
       ],
       series: [{}, ...chart.series.map((series) => ({

@@ -3,7 +3,7 @@
   const KINDS = ["status", "warning", "waiting", "resumed", "prepared", "predicted", "phase", "stage", "epoch", "checkpoint",
     "recognition", "enlargement", "batch_split", "rolled_back", "steps_skipped", "step_chosen", "stopped_early"];
   const place = () => document.getElementById("stream").dataset;
-  let source = null, last = Number(place().after), due = 0, timer = null, busy = false;
+  let source = null, last = Number(place().after), due = 0, timer = null, busy = false, opened = false;
 
   // At most one renewal a second, and none beside another; what comes meanwhile is in the next.
   function renewSoon(milliseconds) {
@@ -46,7 +46,10 @@
     for (const kind of KINDS) source.addEventListener(kind, seen);
     source.addEventListener("message", seen);
     source.addEventListener("progress", progressed);
-    source.addEventListener("open", () => renewSoon(0)); // after a lost connection: all that was missed
+    source.addEventListener("open", () => {
+      if (opened) renewSoon(0); // after a lost connection: all that was missed
+      opened = true;
+    });
     source.addEventListener("error", () => {
       const dead = source;
       face.connected(false);

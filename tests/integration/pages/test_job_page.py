@@ -17,10 +17,10 @@ from app.finetune.job_kinds import KINDS
 from app.finetune.phases import PHASES
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
-from app.jobs.transitions import recording
+from app.jobs.transitions import attempts, recording
 from app.pages import words
 from app.settings import Settings
-from tests.integration.conftest import job_that_is, running
+from tests.integration.conftest import LOST, job_that_is, running
 from tests.integration.pages.conftest import Visit
 from tests.integration.pages.measured import BETTER, EVEN, ONLY_JUST, WORSE, evaluation, succeeded_job
 from tests.integration.pages.test_jobs_page import INLINE
@@ -168,6 +168,31 @@ def test_a_job_of_any_kind_has_a_page(visit: Visit, database: Database, kind: ob
     assert answer.status_code == 200, answer.text
     assert sentence(answer.text)
     assert "Config" in answer.text
+
+
+def test_the_phase_in_which_a_job_stopped_is_not_done(visit: Visit, database: Database) -> None:
+    claim = running(database)
+    with database.writing() as session:
+        for phase in (PhaseStarted("checking"), PhaseStarted("preparing"), PhaseStarted("stage_1")):
+            recording.record_phase(session, claim, phase)
+        attempts.finish(session, claim, JobStatus.FAILED, LOST)
+    page = visit(f"/ui/jobs/{claim.job_id}").text
+    states = re.findall(r'<li class="phase" data-is="(\w+)"', page)
+    assert states == ["done", "done", "done", "next", "next", "next"]
+
+
+def test_the_verdict_on_a_dsr_network_is_said_before_its_figures(visit: Visit, database: Database) -> None:
+    job_id = job_that_is(database, JobStatus.SUCCEEDED)
+    verdict = (
+        "At 12 px direct feed 0.607, bicubic enlargement 0.758, this DSR 0.765 (TAR@FAR=1%): the DSR is not "
+        "distinguishable from bicubic enlargement (difference +0.007 [-0.203, +0.140])."
+    )
+    with database.writing() as session:
+        values = {"kind": "dsr_training", "config": {"dataset": "faces"}, "verdict": verdict}
+        session.execute(update(Job).where(col(Job.id) == job_id).values(**values))
+    page = visit(f"/ui/jobs/{job_id}").text
+    assert sentence(page) == "The DSR is not distinguishable from bicubic enlargement."
+    assert "this DSR 0.765 (TAR@FAR=1%). Difference +0.007 [-0.203, +0.140]." in html.unescape(page)
 
 
 def test_what_differs_from_the_recipe_is_marked(visit: Visit, database: Database, settings: Settings) -> None:
