@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.checked_weights.reading import check
 from app.checked_weights.task import CHECK, CheckRequest
 from app.finetune.state_dicts import Weights
 from app.finetune.weights_errors import WeightsError
+from tests.support.changed_bytes import FUZZED, Changes, changed, changes_of
 
 CORPUS = sorted((Path(__file__).parent / "corpus" / "weights").iterdir())
 PIECES = [
@@ -37,8 +38,7 @@ PIECES = [
 ]
 
 seeds = st.sampled_from(range(len(CORPUS)))
-pieces = st.one_of(st.sampled_from(PIECES), st.binary(max_size=16))
-edits = st.lists(st.tuples(st.floats(0, 1), st.sampled_from(["put", "insert", "cut", "repeat"]), pieces), max_size=6)
+edits = changes_of(PIECES)
 families = st.sampled_from(["DSR", "EdgeFace"])
 
 
@@ -57,34 +57,12 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz") / "weights"
 
 
-def changed(data: bytes, changes: list[tuple[float, str, bytes]]) -> bytes:
-    for share, kind, piece in changes:
-        at = int(share * len(data))
-        match kind:
-            case "put":
-                data = data[:at] + piece + data[at + len(piece) :]
-            case "insert":
-                data = data[:at] + piece + data[at:]
-            case "cut":
-                data = data[:at] + data[at + 1 + len(piece) :]
-            case _:
-                data = data[:at] + data[max(0, at - 64) : at] * 4 + data[at:]
-    return data
-
-
 def read(path: Path, data: bytes, family: Weights) -> None:
     path.write_bytes(data)
     try:
         check(CheckRequest(path=path, family=family), lambda _done, _total: None)
     except WeightsError as error:
         assert len(error.message) < 8000
-
-
-FUZZED = settings(
-    database=None,
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 
 
 @pytest.mark.parametrize("seed", CORPUS, ids=lambda seed: seed.name)
@@ -98,9 +76,7 @@ def test_no_file_of_the_corpus_breaks_the_reader(seed: Path, family: Weights, pa
 @settings(FUZZED, max_examples=2_000)
 @given(seed=seeds, changes=edits, family=families)
 @example(seed=0, changes=[], family="DSR")
-def test_no_changed_file_breaks_the_reader(
-    seed: int, changes: list[tuple[float, str, bytes]], family: Weights, path: Path
-) -> None:
+def test_no_changed_file_breaks_the_reader(seed: int, changes: Changes, family: Weights, path: Path) -> None:
     read(path, changed(CORPUS[seed].read_bytes(), changes), family)
 
 
@@ -109,6 +85,6 @@ def test_no_changed_file_breaks_the_reader(
 @settings(FUZZED, max_examples=6_000)
 @given(seed=seeds, changes=edits, family=families)
 def test_no_changed_file_breaks_the_reader_in_three_minutes(
-    seed: int, changes: list[tuple[float, str, bytes]], family: Weights, path: Path
+    seed: int, changes: Changes, family: Weights, path: Path
 ) -> None:
     read(path, changed(CORPUS[seed].read_bytes(), changes), family)
