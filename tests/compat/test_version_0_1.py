@@ -113,6 +113,18 @@ def test_a_service_of_version_0_1_is_read_and_its_trainings_resume_bit_equal(
     assert _curves(api, old.jobs["queued evaluation"]) == _curves(api, old.jobs["evaluation"])
     job = _job(api, evaluation)
     assert job["status"] == "succeeded", job["error"]
+    check_that_keys_open_what_is_old_to_read(old, machine, api)
+
+
+def check_that_keys_open_what_is_old_to_read(old: OldService, machine: Machine, api: httpx2.Client) -> None:
+    """What version 0.1 made is shared and belongs to an admin; what was made since is private."""
+    key = machine.run("keys", "create", "anna", "--scope", "submit").stdout.strip()
+    assert api.get("/jobs").status_code == 401
+    api.headers["Authorization"] = f"Bearer {key}"
+    check_that_all_is_listed(old, api)
+    check_downloads(old, api)
+    refused = api.post(f"/jobs/{old.jobs['guide']}/pin")
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_owner")
 
 
 def _answers(api: httpx2.Client) -> bool:
