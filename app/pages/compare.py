@@ -10,22 +10,25 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from sqlmodel import Session
 
+from app.api_models.comparison import JobComparison
 from app.api_models.job import JobView
 from app.finetune.epoch_metrics import EpochMetrics
 from app.finetune.errors import ConfigError
 from app.finetune.evaluation import Change
 from app.guard.gate import CallerDep
 from app.jobs import listing, queries
+from app.jobs.comparison_errors import NotComparable
+from app.jobs.comparisons import compare_evaluations
 from app.jobs.views import view_epoch, view_job
 from app.pages import words
-from app.pages.compare_words import sentence
+from app.pages.compare_words import ranked, sentence
 from app.pages.config_rows import differing
 from app.pages.forest import Row, difference_forests, forests
 from app.pages.formats import config_value, duration, rate, short_id, signed, signed_interval
 from app.pages.job_rows import dataset_of, title_of
 from app.pages.layout import look_at_layout
 from app.pages.render import PageRoute, render_page
-from app.pages.results import read_result
+from app.pages.results import read_evaluation, read_result
 from app.routes.dependencies import ReadingSessionDep, Service, ServiceDep
 
 MOST_JOBS = 8
@@ -79,7 +82,7 @@ def show_comparison(
         look_at_layout(session, service, caller, request),
         jobs=compared,
         datasets=sorted({each.dataset for each in compared}),
-        now=sentence(compared),
+        now=sentence(compared, _lead(session, service, compared)),
         curves=json.dumps(_curves(compared), separators=(",", ":")),
         rates=forests(rows, label_width=112) if rows else None,
         differences=difference_forests(differences, label_width=112) if differences else None,
@@ -126,6 +129,21 @@ def _compared(session: Session, service: Service, ids: Sequence[str]) -> list[Co
     if len(set(titles)) == len(titles):
         return found
     return [Compared(**{**vars(each), "title": f"{each.title} {short_id(each.job.id)}"}) for each in found]
+
+
+def _lead(session: Session, service: Service, compared: Sequence[Compared]) -> JobComparison | None:
+    """Compare the best job with the second best, by the paired difference on the people of both."""
+    best = ranked(compared)[:2]
+    if len(best) < 2:
+        return None
+    files = listing.evaluations_of(session, [each.job.id for each in best])
+    first, second = (read_evaluation(service.artifacts, files.get(each.job.id)) for each in best)
+    if first is None or second is None:
+        return None
+    try:
+        return compare_evaluations(best[1].job.id, second, best[0].job.id, first)
+    except NotComparable:
+        return None
 
 
 def _curves(compared: Sequence[Compared]) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """The sentence that opens a comparison of jobs: which to take, and whether its lead is real."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from app.api_models.comparison import JobComparison
 from app.finetune.evaluation import Change
+from app.pages.formats import signed, signed_interval
 
 
 class Measured(Protocol):
@@ -17,9 +19,18 @@ class Measured(Protocol):
     def rate(self) -> float | None: ...
 
 
-def sentence(jobs: Sequence[Measured]) -> tuple[str, str]:
-    """Return what is so, and how sure it is."""
-    measured = sorted((job for job in jobs if job.rate is not None), key=lambda job: job.rate or 0.0, reverse=True)
+_Job = TypeVar("_Job", bound=Measured)
+
+
+def ranked(jobs: Sequence[_Job]) -> list[_Job]:
+    """Return the jobs that are measured, the best first."""
+    return sorted((job for job in jobs if job.rate is not None), key=lambda job: job.rate or 0.0, reverse=True)
+
+
+def sentence(jobs: Sequence[Measured], lead: JobComparison | None) -> tuple[str, str]:
+    """Return what is so, and how sure it is. `lead` compares the second best job with the best on the same people; None
+    where they cannot be compared so."""
+    measured = ranked(jobs)
     if len(measured) < 2:
         return "Too few of them are measured to say which is the best.", "A job is measured when it has succeeded."
     if len({job.dataset for job in measured}) > 1:
@@ -30,7 +41,7 @@ def sentence(jobs: Sequence[Measured]) -> tuple[str, str]:
     best, second = measured[0], measured[1]
     if best.rate == second.rate:
         return f"{best.title} and {second.title} recognise people equally well.", ""
-    return _lead(best, measured), _certainty(best, second)
+    return _lead(best, measured), _certainty(best, second) if lead is None else _paired_certainty(second, lead)
 
 
 def _lead(best: Measured, measured: Sequence[Measured]) -> str:
@@ -40,6 +51,16 @@ def _lead(best: Measured, measured: Sequence[Measured]) -> str:
     if best.change is not None and best.change.outcome == "worse":
         return f"{best.title} is the best, and still worse than before."
     return f"{best.title} is the best."
+
+
+def _paired_certainty(second: Measured, lead: JobComparison) -> str:
+    difference, found = lead.difference.value, lead.difference.interval
+    if difference is None or found is None:
+        return "There are too few people for an interval: its lead may be chance."
+    figures = f"{signed(difference)} {signed_interval(found)} on the same {lead.people} people"
+    if lead.outcome == "better":
+        return f"Its lead over {second.title} is no chance: {figures}."
+    return f"Its lead over {second.title} may be chance: {figures}."
 
 
 def _certainty(best: Measured, second: Measured) -> str:

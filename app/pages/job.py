@@ -15,6 +15,7 @@ from app.finetune.evaluation import Evaluation
 from app.finetune.job_kinds import DSR_TRAINING, FINETUNING, kind_of
 from app.guard.gate import CallerDep
 from app.jobs import listing, queries
+from app.jobs.job_log import last_lines
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
 from app.jobs.views import view_epoch, view_job
@@ -34,6 +35,7 @@ from app.pages.results import Result, read_evaluation
 from app.routes.dependencies import ReadingSessionDep, Service, ServiceDep
 
 EVENTS_SHOWN = 300
+LINES_SHOWN = 200
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
@@ -94,6 +96,7 @@ def _live(session: Session, service: Service, job: JobView, row: Job) -> dict[st
         "curves": json.dumps(curves_of(job, epochs, charts), separators=(",", ":")),
         "epochs": epochs,
         "events": [(event.number, event.created_at, event_words(event)) for event in events[-EVENTS_SHOWN:]],
+        "log": last_lines(session, row.id, LINES_SHOWN),
         "event_count": row.event_count,
         "evaluation": evaluation,
         "hero": _hero(evaluation),

@@ -58,6 +58,24 @@
     });
   }
 
+  const labels = document.getElementById("labels");
+  labels?.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    forms.clear(labels);
+    const { name, tags, notes } = labels.elements;
+    const given = tags.value.split(",").map((tag) => tag.trim()).filter(Boolean);
+    try {
+      await forms.send("PATCH", `/jobs/${place().job}`, { name: name.value, tags: given, notes: notes.value });
+    } catch (error) {
+      const { found, rest } = forms.mark(labels, error.fields || []);
+      if (rest.length || !found.size) face.toast(rest.join(" ") || forms.words(error));
+      [...found.keys()][0]?.focus();
+      return;
+    }
+    document.getElementById("labels-fold").open = false;
+    renewSoon(0);
+  });
+
   document.addEventListener("face:changed", () => renewSoon(0));
   document.addEventListener("visibilitychange", () => { if (!document.hidden) renewSoon(0); });
   listen();

@@ -5,11 +5,13 @@ import html
 import io
 import re
 
+import pytest
 from fastapi.testclient import TestClient
 from sqlmodel import col, update
 
 from app.database import Database
 from app.jobs.tables import Job
+from app.pages.formats import MINUS
 from app.settings import Settings
 from tests.integration.pages.conftest import Visit
 from tests.integration.pages.measured import BETTER, EVEN, WORSE, succeeded_job
@@ -37,6 +39,28 @@ def test_the_best_is_named_and_how_sure_that_is(visit: Visit, database: Database
     assert re.search(r'<td class="best">0.944 .*?best</span></td><td>0.857</td><td>0.003</td>', page)
     assert all(f'href="/ui/jobs/{job_id}"' in page for job_id in ids)
     assert not INLINE.findall(page)
+
+
+@pytest.mark.parametrize(
+    ("lead", "words"),
+    [
+        (0.05, "Its lead over worse is no chance: +0.087 [+0.050, +0.050] on the same 8 people."),
+        (None, "Its lead over worse may be chance: +0.087 [-0.100, +0.100] on the same 8 people."),
+    ],
+)
+def test_jobs_measured_on_the_same_people_are_told_apart_by_their_paired_difference(
+    visit: Visit, database: Database, settings: Settings, lead: float | None, words: str
+) -> None:
+    draws = [0.8 + (number % 2) / 10 for number in range(1000)]
+    of_best = [each + lead for each in draws] if lead is not None else [1.7 - each for each in draws]
+    ids = [
+        succeeded_job(database, settings, "better", BETTER, draws=of_best),
+        succeeded_job(database, settings, "not distinguishable", EVEN, draws=draws),
+    ]
+    with database.writing() as session:
+        session.execute(update(Job).where(col(Job.id) == ids[1]).values(name="worse"))
+    page = html.unescape(visit(f"/ui/compare?job={ids[0]}&job={ids[1]}").text)
+    assert words in page.replace(MINUS, "-")
 
 
 def test_only_the_fields_that_differ_are_shown(visit: Visit, database: Database, settings: Settings) -> None:

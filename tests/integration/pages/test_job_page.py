@@ -9,15 +9,17 @@ from fastapi.testclient import TestClient
 from sqlmodel import col, update
 
 from app.access.scopes import Scope
+from app.api_models.labels import JobChanges
 from app.database import Database
 from app.finetune.epoch_metrics import EpochFinished
 from app.finetune.evaluation import Estimate, Outcome
 from app.finetune.events import PhaseStarted, Progressed, RecognitionMeasured
 from app.finetune.job_kinds import KINDS
 from app.finetune.phases import PHASES
+from app.jobs.job_log import add_line
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
-from app.jobs.transitions import attempts, recording
+from app.jobs.transitions import attempts, recording, wishes
 from app.pages import words
 from app.settings import Settings
 from tests.integration.conftest import LOST, job_that_is, running
@@ -193,6 +195,19 @@ def test_the_verdict_on_a_dsr_network_is_said_before_its_figures(visit: Visit, d
     page = visit(f"/ui/jobs/{job_id}").text
     assert sentence(page) == "The DSR is not distinguishable from bicubic enlargement."
     assert "this DSR 0.765 (TAR@FAR=1%). Difference +0.007 [-0.203, +0.140]." in html.unescape(page)
+
+
+def test_the_log_and_what_its_owner_wrote_are_on_the_page(visit: Visit, database: Database) -> None:
+    job_id = job_that_is(database, JobStatus.RUNNING)
+    with database.writing() as session:
+        add_line(session, job_id, 1, "info", "reading <300> images")
+        add_line(session, job_id, 1, "error", "out of memory")
+        wishes.change_labels(session, job_id, JobChanges(name="night", notes="first line\nsecond line"))
+    page = visit(f"/ui/jobs/{job_id}").text
+    assert "reading &lt;300&gt; images" in page
+    assert "<b>error: out of memory</b>" in page
+    assert '<p class="soft written">first line\nsecond line</p>' in page
+    assert 'value="night"' in page
 
 
 def test_what_differs_from_the_recipe_is_marked(visit: Visit, database: Database, settings: Settings) -> None:
