@@ -128,7 +128,7 @@ def test_ctrl_c_saves_and_resume_goes_on_to_the_same_end(tmp_path: Path, monkeyp
     assert torch.equal(full["arcface_state_dict"]["weight"], expected["arcface_state_dict"]["weight"])
     assert (full["epoch"], full["config"]) == (expected["epoch"], expected["config"])
     left = {path.name for path in moved.iterdir()}
-    results = {"edgeface_finetuned.pth", "edgeface_backbone.pth", "evaluation.json", "report.html"}
+    results = {"edgeface_finetuned.pth", "edgeface_backbone.pth", "edgeface.onnx", "evaluation.json", "report.html"}
     assert results <= left
     assert len(left - results - {"prepared"}) == 1, "the best epoch's folder"
     assert (moved / "report.html").read_text().count("<circle") == (whole / "report.html").read_text().count("<circle")
