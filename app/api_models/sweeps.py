@@ -29,7 +29,7 @@ class SweepRequest(BaseModel):
     )
 
     name: SweepName = Field(description="1 to 100 letters, digits, `_`, `.` and `-`; no other sweep of yours has it.")
-    config: dict[str, Any] = Field(description="The fields that all jobs share, as of POST /jobs.")
+    config: dict[str, Any] = Field(max_length=100, description="The fields that all jobs share, as of POST /jobs.")
     sweep: dict[SweptField, SweptValues] = Field(
         min_length=1,
         max_length=20,

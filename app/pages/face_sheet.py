@@ -11,7 +11,6 @@ from typing import Annotated
 from cachetools import LRUCache, cached
 from cachetools.keys import hashkey
 from fastapi import APIRouter, Header, Query, Response
-from fastapi import Path as InPath
 
 from app.dataset_roots import dataset_roots
 from app.datasets.records import find
@@ -75,7 +74,7 @@ def shown_faces(record: Dataset, settings: Settings, page: int = 1) -> ShownFace
 
 @router.get("/ui/faces/{dataset_id}")
 async def get_faces(
-    dataset_id: Annotated[str, InPath(pattern="^[0-9a-f]{24}$")],
+    dataset_id: str,
     service: ServiceDep,
     caller: CallerDep,
     checks: ChecksDep,

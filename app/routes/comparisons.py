@@ -1,9 +1,11 @@
 """Comparisons of two jobs."""
 
 from fastapi import APIRouter
+from pydantic import ValidationError
 
 from app.api_models.comparison import JobComparison
 from app.finetune.evaluation import Evaluation
+from app.jobs.comparison_errors import NotComparable
 from app.jobs.comparisons import compare_evaluations
 from app.jobs.reports import find_measured
 from app.problems import PROBLEM_RESPONSES
@@ -24,4 +26,7 @@ def get_comparison(job_id: str, other: str, downloads: DownloadsDep) -> JobCompa
 
 def _read(downloads: Downloads, job_id: str) -> Evaluation:
     content = downloads.read(lambda session: find_measured(session, job_id, "evaluation"))
-    return Evaluation.model_validate_json(content)
+    try:
+        return Evaluation.model_validate_json(content)
+    except ValidationError:
+        raise NotComparable(f"that of job {job_id} is of another version") from None

@@ -34,7 +34,7 @@ from app.jobs.attempt_errors import LeaseLost
 from app.jobs.errors import IdempotencyKeyReused, NotPausable, NotPaused, NotRetryable, StatesGone
 from app.jobs.resume import ResumePoint
 from app.jobs.states import CLAIMED, NEXT, RETRYABLE, TERMINAL, JobStatus
-from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent
+from app.jobs.tables import Artifact, Attempt, EpochMetric, Job, JobEvent, JobLogLine
 from app.jobs.transitions import attempts, recording, rounds, submission, wishes
 from app.jobs.transitions.attempts import LossPolicy
 from app.jobs.transitions.fence import Claim
@@ -54,7 +54,7 @@ MAX_LOSSES = 3
 EPOCHS = {1: 2, 2: 3}
 OPEN = frozenset(JobStatus) - TERMINAL
 PAUSABLE = frozenset({JobStatus.QUEUED, JobStatus.PREPARING, JobStatus.RUNNING})
-TABLES: list[type[SQLModel]] = [JobEvent, EpochMetric, Artifact, Attempt, Job]
+TABLES: list[type[SQLModel]] = [JobLogLine, JobEvent, EpochMetric, Artifact, Attempt, Job]
 """Those that refer to others first."""
 
 _Option = TypeVar("_Option")

@@ -166,10 +166,10 @@ def likely(parts: Parts) -> tuple[float, float, float, float]:
 
 def test_what_is_left_is_steps_validations_and_the_measurement_after() -> None:
     config = tiny_config(stage1_epochs=5, stage2_epochs=8, val_interval=3)
-    # Validated are the epochs 3 and 5, and 3, 6 and 8; only stage 2's embed val anew.
+    # Validated are the epochs 3 and 5, and 3, 6 and 8; only stage 2's embed val anew. The export: 2 s and two loads.
     start = parts_left(config, Position(1, 0, 0), COSTS)
     assert likely(start) == pytest.approx(
-        (5 * 9.5 + 2 * 2, 8 * 9.5 * 3 + 3 * 22, 3 * 5 + 7 + 11 + 3.5 * 20, 9.5 * 3 + 3 * 22 / 8)
+        (5 * 9.5 + 2 * 2, 8 * 9.5 * 3 + 3 * 22, 3 * 5 + 7 + 11 + 3.5 * 20 + 2 + 2 * 5, 9.5 * 3 + 3 * 22 / 8)
     )
     assert start.total.likely == pytest.approx(sum(likely(start)[:3]))
     in_stage_1 = parts_left(config, Position(1, 3, 2), COSTS)
