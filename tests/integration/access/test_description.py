@@ -30,8 +30,6 @@ from tests.support.job_files import JobFiles
 EXAMPLES = 4
 """Of each operation, for each way to make its parameters."""
 
-SEQUENCES, STEPS = 40, 8
-
 BODIES = {"POST /jobs": {"dataset": "faces"}, "POST /datasets": {"dataset": "faces"}}
 """Bodies that are accepted. Generated ones name files that do not exist."""
 
@@ -89,9 +87,7 @@ class Described:
         self.operations = [cast("Any", found).ok() for found in self.schema.get_all_operations()]
 
     def check(self, case: Case[Any]) -> None:
-        self.validate(case, case.call(headers=self.headers))
-
-    def validate(self, case: Case[Any], answer: Any) -> None:
+        answer = case.call(headers=self.headers)
         left_out = _left_out(case.operation.label, answer.status_code, keys=bool(self.headers))
         case.validate_response(answer, checks=[check for check in _CHECKS if check.__name__ not in left_out])
 
@@ -123,22 +119,6 @@ def test_no_request_is_answered_as_the_description_does_not_say(described: Descr
             except Unsatisfiable:  # nothing in a request for it can be wrong
                 assert not operation.definition.raw.get("parameters")
                 assert "requestBody" not in operation.definition.raw
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_no_sequence_of_requests_is_answered_as_the_description_does_not_say(described: Described) -> None:
-    """Each request names what the answer to an earlier one had, such as the id of a job that it made or deleted."""
-    machine: Any = described.schema.as_state_machine()
-
-    class Sequences(machine):  # type: ignore[misc] # of a class that schemathesis makes
-        def get_call_kwargs(self, _: Case[Any]) -> dict[str, Any]:
-            return {"headers": described.headers}
-
-        def validate_response(self, answer: Any, case: Case[Any], **_: Any) -> None:
-            described.validate(case, answer)
-
-    Sequences.run(settings=hypothesis_settings(_SETTINGS, max_examples=SEQUENCES, stateful_step_count=STEPS))
 
 
 @pytest.mark.slow
