@@ -61,7 +61,7 @@ def comparison_lines(quantities: Sequence[Quantity], headings: Sequence[str]) ->
 
 
 def _change(client: Client, job: JobView) -> Change | None:
-    """Return what the job's evaluation says of its fine-tuning, None where there is none."""
+    """Return the effect of the fine-tuning by the job's evaluation, None without one."""
     if not (job.terminal and KINDS[job.kind].evaluated):
         return None
     try:

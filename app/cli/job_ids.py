@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 LAST = "last"
 ID_LENGTH = 24
 SUFFIX_LENGTH = 6
-"""The first eight characters of an id are its time: jobs of one day are told apart by the last ones."""
+"""The first eight characters of an id are its time: the last ones distinguish the jobs of one day."""
 
 _MOST_CANDIDATES = 10
 

@@ -12,7 +12,7 @@ from app.client.errors import ApiError
 from app.client.packing import Packed
 
 PART_BYTES = 8 * 2**20
-"""Of one request. The process holds no more of the file."""
+"""Of one request, and so the memory that a file takes."""
 
 _AGAIN = frozenset({"upload_offset_wrong", "upload_busy", "upload_checksum_wrong", "request_timeout"})
 """Codes of problems after which the service is asked for its offset, and gets the bytes from there."""

@@ -66,7 +66,7 @@ async def get_logs(
         Header(ge=0, le=2**31 - 1, description="Sent by a client that reconnects: continue after this line."),
     ] = None,
 ) -> Response:
-    """Return the log of the job: what its trainers logged, what they told of their work, and how each attempt began and
+    """Return the log of the job: what its trainers logged, the events of its training, and how each attempt began and
     ended. The newest 2,000 lines are kept. `Accept: text/event-stream`, or `follow=true`, streams them until the job
     ends; a pause does not end it."""
     cursor = after if last_event_id is None else last_event_id

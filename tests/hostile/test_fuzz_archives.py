@@ -1,5 +1,5 @@
 """Archives changed at random: whatever a file says, it is unpacked or refused by an ArchiveError, and writes nothing
-outside its folder and no more than it may.
+outside its folder, and at most what the limits allow.
 
 `corpus/archives` has the files that it starts from: a file that once broke the reader is added there, and is tried
 first.
