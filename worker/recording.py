@@ -27,7 +27,7 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
         add_line(session, claim.job_id, claim.attempt, message.level, message.text)
     elif (line := event_line(message)) is not None:
         level = "warning" if isinstance(message, events.Warned) else "info"
-        add_line(session, claim.job_id, claim.attempt, level, line)
+        add_line(session, claim.job_id, claim.attempt, level, line.replace(f"{artifacts.root}/", ""))
     match message:
         case events.Prepared():
             recording.record_running(session, claim, message)

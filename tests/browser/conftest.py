@@ -73,9 +73,10 @@ class Visitor:
 Visit = Callable[..., Visitor]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium. Without it a test is skipped by name; under CI=true it fails."""
+    """Chromium, for one module: beside Playwright's event loop no other test could run one of its own. Without Chromium
+    a test is skipped by name; under CI=true it fails."""
     if not CHROMIUM.is_file():
         missing = f"no {CHROMIUM}: apt-get install chromium, or set EDGEFACE_TEST_CHROMIUM"
         if os.environ.get("CI") == "true":
