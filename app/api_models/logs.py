@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 class LogLine(BaseModel):
     number: int = Field(description="Counted from 1 for each job.")
     at: datetime
-    attempt: int = Field(description="The attempt that it tells of; 0 before the first.")
+    attempt: int = Field(description="Number of the attempt that wrote it; 0 before the first.")
     level: str = Field(description="`info`, `warning`, `error` or `critical`.")
     text: str = Field(description="May have several lines, such as a traceback.")
 

@@ -1,4 +1,4 @@
-"""What the embeddings of a dataset's HR images say about its labels: whether the people are told apart, subjects that
+"""What the embeddings of a dataset's HR images say about its labels: whether they separate the people, subjects that
 show two people, and images under the wrong name. `worker/training/checks/labels.py` judges.
 """
 
@@ -11,7 +11,7 @@ from app.finetune.errors import name_some
 from app.finetune.job_warning import JobWarning
 
 CLEAR_AUC, CLEAR_D_PRIME = 0.99, 4.5
-"""Below both, HR faces are not told apart as aligned faces are (d' 5.9 to 7.9 on ORL, Yale and LFW, raw ORL 2.9)."""
+"""Below both, HR faces are separated worse than aligned faces are (d' 5.9 to 7.9 on ORL, Yale and LFW, raw ORL 2.9)."""
 
 FEWEST_PAIRS = 20
 """Genuine pairs that a judgement of all faces needs."""
@@ -98,7 +98,7 @@ class LabelJudgement(BaseModel):
 
     @property
     def not_told_apart(self) -> bool:
-        """Whether the people are not told apart even without what is named."""
+        """Whether the embeddings do not separate the people, even without the images and subjects that are named."""
         if self.auc_left is None or self.genuine_pairs < FEWEST_PAIRS:
             return False
         return self.auc_left < CLEAR_AUC and (self.d_prime_left or 0.0) < CLEAR_D_PRIME

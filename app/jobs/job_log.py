@@ -1,6 +1,6 @@
-"""The log of a job: what its trainers log, what the job tells of its work, and how its attempts begin and end.
+"""The log of a job: what its trainers log, the events of its training, and how its attempts begin and end.
 
-The lines are rows, written in the transaction of what they tell, so that they are kept and deleted with the job.
+The lines are rows, written in the transaction of what they report, so that they are kept and deleted with the job.
 """
 
 from sqlmodel import Session, col, delete, func, select

@@ -48,10 +48,10 @@ class Criteria:
 
 
 CLEAR, UNCLEAR = Criteria(nearer=0.2, groups_alike=0.3), Criteria(nearer=0.5, groups_alike=0.1)
-"""For faces that are told apart, and for others."""
+"""For faces whose embeddings separate the people, and for others."""
 
 
-class _Told(NamedTuple):
+class _Separation(NamedTuple):
     auc: float | None
     d_prime: float | None
     genuine: float | None
@@ -80,28 +80,28 @@ class _Labels:
 
 def judge_labels(faces: FaceSet, on_block: Callable[[], None] = lambda: None) -> LabelJudgement:
     """Judge HR faces and their subjects. `on_block` is called now and then and may raise."""
-    told = _tell_apart(faces)
+    measured = _measure_separation(faces)
     subjects = len(set(faces.subjects))
-    if told.auc is None:
+    if measured.auc is None:
         return LabelJudgement(images=len(faces), subjects=subjects, auc=None)
     labels = _compare(faces, on_block)
     found = _find_wrong(faces, labels, CLEAR)
-    left = _tell_apart(found.corrected(faces))
+    left = _measure_separation(found.corrected(faces))
     if left.unclear:
         found = _find_wrong(faces, labels, UNCLEAR)
-        left = _tell_apart(found.corrected(faces))
+        left = _measure_separation(found.corrected(faces))
     hopeless = left.unclear and (left.auc or 0.0) < _NAMED_FROM_AUC
     if hopeless or found.wrong_N.mean() > _MOST_WRONG:
         # Here an image that is nearer to another subject says nothing about its name.
-        found, left = _Wrong([], [], np.zeros(len(faces), np.bool_), list(faces.subjects)), told
+        found, left = _Wrong([], [], np.zeros(len(faces), np.bool_), list(faces.subjects)), measured
     return LabelJudgement(
         images=len(faces),
         subjects=subjects,
-        genuine_pairs=told.genuine_pairs,
-        auc=told.auc,
-        d_prime=told.d_prime,
-        genuine_mean=told.genuine,
-        impostor_mean=told.impostor,
+        genuine_pairs=measured.genuine_pairs,
+        auc=measured.auc,
+        d_prime=measured.d_prime,
+        genuine_mean=measured.genuine,
+        impostor_mean=measured.impostor,
         auc_left=left.auc,
         d_prime_left=left.d_prime,
         mislabelled_images=len(found.mislabelled),
@@ -243,19 +243,19 @@ def _two_groups(e_KD: Doubles) -> Booleans:
     return side_K
 
 
-def _tell_apart(faces: FaceSet) -> _Told:
+def _measure_separation(faces: FaceSet) -> _Separation:
     """Measure all pairs of at most about 4096 images, those of evenly spaced subjects."""
     some = _some_subjects(faces)
     if len(set(some.subjects)) < 2 or len(set(some.subjects)) == len(some):
-        return _Told(None, None, None, None)
+        return _Separation(None, None, None, None)
     scores = count_pairs(some, None)
     if not len(scores.genuine):
-        return _Told(None, None, None, None)
+        return _Separation(None, None, None, None)
     separated = separation(scores)
     auc = verification_auc(scores)
     if separated is None:
-        return _Told(auc, None, None, None)
-    return _Told(auc, separated.d_prime, separated.genuine, separated.impostor, len(scores.genuine))
+        return _Separation(auc, None, None, None)
+    return _Separation(auc, separated.d_prime, separated.genuine, separated.impostor, len(scores.genuine))
 
 
 def _some_subjects(faces: FaceSet) -> FaceSet:

@@ -97,5 +97,5 @@ def _movement(before: Estimate, after: Estimate) -> str:
 
 
 def _signed(found: Estimate) -> str:
-    assert found.value is not None and found.interval is not None  # noqa: S101 - an outcome was told
+    assert found.value is not None and found.interval is not None  # noqa: S101 - an outcome needs both
     return f"{found.value:+.3f} [{found.interval.low:+.3f}, {found.interval.high:+.3f}]"

@@ -59,8 +59,8 @@ def _row(comparison: Comparison, threshold: float) -> list[str]:
 
 
 def _tar(point: OperatingPoint) -> str:
-    told = point.far == _WITH_INTERVAL and point.tar.value is not None
-    return with_interval(point.tar) if told else _short(point.tar)
+    has_interval = point.far == _WITH_INTERVAL and point.tar.value is not None
+    return with_interval(point.tar) if has_interval else _short(point.tar)
 
 
 def _short(estimate: Estimate, digits: int = 3) -> str:
