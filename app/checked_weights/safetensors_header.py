@@ -20,11 +20,6 @@ class BadHeader(Exception):
     """Words that end the sentence `PATH is not a readable weights file: ...`."""
 
 
-def is_safetensors(head: bytes, size: int) -> bool:
-    """Whether a file of this size that begins with these bytes looks like one."""
-    return head[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{" and _length(head) <= size - _LENGTH_BYTES
-
-
 def read_header(read: ReadBytes, size: int) -> dict[str, Tensor]:
     """Return the tensors by name. Raises BadHeader."""
     length = _length(read(0, _LENGTH_BYTES))

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, and_, case, func, or_
+from sqlalchemy import ColumnElement, and_, case, func, or_, true
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
@@ -57,6 +57,12 @@ def deleted_by_key(session: Session, key: str) -> DeletedJob | None:
 def _owners_of_keys(session: Session) -> list[str]:
     caller = caller_of(session)
     return [caller.name, *([ADMIN_OWNER] if caller.is_admin else [])]
+
+
+def is_visible(session: Session) -> ColumnElement[bool]:
+    """Return the condition that the session's caller may see a job."""
+    caller = caller_of(session)
+    return true() if caller.is_admin else or_(col(Job.shared), col(Job.owner) == caller.name)
 
 
 def count_queued(session: Session, owner: str) -> int:

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, or_
 from sqlmodel import Session, col, select
 
-from app.access.acting import caller_of
 from app.database import database_now
 from app.finetune.job_kinds import kind_of
 from app.jobs import queries
@@ -95,10 +94,7 @@ def _conditions(session: Session, wanted: JobFilter) -> list[ColumnElement[bool]
     if text := wanted.text.strip().casefold():
         found = [column.contains(text, autoescape=True) for column in (col(Job.search_text), col(Job.id))]
         conditions.append(or_(*found))
-    caller = caller_of(session)
-    if not caller.is_admin:
-        conditions.append(or_(col(Job.shared), col(Job.owner) == caller.name))
-    return conditions
+    return [*conditions, queries.is_visible(session)]
 
 
 def _rate() -> ColumnElement[Any]:

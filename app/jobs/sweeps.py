@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import func, or_
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from app.access.acting import caller_of
@@ -13,6 +13,7 @@ from app.api_models.sweeps import Spread, SweepJob, SweepRow, SweepView
 from app.finetune.job_config import JobConfig
 from app.finetune.job_kinds import FINETUNING, KINDS
 from app.finetune.sweeps import SEED, varied_fields
+from app.jobs import queries
 from app.jobs.states import JobStatus
 from app.jobs.sweep_errors import SweepNotFound
 from app.jobs.tables import Job
@@ -26,11 +27,8 @@ def has_sweep(session: Session, name: str) -> bool:
 
 def view_sweep(session: Session, name: str) -> SweepView:
     """Return the table of the jobs of this sweep that the session's caller may see. Raises SweepNotFound."""
-    caller = caller_of(session)
-    query = select(Job).where(Job.sweep == name, Job.kind == KINDS[FINETUNING].stored).order_by(col(Job.id))
-    if not caller.is_admin:
-        query = query.where(or_(col(Job.shared), col(Job.owner) == caller.name))
-    if not (jobs := session.exec(query).all()):
+    query = select(Job).where(Job.sweep == name, Job.kind == KINDS[FINETUNING].stored, queries.is_visible(session))
+    if not (jobs := session.exec(query.order_by(col(Job.id))).all()):
         raise SweepNotFound(name)
     configs = {job.id: KINDS[FINETUNING].decode(job.config) for job in jobs}
     fields = varied_fields(list(configs.values()))

@@ -3,16 +3,15 @@
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
-from app.access.acting import caller_of
 from app.api_models.models import ModelView
 from app.dataset_roots import weights_roots
 from app.finetune.config import OF_JOB, FinetuneConfig
 from app.finetune.job_kinds import KINDS, MODEL_EXPORT, kind_of, makers_of
 from app.inputs.uploaded_weights import find_all_uploaded
 from app.inputs.weights_names import list_weights
+from app.jobs import queries
 from app.jobs.states import JobStatus
 from app.jobs.tables import Artifact, Job
 from app.settings import Settings
@@ -50,9 +49,7 @@ def list_results(session: Session, *, before: str | None, limit: int) -> list[Mo
     kinds = [KINDS[name].stored for name in makers_of("EdgeFace")]
     query = select(Job).where(col(Job.kind).in_(kinds), Job.status == JobStatus.SUCCEEDED)
     query = query.where(col(Job.id).in_(select(Artifact.job_id).where(Artifact.kind == "backbone")))
-    caller = caller_of(session)
-    if not caller.is_admin:
-        query = query.where(or_(col(Job.shared), col(Job.owner) == caller.name))
+    query = query.where(queries.is_visible(session))
     if before is not None:
         query = query.where(col(Job.id) < before)
     jobs = session.exec(query.order_by(col(Job.id).desc()).limit(limit)).all()

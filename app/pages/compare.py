@@ -19,6 +19,7 @@ from app.guard.gate import CallerDep
 from app.jobs import listing, queries
 from app.jobs.comparison_errors import NotComparable
 from app.jobs.comparisons import compare_evaluations
+from app.jobs.tables import Artifact
 from app.jobs.views import view_epoch, view_job
 from app.pages import words
 from app.pages.compare_words import ranked, sentence
@@ -48,6 +49,7 @@ class Compared:
     dataset: str
     epochs: list[EpochMetrics]
     change: Change | None
+    evaluation: Artifact | None
 
     @property
     def rate(self) -> float | None:
@@ -82,7 +84,7 @@ def show_comparison(
         look_at_layout(session, service, caller, request),
         jobs=compared,
         datasets=sorted({each.dataset for each in compared}),
-        now=sentence(compared, _lead(session, service, compared)),
+        now=sentence(compared, _lead(service, compared)),
         curves=json.dumps(_curves(compared), separators=(",", ":")),
         rates=forests(rows, label_width=112) if rows else None,
         differences=difference_forests(differences, label_width=112) if differences else None,
@@ -123,6 +125,7 @@ def _compared(session: Session, service: Service, ids: Sequence[str]) -> list[Co
                 dataset=dataset_of(row.config),
                 epochs=[view_epoch(metric) for metric in queries.metrics(session, row)],
                 change=None if result is None else result.change,
+                evaluation=files.get(job_id),
             )
         )
     titles = [each.title for each in found]
@@ -131,13 +134,12 @@ def _compared(session: Session, service: Service, ids: Sequence[str]) -> list[Co
     return [Compared(**{**vars(each), "title": f"{each.title} {short_id(each.job.id)}"}) for each in found]
 
 
-def _lead(session: Session, service: Service, compared: Sequence[Compared]) -> JobComparison | None:
+def _lead(service: Service, compared: Sequence[Compared]) -> JobComparison | None:
     """Compare the best job with the second best, by the paired difference on the people of both."""
     best = ranked(compared)[:2]
     if len(best) < 2:
         return None
-    files = listing.evaluations_of(session, [each.job.id for each in best])
-    first, second = (read_evaluation(service.artifacts, files.get(each.job.id)) for each in best)
+    first, second = (read_evaluation(service.artifacts, each.evaluation) for each in best)
     if first is None or second is None:
         return None
     try:

@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session
 
-from app.access.callers import Caller
 from app.access.scopes import Scope
 from app.api_models.job import JobView
 from app.finetune.artifact_names import FORMATS, STATE
@@ -58,6 +57,7 @@ def show_job(
 ) -> Response:
     """Show a job of any kind, running or ended. The page renews itself at the job's events."""
     row = queries.get(session, job_id)
+    may_change = caller.may(Scope.SUBMIT) and caller.may_change(row.owner)
     job = view_job(session, row, service.settings.worker_seen_seconds)
     return render_page(
         request,
@@ -71,8 +71,8 @@ def show_job(
         vlr_size=row.config.get("vlr_size"),
         kind_word=words.KINDS.get(job.kind, job.kind),
         is_finetuning=job.kind == FINETUNING,
-        may_change=caller.may(Scope.SUBMIT) and caller.may_change(row.owner),
-        actions=_actions(job, caller, row),
+        may_change=may_change,
+        actions=_actions(job) if may_change else Actions(),
         variants=_file_names(job),
         formats=FORMATS,
         state_kind=STATE,
@@ -88,9 +88,10 @@ def _live(session: Session, service: Service, job: JobView, row: Job) -> dict[st
     charts = charts_of(epochs, trains=job.kind in (FINETUNING, DSR_TRAINING))
     file = listing.evaluations_of(session, [row.id]).get(row.id) if job.status is JobStatus.SUCCEEDED else None
     evaluation = read_evaluation(service.artifacts, file)
+    result = _result(evaluation)
     rows, rates = config_rows(job.config), rate_rows(evaluation, job.recognition)
     return {
-        "now": sentence_of(job, _result(evaluation), next((each.after for each in rates if each.term == "tar"), None)),
+        "now": sentence_of(job, result, next((each.after for each in rates if each.term == "tar"), None)),
         "phases": phases_of(job, events),
         "charts": charts,
         "curves": json.dumps(curves_of(job, epochs, charts), separators=(",", ":")),
@@ -99,7 +100,7 @@ def _live(session: Session, service: Service, job: JobView, row: Job) -> dict[st
         "log": last_lines(session, row.id, LINES_SHOWN),
         "event_count": row.event_count,
         "evaluation": evaluation,
-        "hero": _hero(evaluation),
+        "hero": _hero(result),
         "rates": rates,
         "measured_word": "Before" if evaluation is None and job.recognition.after is None else "Measured",
         "verdicts": words.VERDICTS,
@@ -109,14 +110,12 @@ def _live(session: Session, service: Service, job: JobView, row: Job) -> dict[st
 
 
 def _result(evaluation: Evaluation | None) -> Result | None:
-    return (
-        None if evaluation is None else Result.model_validate(evaluation.model_dump(include=set(Result.model_fields)))
-    )
+    return None if evaluation is None else Result.model_validate(evaluation, from_attributes=True)
 
 
-def _hero(evaluation: Evaluation | None) -> dict[str, Any] | None:
+def _hero(result: Result | None) -> dict[str, Any] | None:
     """Return the change that the page opens with, and its drawings; None without a measured one."""
-    change = evaluation.changes[0] if evaluation is not None and evaluation.changes else None
+    change = None if result is None else result.change
     if change is None or change.baseline.value is None or change.achieved.value is None:
         return None
     return {
@@ -126,9 +125,7 @@ def _hero(evaluation: Evaluation | None) -> dict[str, Any] | None:
     }
 
 
-def _actions(job: JobView, caller: Caller, row: Job) -> Actions:
-    if not (caller.may(Scope.SUBMIT) and caller.may_change(row.owner)):
-        return Actions()
+def _actions(job: JobView) -> Actions:
     pinned = any(file.pinned for file in job.files)
     has_checkpoint = job.checkpoint is not None
     return Actions(

@@ -1,5 +1,6 @@
 """The page of models: weights that a training can start from, and the results of jobs with where they came from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
@@ -53,7 +54,8 @@ async def show_models(request: Request, service: ServiceDep, caller: CallerDep, 
     def read() -> Response:
         with reading_for(service, caller) as session:
             made = _made(session, service)
-            rows = [*made, *_uploaded(session, caller), *_given(session, service)]
+            uploaded = find_all_uploaded(session)
+            rows = [*made, *_uploaded(uploaded, caller), *_given(uploaded, service)]
             return render_page(
                 request,
                 "models.html.jinja",
@@ -101,7 +103,7 @@ def _origin(session: Session, job: Job, field: str) -> str:
     return f"job {short_id(job_id)}" if source is None or source.owner != job.owner else title_of(source)
 
 
-def _uploaded(session: Session, caller: Caller) -> list[ModelRow]:
+def _uploaded(uploaded: Sequence[UploadedInput], caller: Caller) -> list[ModelRow]:
     return [
         ModelRow(
             value=row.name,
@@ -116,16 +118,16 @@ def _uploaded(session: Session, caller: Caller) -> list[ModelRow]:
             uploaded=row,
             may_change=caller.may_change(row.owner),
         )
-        for row in find_all_uploaded(session)
+        for row in uploaded
     ]
 
 
-def _given(session: Session, service: Service) -> list[ModelRow]:
+def _given(uploaded: Sequence[UploadedInput], service: Service) -> list[ModelRow]:
     root = weights_roots(service.settings).own
-    uploaded = {row.name for row in find_all_uploaded(session)}
+    names = {row.name for row in uploaded}
     rows = []
     for name in list_weights(root):
-        if name in uploaded:
+        if name in names:
             continue
         try:
             size = on_disk(root, name).stat().st_size

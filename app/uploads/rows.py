@@ -161,11 +161,6 @@ def find_upload(session: Session, owner: str, upload_id: str) -> Upload:
     return upload
 
 
-def find_finished(session: Session, owner: str, upload_id: str, uploads_dir: Path) -> Path:
-    """Return the path of a whole upload. Raises UploadNotFound or UploadUnfinished."""
-    return path_of_finished(find_upload(session, owner, upload_id), uploads_dir)
-
-
 def path_of_finished(upload: Upload, uploads_dir: Path) -> Path:
     """Return the path of a whole upload. Raises UploadNotFound or UploadUnfinished."""
     file = UploadFile(uploads_dir / "incoming", upload.id)
