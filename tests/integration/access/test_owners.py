@@ -177,8 +177,11 @@ def test_a_priority_above_0_needs_an_admin(service: TestClient, anna: dict[str, 
 
 
 def test_changes_are_in_the_audit_with_who_and_from_where(
-    service: TestClient, job: str, anna: dict[str, str], ben: dict[str, str], admin: dict[str, str]
+    service: TestClient, job: str, dataset: str, anna: dict[str, str], ben: dict[str, str], admin: dict[str, str]
 ) -> None:
+    for path in (f"/datasets/{dataset}", f"/jobs/{job}"):
+        for shared in (True, False):
+            service.patch(path, json={"shared": shared}, headers=anna)
     service.post(f"/jobs/{job}/pause", headers=anna)
     service.post(f"/jobs/{job}/cancel", headers=ben)  # refused: no change
     entries = service.get("/audit?limit=1000", headers=admin).json()["entries"]
