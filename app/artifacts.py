@@ -27,10 +27,6 @@ class Artifacts:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    @property
-    def root(self) -> Path:
-        return self._root
-
     def attempt_directory(self, job_id: str, attempt: int) -> Path:
         """The folder that only this attempt writes to."""
         return self._root / job_id / f"attempt-{attempt}"

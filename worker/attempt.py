@@ -208,7 +208,7 @@ class ClaimedJob:
     def _record(self, session: Session, *, message: TrainerMessage, number: int) -> list[str]:
         if not recording.record_once(session, self._claim, number):
             return []
-        return record(session, self._claim, message, self._attempt.artifacts)
+        return record(session, self._claim, message, self._attempt.artifacts, self._paths)
 
     def _finish_stopped(self) -> None:
         """The trainer ended because it was asked to, and saved what it could."""

@@ -10,15 +10,26 @@ from app.datasets.checks import record_check
 from app.datasets.imports import record_import
 from app.finetune import events
 from app.finetune.checkpoint import relocated
+from app.finetune.shown_paths import ShownPaths
 from app.jobs.job_log import add_line
 from app.jobs.states import JobStatus
 from app.jobs.transitions import attempts, recording
 from app.jobs.transitions.fence import Claim
 from worker.messages import Logged, TrainerMessage
 
+_AS_THEY_ARE = ShownPaths()
 
-def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: Artifacts) -> list[str]:
-    """Write the message. Returns the keys of files that it supersedes: delete them after the commit.
+
+def record(
+    session: Session,
+    claim: Claim,
+    message: TrainerMessage,
+    artifacts: Artifacts,
+    paths: ShownPaths = _AS_THEY_ARE,
+) -> list[str]:
+    """Write the message; its line in the log has paths as `paths` shows them.
+
+    Returns the keys of files that it supersedes: delete them after the commit.
 
     Ignores `Stopped` and `Failed`: the attempt decides what becomes of the job. `StillPreparing` has no row of its own:
     that it is marked as recorded says when the trainer was heard.
@@ -27,7 +38,7 @@ def record(session: Session, claim: Claim, message: TrainerMessage, artifacts: A
         add_line(session, claim.job_id, claim.attempt, message.level, message.text)
     elif (line := event_line(message)) is not None:
         level = "warning" if isinstance(message, events.Warned) else "info"
-        add_line(session, claim.job_id, claim.attempt, level, line.replace(f"{artifacts.root}/", ""))
+        add_line(session, claim.job_id, claim.attempt, level, paths.shown(line))
     match message:
         case events.Prepared():
             recording.record_running(session, claim, message)

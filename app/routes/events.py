@@ -1,12 +1,9 @@
 """Events of a job, as Server-Sent Events or as a page with a cursor."""
 
-from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.sse import EventSourceResponse
-from starlette.types import Receive, Scope, Send
 
 from app.access.callers import Caller
 from app.api_models.events import EventPage
@@ -14,29 +11,11 @@ from app.guard.gate import CallerDep
 from app.jobs import queries
 from app.jobs.states import JobStatus
 from app.jobs.views import view_event
-from app.live.look import Look
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import Service, ServiceDep, reading_for
-from app.routes.head_requests import is_head
+from app.routes.job_streams import JobStream, still_readable
 
 router = APIRouter(prefix="/jobs/{job_id}/events", tags=["events"], responses=PROBLEM_RESPONSES)
-
-
-class _EventStream(EventSourceResponse):
-    def __init__(self, service: Service, caller: Caller, job_id: str, cursor: int) -> None:
-        async def may_read(look: Look) -> bool:
-            return caller.may_see(look.owner, look.shared) and await service.authentication.is_current(caller)
-
-        self._events = service.feeds.stream(job_id, cursor, may_read)
-        super().__init__(self._events, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # The feed forgets a reader when it disconnects, not when its generator is collected.
-        async with aclosing(self._events):
-            if is_head(scope):
-                await Response(headers=self.headers)(scope, receive, send)
-            else:
-                await super().__call__(scope, receive, send)
 
 
 @router.get(
@@ -68,7 +47,7 @@ async def get_events(
         return Response(page.to_json(), media_type="application/json")
     # Raises for an unknown job or an unavailable database before the answer begins.
     await service.job_answers.get(job_id, caller)
-    return _EventStream(service, caller, job_id, cursor)
+    return JobStream(service.feeds.stream(job_id, cursor, still_readable(service, caller)))
 
 
 def _read(service: Service, caller: Caller, job_id: str, cursor: int) -> EventPage:

@@ -1,12 +1,9 @@
 """The log of a job: its last lines, or a stream."""
 
-from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.sse import EventSourceResponse
-from starlette.types import Receive, Scope, Send
 
 from app.access.callers import Caller
 from app.api_models.logs import LogPage
@@ -15,28 +12,12 @@ from app.jobs import queries
 from app.jobs.job_log import MOST_LINES, last_lines, lines_after
 from app.jobs.states import JobStatus
 from app.jobs.views import view_log_line
-from app.live.job_logs import LogLook, follow_log
+from app.live.job_logs import follow_log
 from app.problems import PROBLEM_RESPONSES
 from app.routes.dependencies import Service, ServiceDep, reading_for
-from app.routes.head_requests import is_head
+from app.routes.job_streams import JobStream, still_readable
 
 router = APIRouter(prefix="/jobs/{job_id}/logs", tags=["logs"], responses=PROBLEM_RESPONSES)
-
-
-class _LogStream(EventSourceResponse):
-    def __init__(self, service: Service, caller: Caller, job_id: str, cursor: int) -> None:
-        async def may_follow(look: LogLook) -> bool:
-            return caller.may_see(look.owner, look.shared) and await service.authentication.is_current(caller)
-
-        self._lines = follow_log(service.database, service.stopping, job_id, cursor, may_follow)
-        super().__init__(self._lines, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._lines):
-            if is_head(scope):
-                await Response(headers=self.headers)(scope, receive, send)
-            else:
-                await super().__call__(scope, receive, send)
 
 
 @router.get(
@@ -74,7 +55,8 @@ async def get_logs(
     if not follow and "text/event-stream" not in accept:
         return Response(page.model_dump_json(), media_type="application/json")
     first = page.lines[0].number - 1 if page.lines else page.next_cursor
-    return _LogStream(service, caller, job_id, first if cursor is None else cursor)
+    start = first if cursor is None else cursor
+    return JobStream(follow_log(service.database, service.stopping, job_id, start, still_readable(service, caller)))
 
 
 def _read(service: Service, caller: Caller, job_id: str, cursor: int | None, most: int) -> LogPage:
