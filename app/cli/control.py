@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from app.api_models.job_status import JobStatus
-from app.cli.connecting import connect, url_option
-from app.cli.job_ids import find_job_id
+from app.cli.connecting import url_option
+from app.cli.job_ids import connect_to_job
 
 if TYPE_CHECKING:
     from app.api_models.job import JobView
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 @url_option
 def cancel(job_id: str, force: bool, url: str) -> None:
     """Cancel JOB. Its best checkpoint so far is kept. Exit status 2 if JOB has succeeded or failed already."""
-    with connect(url) as client:
-        job_id = find_job_id(client, job_id)
+    with connect_to_job(url, job_id) as (client, job_id):
         status = client.cancel(job_id, force=force).status
     if status in (JobStatus.SUCCEEDED, JobStatus.FAILED):
         click.echo(f"error: job {job_id} has {status} already, and was not cancelled", err=True)
@@ -33,8 +32,7 @@ def cancel(job_id: str, force: bool, url: str) -> None:
 @url_option
 def pause(job_id: str, url: str) -> None:
     """Save the training state of JOB and stop it. Prints the epoch and the step that `resume` continues from."""
-    with connect(url) as client:
-        job_id = find_job_id(client, job_id)
+    with connect_to_job(url, job_id) as (client, job_id):
         job = client.pause(job_id)
     if job.status is JobStatus.PAUSING:
         click.echo(f"{job.status}: the worker is still saving the training state; `status` shows when it has")
@@ -47,8 +45,7 @@ def pause(job_id: str, url: str) -> None:
 @url_option
 def resume(job_id: str, url: str) -> None:
     """Queue the paused JOB again."""
-    with connect(url) as client:
-        job_id = find_job_id(client, job_id)
+    with connect_to_job(url, job_id) as (client, job_id):
         _echo_queued(client.resume(job_id))
 
 
@@ -58,8 +55,7 @@ def resume(job_id: str, url: str) -> None:
 @url_option
 def retry(job_id: str, from_start: bool, url: str) -> None:
     """Queue the failed or cancelled JOB again. It resumes from its last saved state."""
-    with connect(url) as client:
-        job_id = find_job_id(client, job_id)
+    with connect_to_job(url, job_id) as (client, job_id):
         _echo_queued(client.retry(job_id, from_start=from_start))
 
 
@@ -68,8 +64,7 @@ def retry(job_id: str, from_start: bool, url: str) -> None:
 @url_option
 def pin(job_id: str, url: str) -> None:
     """Keep the current best checkpoint of JOB, even if a better one follows."""
-    with connect(url) as client:
-        job_id = find_job_id(client, job_id)
+    with connect_to_job(url, job_id) as (client, job_id):
         checkpoint = client.pin(job_id).checkpoint
     if checkpoint is not None:
         click.echo(f"epoch {checkpoint.epoch} is kept; `download {job_id} --epoch {checkpoint.epoch}` downloads it")
@@ -80,8 +75,7 @@ def pin(job_id: str, url: str) -> None:
 @url_option
 def unpin(job_id: str, url: str) -> None:
     """Remove all pins of JOB. Only its best checkpoint is kept."""
-    with connect(url) as client:
-        job_id = find_job_id(client, job_id)
+    with connect_to_job(url, job_id) as (client, job_id):
         client.unpin(job_id)
     click.echo("no checkpoint is pinned")
 
@@ -97,8 +91,7 @@ def tag(job_id: str, tags: tuple[str, ...], remove: bool, name: str | None, note
     """Add each TAG to JOB, or change its name or notes. Prints its name and all its tags."""
     if not tags and name is None and notes is None:
         raise click.UsageError("give a TAG, --name or --notes")
-    with connect(url) as client:
-        job_id = find_job_id(client, job_id)
+    with connect_to_job(url, job_id) as (client, job_id):
         had = client.get(job_id).tags
         wanted = [each for each in had if each not in tags] if remove else list(dict.fromkeys([*had, *tags]))
         job = client.update(job_id, name=name, notes=notes, tags=wanted if tags else None)
@@ -115,8 +108,8 @@ def delete(job_id: str, force: bool, yes: bool, url: str) -> None:
 
     If something needs JOB, nothing is deleted, and the error names it.
     """
-    with connect(url) as client:
-        job = client.get(find_job_id(client, job_id))
+    with connect_to_job(url, job_id) as (client, job_id):
+        job = client.get(job_id)
         named = f"{job.id} {job.name}".strip()
         if not yes:
             size = f"{job.files_size / 1e6:.1f} MB"

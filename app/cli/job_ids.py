@@ -1,9 +1,12 @@
 """Ids of jobs as people type them."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from app.cli.connecting import connect
 
 if TYPE_CHECKING:
     from app.api_models.job import JobView
@@ -37,6 +40,13 @@ def find_job_id(client: "Client", given: str) -> str:
     shown = "\n".join(f"  {_candidate(job)}" for job in found[:_MOST_CANDIDATES])
     more = f"\n  and {len(found) - _MOST_CANDIDATES} more" if len(found) > _MOST_CANDIDATES else ""
     raise _bad(f"{given!r} means {len(found)} jobs; give more characters, or the last {SUFFIX_LENGTH}:\n{shown}{more}")
+
+
+@contextmanager
+def connect_to_job(url: str, given: str) -> "Iterator[tuple[Client, str]]":
+    """Yield a client and the id of the job that `given` means. Raises as `connect` and `find_job_id`."""
+    with connect(url) as client:
+        yield client, find_job_id(client, given)
 
 
 def with_whole_ids(client: "Client", fields: Mapping[str, Any], kind: "Kind") -> dict[str, Any]:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.connecting import connect, url_option
-from app.cli.job_ids import find_job_id
+from app.cli.connecting import url_option
+from app.cli.job_ids import connect_to_job
 
 if TYPE_CHECKING:
     from app.api_models.logs import LogLine
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 @url_option
 def logs(job_id: str, follow: bool, lines: int, url: str) -> None:
     """Print the log of JOB: what its trainers logged, and how each attempt began and ended."""
-    with connect(url) as client:
-        job_id = find_job_id(client, job_id)
+    with connect_to_job(url, job_id) as (client, job_id):
         for line in client.follow_logs(job_id, lines=lines) if follow else client.logs(job_id, lines=lines).lines:
             click.echo(_text(line))
 

@@ -7,7 +7,7 @@ import click
 
 from app.api_models.job_status import JobStatus
 from app.cli.connecting import connect, url_option
-from app.cli.job_ids import find_job_id
+from app.cli.job_ids import connect_to_job
 from app.finetune.artifact_names import FORMATS, WRITTEN_AT_THE_END
 from app.finetune.deprecations import current_value, query_messages
 from app.finetune.download_names import download_name
@@ -19,8 +19,7 @@ from app.finetune.job_kinds import ALL_KINDS, KINDS, kind_of
 @url_option
 def watch(job_id: str, url: str) -> None:
     """Show the progress and the epochs of JOB until it ends, also over pauses. Exit status 1 unless it succeeds."""
-    with connect(url) as client:
-        job_id = find_job_id(client, job_id)
+    with connect_to_job(url, job_id) as (client, job_id):
         client.get(job_id)
     from app.cli.live import watch_to_the_end
 
@@ -35,8 +34,8 @@ def status(job_id: str, as_json: bool, url: str) -> None:
     """Show the status, the predicted and the actual duration of JOB."""
     from app.cli.live import status_lines
 
-    with connect(url) as client:
-        job = client.get(find_job_id(client, job_id))
+    with connect_to_job(url, job_id) as (client, job_id):
+        job = client.get(job_id)
     click.echo(job.model_dump_json(indent=2) if as_json else "\n".join(status_lines(job)))
 
 
@@ -109,8 +108,7 @@ def download(job_id: str, output: Path | None, format_: str, epoch: int | None, 
     """
     if epoch is not None and FORMATS[format_].part_of in WRITTEN_AT_THE_END:
         raise click.UsageError(f"a job has one {format_}, not one per epoch: leave --epoch out")
-    with connect(url) as client:
-        job_id = find_job_id(client, job_id)
+    with connect_to_job(url, job_id) as (client, job_id):
         if output is None:
             job = client.get(job_id)
             file_name = kind_of(job.kind).checkpoint.get(format_, FORMATS[format_].file_name)
