@@ -13,21 +13,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
+from tests.support.chromium import CHROMIUM, FLAGS
 from tests.system.conftest import Machine
 from tests.system.conftest import drawn_inputs as drawn_inputs
 from tests.system.conftest import embedded as embedded
 
-CHROMIUM = Path(os.environ.get("EDGEFACE_TEST_CHROMIUM", "/usr/bin/chromium"))
-_FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 expect.set_options(timeout=60_000)  # a wait for what happens, on machines of any speed
 SIZES = {"wide": (1280, 900), "narrow": (375, 800)}
 
@@ -83,7 +73,7 @@ def browser() -> Iterator[Browser]:
             pytest.fail(missing)
         pytest.skip(missing)
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield started
         started.close()
 

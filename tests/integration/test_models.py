@@ -34,6 +34,7 @@ from app.jobs.transitions import recording
 from app.main import create_app
 from app.settings import Settings
 from tests.support.access import SITE, bearer, key_of
+from tests.support.evaluations import make_evaluation
 from tests.support.exported_models import export_weights
 from tests.support.job_files import JobFiles
 from worker.training.data.preprocess import enlarge_bicubic
@@ -127,23 +128,13 @@ def evaluation(weights: dict[str, str], before: float, after: float) -> Evaluati
             backbone=backbone, probes="bicubic", gallery="hr", verification=verification, identification=nobody
         )
 
-    return Evaluation(
+    return make_evaluation(
         verdict="better",
-        changes=[],
         recommended_threshold=after,
         comparisons=[of("before", before), of("after", after)],
         people=EvaluatedOn(directory="orl12/val", subjects=10, vlr_images=1, hr_images=1, sizes=["12x12 (1)"]),
         variant="edgeface_xs",
-        in_use="bicubic",
-        enlargement="bicubic",
         resampler="bicubic",
-        threshold=0.35,
-        tta=False,
-        vlr_size=None,
-        draws=1000,
-        device="cpu",
-        seconds=0.1,
-        warnings=[],
         origin=Origin(
             job=None,
             created_at="2026-11-30T00:00:00+00:00",

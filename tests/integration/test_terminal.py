@@ -20,7 +20,7 @@ from app.client.urls import full_url
 from app.database import Database
 from app.finetune.checkpoint import Checkpoint, WrittenFile
 from app.finetune.errors import ConfigError
-from app.finetune.evaluation import Change, Estimate, EvaluatedOn, Evaluation, Interval
+from app.finetune.evaluation import Change, Estimate, Evaluation, Interval
 from app.jobs.states import JobStatus
 from app.jobs.tables import Job
 from app.jobs.transitions import attempts, recording
@@ -30,6 +30,7 @@ from app.settings import Settings
 from tests.integration.conftest import claim_next
 from tests.support.command_line import edgeface_finetune as edgeface_finetune_in_process
 from tests.support.datasets import write_dataset, write_edgeface
+from tests.support.evaluations import make_evaluation
 from tests.support.job_files import JobFiles
 from tests.support.servers import free_port
 
@@ -241,7 +242,7 @@ def evaluated(client: Client, application: FastAPI, settings: Settings) -> list[
 
 
 def evaluation_of(tar: float) -> Evaluation:
-    return Evaluation(
+    return make_evaluation(
         verdict="better",
         changes=[
             Change(
@@ -254,20 +255,6 @@ def evaluation_of(tar: float) -> Evaluation:
                 difference=Estimate(value=tar - 0.25),
             )
         ],
-        recommended_threshold=None,
-        comparisons=[],
-        people=EvaluatedOn(directory="faces", subjects=0, vlr_images=0, hr_images=0, sizes=[]),
-        variant="edgeface_xxs",
-        in_use="bicubic",
-        enlargement="bicubic",
-        resampler="antialiased bicubic",
-        threshold=0.35,
-        tta=False,
-        vlr_size=None,
-        draws=1000,
-        device="cpu",
-        seconds=0.1,
-        warnings=[],
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.support.chromium import FLAGS
 from tests.support.datasets import write_dataset, write_edgeface
 from tests.support.servers import free_port
 from tests.system.api_process import api
@@ -25,18 +26,7 @@ from tests.system.api_process import api
 pytestmark = pytest.mark.slow
 
 RESULT_SECONDS = 120.0
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-proxy-server",
-    "--host-resolver-rules=MAP *.example 127.0.0.1",
-)
+FLAGS_OF_ATTACK = (*FLAGS, "--no-proxy-server", "--host-resolver-rules=MAP *.example 127.0.0.1")
 
 REBOUND = """<script>
 const ask = async (method, path) => (await fetch(path, {method})).status;
@@ -151,7 +141,9 @@ def status_of(service: int, job: str) -> str:
 
 @contextmanager
 def shown(chromium: str, url: str, profile: Path) -> Iterator[None]:
-    with subprocess.Popen([chromium, *FLAGS, f"--user-data-dir={profile}", url], stderr=subprocess.DEVNULL) as browser:
+    with subprocess.Popen(
+        [chromium, *FLAGS_OF_ATTACK, f"--user-data-dir={profile}", url], stderr=subprocess.DEVNULL
+    ) as browser:
         try:
             yield
         finally:

@@ -14,10 +14,10 @@ from app.finetune import events
 from app.finetune.config import FinetuneConfig
 from app.finetune.dataset import JobWarning
 from app.finetune.errors import ErrorReport
-from app.finetune.evaluation import EvaluatedOn, Evaluation
 from app.finetune.evaluation_config import EvaluationConfig
 from app.finetune.ranges import Estimate
 from app.finetune.training_errors import DiskFull, GpuFull, GpuUnusable
+from tests.support.evaluations import make_evaluation
 from worker.messages import Failed, Order
 from worker.trainer_process import listen_to_supervisor, train
 from worker.training.runtime.control import Control
@@ -96,22 +96,7 @@ def state(
 
 def evaluation(folder: Path) -> events.EvaluationWritten:
     """Of nobody."""
-    found = Evaluation(
-        verdict="no clear difference",
-        changes=[],
-        recommended_threshold=None,
-        comparisons=[],
-        people=EvaluatedOn(directory="faces", subjects=0, vlr_images=0, hr_images=0, sizes=[]),
-        variant="edgeface_xxs",
-        in_use="bicubic",
-        enlargement="bicubic",
-        resampler="antialiased bicubic",
-        threshold=0.35,
-        tta=False,
-        vlr_size=None,
-        draws=1000,
-        device="cpu",
-        seconds=0.1,
+    found = make_evaluation(
         warnings=[JobWarning(code="few_subjects", message="only 0 subjects")],
     )
     json = write_file(folder / "evaluation.json", found.model_dump_json().encode())

@@ -21,6 +21,7 @@ from app.finetune.events import Recognition
 from app.jobs.states import JobStatus
 from app.jobs.transitions import attempts, recording
 from app.settings import Settings
+from tests.support.evaluations import make_evaluation
 from tests.support.job_files import JobFiles
 
 PEOPLE = 8
@@ -49,23 +50,14 @@ def evaluation(
         achieved=achieved,
         difference=difference,
     )
-    return Evaluation(
+    return make_evaluation(
         verdict="Measured.",
         changes=[change],
         recommended_threshold=0.217,
         comparisons=[] if draws is None else [_comparison(achieved)],
         people=EvaluatedOn(directory="val", subjects=PEOPLE, vlr_images=80, hr_images=80, sizes=["12x12 (80)"]),
-        variant="edgeface_xxs",
-        in_use="bicubic",
-        enlargement="bicubic",
         resampler="Pillow",
-        threshold=0.35,
-        tta=False,
-        vlr_size=None,
-        draws=1000,
-        device="cpu",
         seconds=1.0,
-        warnings=[],
         paired=None if draws is None else PairedDraws(people="the same", far=0.01, tar=list(draws)),
     )
 
